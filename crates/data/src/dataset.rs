@@ -1,0 +1,124 @@
+//! A dataset: users, videos, and what happened between them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Catalogue, Event, Events, Interactions, Relevance, Users};
+
+/// What a set knows about the order of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Every event has a time.
+    Timed,
+    /// Events of a user are in order, without times.
+    Sequence,
+    /// Nothing is known: models and splits that need an order are left out by name.
+    Unordered,
+}
+
+/// The part of a set that comes already split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// To fit on.
+    Train,
+    /// To choose by.
+    Validation,
+    /// To look at once.
+    Test,
+}
+
+/// A clean set of events, sorted by user, then time; ties keep their order in the file.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// A short name for tables, `movies` for example.
+    pub name: String,
+    /// Who acted.
+    pub users: Users,
+    /// On what.
+    pub videos: Catalogue,
+    /// What is known about order.
+    pub order: Order,
+    events: Events,
+    parts: Option<Vec<Part>>,
+}
+
+impl Dataset {
+    /// Sorts the events by user, then time, and keeps `parts` (one for each event, or none) beside them.
+    ///
+    /// # Panics
+    /// If `parts` has another length than `events`, or an event names an unknown row.
+    pub fn new(
+        name: impl Into<String>,
+        users: Users,
+        videos: Catalogue,
+        mut events: Events,
+        order: Order,
+        parts: Option<Vec<Part>>,
+    ) -> Self {
+        assert!(events.users().iter().all(|&u| (u as usize) < users.len()), "an event of an unknown user");
+        assert!(events.videos().iter().all(|&v| (v as usize) < videos.len()), "an event of an unknown video");
+        let sorted = events.sort();
+        let parts = parts.map(|parts| {
+            assert_eq!(parts.len(), sorted.len(), "one part for each event");
+            sorted.iter().map(|&at| parts[at]).collect()
+        });
+        Self { name: name.into(), users, videos, order, events, parts }
+    }
+
+    /// The events, sorted by user, then time.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The part of each event, where the set comes already split.
+    pub fn parts(&self) -> Option<&[Part]> {
+        self.parts.as_deref()
+    }
+
+    /// One row for each (user, video) pair, judged by a rule.
+    pub fn interactions(&self, rule: &Relevance) -> Interactions {
+        Interactions::new(self.users.len(), self.videos.len(), self.events.iter(), rule)
+    }
+
+    /// The rows of all videos that occur in an event, sorted.
+    pub fn videos_in_events(&self) -> Vec<u32> {
+        let mut occurs = vec![false; self.videos.len()];
+        for &video in self.events.videos() {
+            occurs[video as usize] = true;
+        }
+        (0..self.videos.len() as u32).filter(|&v| occurs[v as usize]).collect()
+    }
+
+    /// A digest of users, videos and events, the same on every machine: 16 hex digits.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for name in self.users.names().iter().chain(self.videos.names().iter()) {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        for (row, video) in self.videos.videos().iter().enumerate() {
+            for text in [&video.title, &video.text] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+            for &label in &video.labels {
+                hasher.update(&(row as u32).to_le_bytes());
+                hasher.update(self.videos.labels.name(label).as_bytes());
+            }
+        }
+        for Event { user, video, action, time, value, ratio } in self.events.iter() {
+            hasher.update(&user.to_le_bytes());
+            hasher.update(&video.to_le_bytes());
+            hasher.update(&[action as u8]);
+            hasher.update(&time.to_le_bytes());
+            // A missing number is hashed as one fixed NaN.
+            hasher.update(&value.unwrap_or(f32::NAN).to_bits().to_le_bytes());
+            hasher.update(&ratio.unwrap_or(f32::NAN).to_bits().to_le_bytes());
+        }
+        for &part in self.parts.iter().flatten() {
+            hasher.update(&[part as u8]);
+        }
+        hasher.finalize().to_hex()[..16].to_string()
+    }
+}

@@ -1,0 +1,211 @@
+//! What counts as relevant: a named rule that a configuration chooses.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Action, Event};
+
+/// What a rule says of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The user wanted it.
+    Positive,
+    /// The event says little.
+    Neutral,
+    /// The user did not want it.
+    Negative,
+}
+
+/// A rule in words: terms joined by ` or `, so `liked or watch_ratio>=0.5`.
+///
+/// | term | an event is positive when |
+/// | --- | --- |
+/// | `any` | it is not a `hate` or an `impression` |
+/// | `liked` | it is a like, comment, follow, collect or forward |
+/// | `effective_view` | the platform marked the view as one that counts |
+/// | `rating`, `rating>=4` | it is a rating (of at least 4) |
+/// | `watch` | it is a watch of which neither seconds nor ratio are known |
+/// | `watch_ratio>=0.8`, `watch_ratio>1` | the ratio is known and large enough |
+/// | `watch_seconds>=7` | the ratio is not known and the seconds are enough |
+///
+/// `default` is `liked or effective_view or rating or watch or watch_ratio>=0.5 or watch_seconds>=7`.
+/// A `hate` is negative under every rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relevance {
+    terms: Vec<Term>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Term {
+    Any,
+    Liked,
+    EffectiveView,
+    Watch,
+    Rating(Bound),
+    WatchRatio(Bound),
+    WatchSeconds(Bound),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bound {
+    strict: bool,
+    least: f32,
+}
+
+impl Bound {
+    const NONE: Self = Self { strict: false, least: f32::NEG_INFINITY };
+
+    fn admits(self, value: Option<f32>) -> bool {
+        value.is_some_and(|v| if self.strict { v > self.least } else { v >= self.least })
+    }
+}
+
+/// A rule that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "relevance rule `{rule}`: `{term}` is not a term; expected `default`, or terms joined by ` or ` out of any, liked, effective_view, rating, rating>=N, watch, watch_ratio>=N, watch_ratio>N, watch_seconds>=N"
+)]
+pub struct RelevanceError {
+    rule: String,
+    term: String,
+}
+
+const DEFAULT: &str = "liked or effective_view or rating or watch or watch_ratio>=0.5 or watch_seconds>=7";
+
+impl Default for Relevance {
+    fn default() -> Self {
+        DEFAULT.parse().expect("the default rule is well formed: a test parses it")
+    }
+}
+
+impl FromStr for Relevance {
+    type Err = RelevanceError;
+
+    fn from_str(rule: &str) -> Result<Self, RelevanceError> {
+        let text = if rule.trim() == "default" { DEFAULT } else { rule };
+        let terms = text
+            .split(" or ")
+            .map(|term| {
+                let term = term.trim();
+                parse_term(term).ok_or_else(|| RelevanceError { rule: rule.into(), term: term.into() })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { terms })
+    }
+}
+
+fn parse_term(term: &str) -> Option<Term> {
+    let at = term.find('>');
+    let (name, bound) = match at {
+        None => (term, Bound::NONE),
+        Some(at) => {
+            let rest = &term[at + 1..];
+            let (strict, number) = rest.strip_prefix('=').map_or((true, rest), |n| (false, n));
+            let least: f32 = number.trim().parse().ok().filter(|x: &f32| x.is_finite())?;
+            (term[..at].trim(), Bound { strict, least })
+        }
+    };
+    Some(match (name, at.is_some()) {
+        ("any", false) => Term::Any,
+        ("liked", false) => Term::Liked,
+        ("effective_view", false) => Term::EffectiveView,
+        ("watch", false) => Term::Watch,
+        ("rating", _) => Term::Rating(bound),
+        ("watch_ratio", true) => Term::WatchRatio(bound),
+        ("watch_seconds", true) => Term::WatchSeconds(bound),
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Relevance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, term) in self.terms.iter().enumerate() {
+            if at > 0 {
+                f.write_str(" or ")?;
+            }
+            let (name, bound) = match term {
+                Term::Any => ("any", Bound::NONE),
+                Term::Liked => ("liked", Bound::NONE),
+                Term::EffectiveView => ("effective_view", Bound::NONE),
+                Term::Watch => ("watch", Bound::NONE),
+                Term::Rating(b) => ("rating", *b),
+                Term::WatchRatio(b) => ("watch_ratio", *b),
+                Term::WatchSeconds(b) => ("watch_seconds", *b),
+            };
+            f.write_str(name)?;
+            if bound.least.is_finite() {
+                write!(f, "{}{}", if bound.strict { ">" } else { ">=" }, bound.least)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Relevance {
+    /// What the rule says of one event.
+    pub fn judge(&self, event: &Event) -> Judgement {
+        match event.action {
+            Action::Hate => Judgement::Negative,
+            _ if self.terms.iter().any(|term| term.admits(event)) => Judgement::Positive,
+            _ => Judgement::Neutral,
+        }
+    }
+}
+
+impl Term {
+    fn admits(self, event: &Event) -> bool {
+        use Action::{
+            Collect, Comment, EffectiveView, Follow, Forward, Impression, Like, Rating, Search, Watch,
+        };
+        match (self, event.action) {
+            (Self::Any, Impression) => false,
+            (Self::Any, _) => true,
+            (Self::Liked, Like | Comment | Follow | Collect | Forward) => true,
+            (Self::EffectiveView, EffectiveView) => true,
+            (Self::Watch, Watch | Search) => event.value.is_none() && event.ratio.is_none(),
+            (Self::Rating(bound), Rating) => bound == Bound::NONE || bound.admits(event.value),
+            (Self::WatchRatio(bound), Watch) => bound.admits(event.ratio),
+            (Self::WatchSeconds(bound), Watch) => event.ratio.is_none() && bound.admits(event.value),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(action: Action, value: Option<f32>, ratio: Option<f32>) -> Event {
+        Event { user: 0, video: 0, action, time: 0, value, ratio }
+    }
+
+    #[test]
+    fn the_default_is_liked_or_watched_at_least_half() {
+        let rule = Relevance::default();
+        assert_eq!(rule.judge(&event(Action::Like, Some(1.0), None)), Judgement::Positive);
+        assert_eq!(rule.judge(&event(Action::Watch, Some(3.0), Some(0.5))), Judgement::Positive);
+        assert_eq!(rule.judge(&event(Action::Watch, Some(30.0), Some(0.49))), Judgement::Neutral);
+        assert_eq!(rule.judge(&event(Action::Watch, None, None)), Judgement::Positive);
+        assert_eq!(rule.judge(&event(Action::Hate, None, None)), Judgement::Negative);
+        assert_eq!(rule.judge(&event(Action::Rating, Some(1.0), None)), Judgement::Positive);
+        assert_eq!(rule.judge(&event(Action::Impression, None, None)), Judgement::Neutral);
+    }
+
+    #[test]
+    fn strict_and_weak_bounds_differ_at_the_bound() {
+        let strict: Relevance = "watch_ratio>1".parse().unwrap();
+        let weak: Relevance = "watch_ratio>=1".parse().unwrap();
+        let at = event(Action::Watch, None, Some(1.0));
+        assert_eq!(strict.judge(&at), Judgement::Neutral);
+        assert_eq!(weak.judge(&at), Judgement::Positive);
+    }
+
+    #[test]
+    fn a_rule_prints_as_it_is_written_and_a_wrong_term_is_named() {
+        let text = "liked or rating>=4 or watch_ratio>1";
+        assert_eq!(text.parse::<Relevance>().unwrap().to_string(), text);
+        assert_eq!(Relevance::default().to_string(), DEFAULT);
+        let error = "liked or loved".parse::<Relevance>().unwrap_err().to_string();
+        assert!(error.contains("`loved`") && error.contains("rating>=N"), "{error}");
+    }
+}

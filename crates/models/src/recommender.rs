@@ -1,0 +1,51 @@
+//! What every model does: give each video a score for a history.
+
+use upnext_data::History;
+use upnext_math::Matrix;
+
+/// What else a model may know when it answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Context {
+    /// Milliseconds since 1970 at which the question is asked, where known.
+    pub now: Option<i64>,
+    /// For models that draw at random; the same seed gives the same scores.
+    pub seed: u64,
+}
+
+/// A fitted model. There is no unfitted one: `fit` functions return this.
+///
+/// Promises, checked by the contract suite: the same input gives the same scores; every score is finite; an
+/// empty history is answered; a video the model does not know is ignored in a history and scored like the
+/// least of its videos; a batch equals its single questions. Models never mask: the caller does.
+pub trait Recommender: Send + Sync {
+    /// The name in tables and configurations, `markov` for example.
+    fn name(&self) -> &str;
+
+    /// How many videos the model knows: rows `0..n_videos()`.
+    fn n_videos(&self) -> usize;
+
+    /// Writes the score of every known video; larger is better. `scores` has `n_videos()` entries.
+    fn score_all(&self, history: &History, context: &Context, scores: &mut [f32]);
+
+    /// Writes the scores of some rows, all of them known.
+    fn score(&self, history: &History, context: &Context, rows: &[u32], scores: &mut [f32]) {
+        let mut all = vec![0.0; self.n_videos()];
+        self.score_all(history, context, &mut all);
+        for (score, &row) in scores.iter_mut().zip(rows) {
+            *score = all[row as usize];
+        }
+    }
+
+    /// Writes one row of scores for each question: `scores` is `(questions, n_videos())`.
+    fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {
+        for (at, (history, context)) in questions.iter().enumerate() {
+            self.score_all(history, context, scores.row_mut(at));
+        }
+    }
+
+    /// Which videos of the history raise the score of `row`, with how much each adds, largest first.
+    /// Empty where the model does not work through single videos.
+    fn because(&self, _history: &History, _context: &Context, _row: u32) -> Vec<(u32, f32)> {
+        Vec::new()
+    }
+}
