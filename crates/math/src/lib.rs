@@ -2,6 +2,13 @@
 //!
 //! This crate knows slices. It does not know what a row stands for.
 
+pub mod dot;
+pub mod linalg;
 mod matrix;
+pub mod seed;
+mod sparse;
+mod topk;
 
 pub use matrix::Matrix;
+pub use sparse::Sparse;
+pub use topk::top_k;

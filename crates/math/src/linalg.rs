@@ -1,0 +1,234 @@
+//! Dense linear algebra over faer. Every function runs on all threads of rayon's pool unless it says otherwise.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+
+use crate::Matrix;
+
+/// A matrix that should be positive definite and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotPositiveDefinite {
+    /// The first pivot that is not positive.
+    pub pivot: usize,
+}
+
+impl std::fmt::Display for NotPositiveDefinite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the matrix is not positive definite at row {}: use a larger lambda", self.pivot)
+    }
+}
+
+impl std::error::Error for NotPositiveDefinite {}
+
+fn view(matrix: &Matrix) -> MatRef<'_, f32> {
+    MatRef::from_row_major_slice(matrix.values(), matrix.n_rows(), matrix.n_columns())
+}
+
+fn view_mut(matrix: &mut Matrix) -> MatMut<'_, f32> {
+    let (n_rows, n_columns) = (matrix.n_rows(), matrix.n_columns());
+    MatMut::from_row_major_slice_mut(matrix.values_mut(), n_rows, n_columns)
+}
+
+/// `a b`, of shape `(a.n_rows, b.n_columns)`.
+pub fn product(a: &Matrix, b: &Matrix) -> Matrix {
+    let mut out = Matrix::zeros(a.n_rows(), b.n_columns());
+    matmul(view_mut(&mut out), Accum::Replace, view(a), view(b), 1.0, Par::rayon(0));
+    out
+}
+
+/// `a b'`, of shape `(a.n_rows, b.n_rows)`.
+pub fn product_transposed(a: &Matrix, b: &Matrix) -> Matrix {
+    let mut out = Matrix::zeros(a.n_rows(), b.n_rows());
+    matmul(view_mut(&mut out), Accum::Replace, view(a), view(b).transpose(), 1.0, Par::rayon(0));
+    out
+}
+
+/// `a' b`, of shape `(a.n_columns, b.n_columns)`.
+pub fn transposed_product(a: &Matrix, b: &Matrix) -> Matrix {
+    let mut out = Matrix::zeros(a.n_columns(), b.n_columns());
+    matmul(view_mut(&mut out), Accum::Replace, view(a).transpose(), view(b), 1.0, Par::rayon(0));
+    out
+}
+
+/// `a b'` into a slice of `(a.n_rows, b.n_rows)`, on one thread: for callers that run many at once.
+pub fn product_transposed_into(a: &Matrix, b: &Matrix, out: &mut [f32]) {
+    let out = MatMut::from_row_major_slice_mut(out, a.n_rows(), b.n_rows());
+    matmul(out, Accum::Replace, view(a), view(b).transpose(), 1.0, Par::Seq);
+}
+
+/// The inverse of a symmetric positive definite matrix, of which only the upper triangle is read.
+///
+/// # Errors
+/// When a pivot is not positive.
+pub fn spd_inverse(matrix: Matrix) -> Result<Matrix, NotPositiveDefinite> {
+    let n = matrix.n_rows();
+    let par = Par::rayon(0);
+    let mut lower = matrix;
+    // Row-major upper is column-major lower, the order faer is fast in.
+    let factor = MatMut::from_column_major_slice_mut(lower.values_mut(), n, n);
+    let scratch = llt::factor::cholesky_in_place_scratch::<f32>(n, par, Default::default());
+    llt::factor::cholesky_in_place(
+        factor,
+        Default::default(),
+        par,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|faer::linalg::cholesky::llt::factor::LltError::NonPositivePivot { index }| {
+        NotPositiveDefinite { pivot: index }
+    })?;
+    let mut inverse = Matrix::zeros(n, n);
+    {
+        let out = MatMut::from_column_major_slice_mut(inverse.values_mut(), n, n);
+        let factor = MatRef::from_column_major_slice(lower.values(), n, n);
+        let scratch = llt::inverse::inverse_scratch::<f32>(n, par);
+        llt::inverse::inverse(out, factor, par, MemStack::new(&mut MemBuffer::new(scratch)));
+    }
+    mirror_upper(inverse.values_mut(), n);
+    Ok(inverse)
+}
+
+/// Copies the upper triangle of a square row-major matrix onto the lower one, in blocks that fit the cache.
+fn mirror_upper(values: &mut [f32], n: usize) {
+    const BLOCK: usize = 64;
+    for row_block in (0..n).step_by(BLOCK) {
+        for column_block in (row_block..n).step_by(BLOCK) {
+            for row in row_block..(row_block + BLOCK).min(n) {
+                for column in column_block.max(row + 1)..(column_block + BLOCK).min(n) {
+                    values[column * n + row] = values[row * n + column];
+                }
+            }
+        }
+    }
+}
+
+/// Solves `a x = b` in place for one small symmetric positive definite `a` (row-major, `n * n`), on one
+/// thread; `a` is overwritten. Returns whether every pivot was positive; if not, `b` is meaningless.
+pub fn spd_solve_in_place(a: &mut [f32], b: &mut [f32]) -> bool {
+    let n = b.len();
+    let par = Par::Seq;
+    let factor = MatMut::from_column_major_slice_mut(a, n, n);
+    let scratch = llt::factor::cholesky_in_place_scratch::<f32>(n, par, Default::default());
+    let mut buffer = MemBuffer::new(scratch);
+    let done = llt::factor::cholesky_in_place(
+        factor,
+        Default::default(),
+        par,
+        MemStack::new(&mut buffer),
+        Default::default(),
+    );
+    if done.is_err() {
+        return false;
+    }
+    let factor = MatRef::from_column_major_slice(&*a, n, n);
+    let right = MatMut::from_column_major_slice_mut(b, n, 1);
+    let scratch = llt::solve::solve_in_place_scratch::<f32>(n, 1, par);
+    let mut buffer = MemBuffer::new(scratch);
+    llt::solve::solve_in_place(factor, right, par, MemStack::new(&mut buffer));
+    true
+}
+
+/// An orthonormal basis of the columns of a tall matrix, by two rounds of Cholesky QR
+/// (Yamamoto et al. 2015); columns that vanish become zero.
+pub fn orthonormalise(matrix: &mut Matrix) {
+    for _ in 0..2 {
+        let (values, vectors) = symmetric_eigen(&transposed_product(matrix, matrix));
+        // By the eigenvectors of the Gram matrix, which unlike its Cholesky factor survive a small rank.
+        let n = values.len();
+        let least = values.iter().copied().fold(0.0f32, f32::max) * 1e-10;
+        let mut scaled = vectors;
+        for row in 0..n {
+            for (value, eigen) in scaled.row_mut(row).iter_mut().zip(&values) {
+                *value = if *eigen > least { *value / eigen.sqrt() } else { 0.0 };
+            }
+        }
+        *matrix = product(matrix, &scaled);
+    }
+}
+
+/// Eigenvalues, ascending, and eigenvectors as columns, of a symmetric matrix.
+///
+/// # Panics
+/// If the matrix is not finite.
+pub fn symmetric_eigen(matrix: &Matrix) -> (Vec<f32>, Matrix) {
+    let eigen = view(matrix)
+        .self_adjoint_eigen(faer::Side::Lower)
+        .expect("a finite symmetric matrix has an eigendecomposition");
+    let n = matrix.n_rows();
+    let values = (0..n).map(|at| eigen.S()[at]).collect();
+    let mut vectors = Matrix::zeros(n, n);
+    view_mut(&mut vectors).copy_from(eigen.U());
+    (values, vectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Random;
+
+    fn random(n_rows: usize, n_columns: usize, seed: u64) -> Matrix {
+        let mut random = Random::new(seed);
+        Matrix::from_rows(n_rows, n_columns, (0..n_rows * n_columns).map(|_| random.normal()).collect())
+    }
+
+    fn spd(n: usize) -> Matrix {
+        let a = random(n + 5, n, 1);
+        let mut gram = transposed_product(&a, &a);
+        for at in 0..n {
+            gram.row_mut(at)[at] += 1.0;
+        }
+        gram
+    }
+
+    #[test]
+    fn a_matrix_times_its_inverse_is_the_identity() {
+        let gram = spd(150);
+        let identity = product(&gram, &spd_inverse(gram.clone()).unwrap());
+        for row in 0..150 {
+            for (column, value) in identity.row(row).iter().enumerate() {
+                assert!((value - f32::from(u8::from(row == column))).abs() < 1e-3, "{row} {column} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_singular_matrix_is_an_error() {
+        assert!(spd_inverse(Matrix::zeros(3, 3)).is_err());
+        assert!(!spd_solve_in_place(&mut [0.0; 4], &mut [1.0; 2]));
+    }
+
+    #[test]
+    fn a_small_system_is_solved() {
+        let gram = spd(20);
+        let x: Vec<f32> = (0..20).map(|i| i as f32 * 0.1).collect();
+        let mut b: Vec<f32> = (0..20).map(|r| gram.row(r).iter().zip(&x).map(|(a, x)| a * x).sum()).collect();
+        assert!(spd_solve_in_place(&mut gram.clone().into_values(), &mut b));
+        assert!(b.iter().zip(&x).all(|(got, want)| (got - want).abs() < 1e-3));
+    }
+
+    #[test]
+    fn an_orthonormal_basis_is_orthonormal() {
+        let mut basis = random(200, 12, 3);
+        orthonormalise(&mut basis);
+        let gram = transposed_product(&basis, &basis);
+        for row in 0..12 {
+            for (column, value) in gram.row(row).iter().enumerate() {
+                assert!((value - f32::from(u8::from(row == column))).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn eigenvectors_rebuild_the_matrix() {
+        let gram = spd(10);
+        let (values, vectors) = symmetric_eigen(&gram);
+        let mut scaled = vectors.clone();
+        for row in 0..10 {
+            scaled.row_mut(row).iter_mut().zip(&values).for_each(|(v, s)| *v *= s);
+        }
+        let rebuilt = product_transposed(&scaled, &vectors);
+        assert!(rebuilt.values().iter().zip(gram.values()).all(|(a, b)| (a - b).abs() < 1e-3));
+    }
+}

@@ -1,0 +1,311 @@
+//! Sparse matrices: compressed rows.
+
+use rayon::prelude::*;
+
+use crate::Matrix;
+
+/// `(n_rows, n_columns)` with few entries. The columns of a row are sorted, each once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sparse {
+    n_columns: usize,
+    starts: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Sparse {
+    /// From rows of `(column, value)` in any order; equal columns are summed.
+    pub fn from_rows(n_columns: usize, rows: impl IntoIterator<Item = Vec<(u32, f32)>>) -> Self {
+        let mut sparse = Self { n_columns, starts: vec![0], columns: Vec::new(), values: Vec::new() };
+        for mut row in rows {
+            row.sort_by_key(|&(column, _)| column);
+            sparse.push_sorted(&row);
+        }
+        sparse
+    }
+
+    fn push_sorted(&mut self, row: &[(u32, f32)]) {
+        let start = self.columns.len();
+        for &(column, value) in row {
+            assert!((column as usize) < self.n_columns, "column {column} of {}", self.n_columns);
+            if self.columns.len() > start && self.columns.last() == Some(&column) {
+                *self.values.last_mut().expect("as long as the columns") += value;
+            } else {
+                self.columns.push(column);
+                self.values.push(value);
+            }
+        }
+        self.starts.push(self.columns.len());
+    }
+
+    /// From its three arrays, as they lie in a file; `None` when they do not make a matrix.
+    pub fn from_parts(
+        n_columns: usize,
+        starts: Vec<usize>,
+        columns: Vec<u32>,
+        values: Vec<f32>,
+    ) -> Option<Self> {
+        let whole = starts.first() == Some(&0)
+            && starts.last() == Some(&columns.len())
+            && columns.len() == values.len()
+            && starts.windows(2).all(|pair| pair[0] <= pair[1]);
+        let sparse = Self { n_columns, starts, columns, values };
+        let sorted = whole
+            && (0..sparse.n_rows()).all(|row| {
+                let (columns, _) = sparse.row(row);
+                columns.windows(2).all(|pair| pair[0] < pair[1])
+                    && columns.last().is_none_or(|&last| (last as usize) < n_columns)
+            });
+        sorted.then_some(sparse)
+    }
+
+    /// Where each row starts; one more entry than rows.
+    pub fn starts(&self) -> &[usize] {
+        &self.starts
+    }
+
+    /// The columns of all entries, row after row.
+    pub fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
+    /// All entries, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// How many rows.
+    pub fn n_rows(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// How many columns.
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
+    }
+
+    /// How many entries.
+    pub fn n_entries(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The columns and values of one row.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = self.starts[row]..self.starts[row + 1];
+        (&self.columns[range.clone()], &self.values[range])
+    }
+
+    /// One entry; 0 where there is none.
+    pub fn get(&self, row: usize, column: u32) -> f32 {
+        let (columns, values) = self.row(row);
+        columns.binary_search(&column).map_or(0.0, |at| values[at])
+    }
+
+    /// The sum of each row.
+    pub fn row_sums(&self) -> Vec<f32> {
+        (0..self.n_rows()).map(|row| self.row(row).1.iter().sum()).collect()
+    }
+
+    /// Each entry changed by a function of row, column and value.
+    pub fn map(mut self, change: impl Fn(usize, u32, f32) -> f32 + Sync) -> Self {
+        for row in 0..self.n_rows() {
+            for at in self.starts[row]..self.starts[row + 1] {
+                self.values[at] = change(row, self.columns[at], self.values[at]);
+            }
+        }
+        self
+    }
+
+    /// Without the entries that a test of row, column and value refuses.
+    pub fn filter(&self, keep: impl Fn(usize, u32, f32) -> bool) -> Self {
+        let mut out =
+            Self { n_columns: self.n_columns, starts: vec![0], columns: Vec::new(), values: Vec::new() };
+        for row in 0..self.n_rows() {
+            let (columns, values) = self.row(row);
+            for (&column, &value) in columns.iter().zip(values) {
+                if keep(row, column, value) {
+                    out.columns.push(column);
+                    out.values.push(value);
+                }
+            }
+            out.starts.push(out.columns.len());
+        }
+        out
+    }
+
+    /// Rows and columns exchanged.
+    pub fn transpose(&self) -> Self {
+        let mut starts = vec![0usize; self.n_columns + 1];
+        for &column in &self.columns {
+            starts[column as usize + 1] += 1;
+        }
+        for at in 0..self.n_columns {
+            starts[at + 1] += starts[at];
+        }
+        let mut next = starts.clone();
+        let mut columns = vec![0u32; self.columns.len()];
+        let mut values = vec![0.0f32; self.values.len()];
+        for row in 0..self.n_rows() {
+            let (row_columns, row_values) = self.row(row);
+            for (&column, &value) in row_columns.iter().zip(row_values) {
+                let at = &mut next[column as usize];
+                columns[*at] = row as u32;
+                values[*at] = value;
+                *at += 1;
+            }
+        }
+        Self { n_columns: self.n_rows(), starts, columns, values }
+    }
+
+    /// `out += weight * row`.
+    pub fn add_row_to(&self, row: usize, weight: f32, out: &mut [f32]) {
+        let (columns, values) = self.row(row);
+        for (&column, &value) in columns.iter().zip(values) {
+            out[column as usize] += weight * value;
+        }
+    }
+
+    /// `self + weight * other`, both of one shape.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn plus(&self, weight: f32, other: &Self) -> Self {
+        assert_eq!((self.n_rows(), self.n_columns), (other.n_rows(), other.n_columns), "shapes");
+        let rows: Vec<Vec<(u32, f32)>> = (0..self.n_rows())
+            .into_par_iter()
+            .map(|row| {
+                let (columns, values) = self.row(row);
+                let (other_columns, other_values) = other.row(row);
+                columns
+                    .iter()
+                    .copied()
+                    .zip(values.iter().copied())
+                    .chain(other_columns.iter().copied().zip(other_values.iter().map(|v| weight * v)))
+                    .collect()
+            })
+            .collect();
+        Self::from_rows(self.n_columns, rows)
+    }
+
+    /// `self * other`, keeping entries of which `keep(row, column, value)` holds (Gustavson 1978).
+    pub fn times(&self, other: &Self, keep: impl Fn(usize, u32, f32) -> bool + Sync) -> Self {
+        assert_eq!(self.n_columns, other.n_rows(), "inner dimensions");
+        let rows: Vec<Vec<(u32, f32)>> = (0..self.n_rows())
+            .into_par_iter()
+            .map_init(
+                || (vec![0.0f32; other.n_columns], vec![false; other.n_columns]),
+                |(sums, touched), row| {
+                    let mut found = Vec::new();
+                    let (columns, values) = self.row(row);
+                    for (&middle, &weight) in columns.iter().zip(values) {
+                        let (inner, inner_values) = other.row(middle as usize);
+                        for (&column, &value) in inner.iter().zip(inner_values) {
+                            if !touched[column as usize] {
+                                touched[column as usize] = true;
+                                found.push(column);
+                            }
+                            sums[column as usize] += weight * value;
+                        }
+                    }
+                    found.sort_unstable();
+                    let mut out = Vec::with_capacity(found.len());
+                    for column in found {
+                        let value = std::mem::take(&mut sums[column as usize]);
+                        touched[column as usize] = false;
+                        if keep(row, column, value) {
+                            out.push((column, value));
+                        }
+                    }
+                    out
+                },
+            )
+            .collect();
+        let mut out =
+            Self { n_columns: other.n_columns, starts: vec![0], columns: Vec::new(), values: Vec::new() };
+        rows.iter().for_each(|row| out.push_sorted(row));
+        out
+    }
+
+    /// `self * dense`, of shape `(n_rows, dense.n_columns)`.
+    pub fn times_dense(&self, dense: &Matrix) -> Matrix {
+        assert_eq!(self.n_columns, dense.n_rows(), "inner dimensions");
+        let width = dense.n_columns();
+        let mut out = Matrix::zeros(self.n_rows(), width);
+        if width > 0 {
+            out.values_mut().par_chunks_mut(width).enumerate().for_each(|(row, out)| {
+                let (columns, values) = self.row(row);
+                for (&column, &value) in columns.iter().zip(values) {
+                    crate::dot::add_scaled(out, value, dense.row(column as usize));
+                }
+            });
+        }
+        out
+    }
+
+    /// `self' * self`, dense, of shape `(n_columns, n_columns)`; both triangles are filled.
+    pub fn gram(&self) -> Matrix {
+        let transposed = self.transpose();
+        let n = self.n_columns;
+        let mut out = Matrix::zeros(n, n);
+        if n > 0 {
+            out.values_mut().par_chunks_mut(n).enumerate().for_each(|(column, out)| {
+                let (rows, weights) = transposed.row(column);
+                for (&row, &weight) in rows.iter().zip(weights) {
+                    self.add_row_to(row as usize, weight, out);
+                }
+            });
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dense(sparse: &Sparse) -> Vec<Vec<f32>> {
+        (0..sparse.n_rows())
+            .map(|row| (0..sparse.n_columns() as u32).map(|column| sparse.get(row, column)).collect())
+            .collect()
+    }
+
+    fn example() -> Sparse {
+        Sparse::from_rows(3, [vec![(2, 1.0), (0, 2.0), (2, 0.5)], vec![], vec![(1, 3.0)]])
+    }
+
+    #[test]
+    fn equal_columns_are_summed_and_sorted() {
+        assert_eq!(dense(&example()), [[2.0, 0.0, 1.5], [0.0; 3], [0.0, 3.0, 0.0]]);
+        assert_eq!(example().row_sums(), [3.5, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn transposing_twice_changes_nothing() {
+        assert_eq!(example().transpose().transpose(), example());
+        assert_eq!(example().transpose().get(2, 0), 1.5);
+    }
+
+    #[test]
+    fn products_agree_with_each_other() {
+        let (a, b) = (example(), example().transpose());
+        let product = a.times(&b, |_, _, _| true);
+        let gram = b.gram();
+        for row in 0..3 {
+            for column in 0..3 {
+                assert_eq!(product.get(row, column), gram.row(row)[column as usize]);
+            }
+        }
+        let identity = Matrix::from_rows(3, 3, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(a.times_dense(&identity).row(0), [2.0, 0.0, 1.5]);
+        assert_eq!(a.plus(2.0, &a).get(0, 0), 6.0);
+    }
+
+    #[test]
+    fn broken_parts_make_no_matrix() {
+        assert!(Sparse::from_parts(3, vec![0, 2], vec![1, 0], vec![1.0, 1.0]).is_none());
+        assert!(Sparse::from_parts(3, vec![0, 1], vec![3], vec![1.0]).is_none());
+        let e = example();
+        let again = Sparse::from_parts(3, e.starts().to_vec(), e.columns().to_vec(), e.values().to_vec());
+        assert_eq!(again, Some(e));
+    }
+}
