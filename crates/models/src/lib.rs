@@ -1,7 +1,14 @@
 //! Learning, and what was learnt: every model answers from a history alone.
 //!
-//! This crate knows datasets, features and seeds. It does not know files, HTTP or the clock.
+//! This crate knows datasets, features and seeds. It does not know files (but in `checkpoint`), HTTP or the
+//! clock. `contract` is the suite that every model passes.
 
+mod choose;
+pub mod contract;
 mod recommender;
+mod training;
+pub mod zoo;
 
+pub use choose::{Choice, Pool, ndcg_and_hits};
 pub use recommender::{Context, Recommender};
+pub use training::{FitError, Training};

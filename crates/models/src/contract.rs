@@ -1,0 +1,61 @@
+//! The promises of [`Recommender`](crate::Recommender), as a suite that every model passes by one line.
+
+use upnext_data::{History, Judgement, Past};
+use upnext_math::Matrix;
+
+use crate::{Context, Recommender};
+
+/// Checks one model.
+///
+/// # Panics
+/// With the broken promise in words.
+pub fn check(model: &dyn Recommender) {
+    let n = model.n_videos();
+    assert!(n > 0, "{}: no videos", model.name());
+    let last = n as u32 - 1;
+    let histories = [
+        History::default(),
+        History::of_positives(&[0]),
+        History::of_positives(&[0, last, last / 2]),
+        History::new([0, last].map(|video| Past {
+            video,
+            time: 1,
+            value: Some(0.5),
+            judgement: Judgement::Negative,
+        })),
+    ];
+    let context = Context { now: Some(1_000), seed: 7 };
+    let scores_of = |history: &History| {
+        let mut scores = vec![f32::NAN; n];
+        model.score_all(history, &context, &mut scores);
+        scores
+    };
+    let mut batch = Matrix::zeros(histories.len(), n);
+    let asked: Vec<_> = histories.iter().map(|history| (history, context)).collect();
+    model.score_batch(&asked, &mut batch);
+    for (at, history) in histories.iter().enumerate() {
+        let scores = scores_of(history);
+        assert!(scores.iter().all(|s| s.is_finite()), "{}: a score is not finite", model.name());
+        assert_eq!(scores, scores_of(history), "{}: the same question, other scores", model.name());
+        for (one, of_batch) in scores.iter().zip(batch.row(at)) {
+            let near = (one - of_batch).abs() <= 1e-4 * (1.0 + one.abs());
+            assert!(near, "{}: a batch answers otherwise: {one} {of_batch}", model.name());
+        }
+        let rows = [last, 0];
+        let mut some = [f32::NAN; 2];
+        model.score(history, &context, &rows, &mut some);
+        assert_eq!(some, rows.map(|row| scores[row as usize]), "{}: some rows differ", model.name());
+        for (video, share) in model.because(history, &context, last / 2) {
+            assert!(share.is_finite() && (video as usize) < n, "{}: a wrong reason", model.name());
+        }
+    }
+    // A video from outside the catalogue changes nothing but ages.
+    let with_unknown = History::of_positives(&[n as u32 + 5, 0]);
+    assert!(scores_of(&with_unknown).iter().all(|s| s.is_finite()), "{}: an unknown video", model.name());
+    assert_eq!(
+        scores_of(&History::of_positives(&[u32::MAX])).iter().filter(|s| !s.is_finite()).count(),
+        0,
+        "{}: only unknown videos",
+        model.name()
+    );
+}

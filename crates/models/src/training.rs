@@ -1,0 +1,70 @@
+//! What a model is fitted on.
+
+use std::sync::Arc;
+
+use upnext_data::{Interactions, Order, Query};
+use upnext_features::Content;
+
+/// Everything `fit` may see: the training pairs, what is known of the videos, and validation questions to
+/// choose settings by. The test is not here.
+#[derive(Clone)]
+pub struct Training<'a> {
+    /// The pairs to fit on.
+    pub interactions: &'a Interactions,
+    /// Content vectors, where the catalogue tells anything.
+    pub content: Option<Arc<Content>>,
+    /// Whether pairs have an order.
+    pub order: Order,
+    /// To choose settings and weights by; may be empty, then the stated defaults hold.
+    pub validation: &'a [Query],
+    /// The videos that may be ranked, sorted.
+    pub candidates: &'a [u32],
+    /// For everything drawn at random.
+    pub seed: u64,
+}
+
+/// Why a model cannot be fitted on a set.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// The set lacks what the model needs: leave it out by name.
+    #[error("{model} needs {needs}, which this set does not have")]
+    Needs {
+        /// The model.
+        model: String,
+        /// What is missing.
+        needs: &'static str,
+    },
+    /// No model of that name.
+    #[error("model `{name}` is not known; known are {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The numbers do not allow it.
+    #[error("{model}: {cause}")]
+    Numbers {
+        /// The model.
+        model: String,
+        /// What went wrong.
+        cause: upnext_math::linalg::NotPositiveDefinite,
+    },
+}
+
+impl Training<'_> {
+    /// An error unless pairs have an order.
+    pub(crate) fn needs_order(&self, model: &str) -> Result<(), FitError> {
+        match self.order {
+            Order::Unordered => Err(FitError::Needs { model: model.into(), needs: "an order of events" }),
+            Order::Timed | Order::Sequence => Ok(()),
+        }
+    }
+
+    /// The content vectors, or an error.
+    pub(crate) fn needs_content(&self, model: &str) -> Result<&Arc<Content>, FitError> {
+        self.content
+            .as_ref()
+            .ok_or_else(|| FitError::Needs { model: model.into(), needs: "labels or text of videos" })
+    }
+}

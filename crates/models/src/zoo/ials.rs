@@ -1,0 +1,119 @@
+//! Implicit matrix factorisation by alternating least squares, with fold-in of any history.
+
+use rayon::prelude::*;
+use upnext_data::History;
+use upnext_math::dot::{add_scaled, dot};
+use upnext_math::linalg::{product_transposed_into, spd_solve_in_place, transposed_product};
+use upnext_math::seed::Random;
+use upnext_math::{Matrix, Sparse};
+
+use super::ease::binary;
+use crate::{Context, Recommender, Training};
+
+const DIMENSIONS: usize = 96;
+const UNOBSERVED: f32 = 0.02;
+const REGULARISATION: f32 = 0.02;
+const ROUNDS: usize = 5;
+const DECAY: f32 = 0.8;
+const LAST: usize = 50;
+
+/// iALS (Hu, Koren & Volinsky 2008, with the frequency scaling of Rendle et al. 2021). A row `x` of one side
+/// solves `(a V'V + sum r v v' + l (sum r + a n) I) x = sum r v`, `a` = 0.02 the weight of the unobserved, `l` =
+/// 0.02, `n` the rows of the other side, `r` = 1 in training and `0.8^age` for the newest 50 of a history.
+#[derive(Clone, Debug)]
+pub struct Ials {
+    pub(crate) videos: Matrix,
+    gram: Matrix,
+}
+
+impl Ials {
+    pub(super) fn fit(training: &Training) -> Self {
+        let x = binary(training);
+        let transposed = x.transpose();
+        let mut random = Random::new(training.seed);
+        let deviation = 0.1 / (DIMENSIONS as f32).sqrt();
+        let n = x.n_columns() * DIMENSIONS;
+        let start = (0..n).map(|_| random.normal() * deviation).collect();
+        let mut videos = Matrix::from_rows(x.n_columns(), DIMENSIONS, start);
+        for _ in 0..ROUNDS {
+            let users = solve(&x, &videos);
+            videos = solve(&transposed, &users);
+        }
+        Self::new(videos)
+    }
+
+    /// From video vectors, `(videos, dimensions)`.
+    pub(crate) fn new(videos: Matrix) -> Self {
+        Self { gram: transposed_product(&videos, &videos), videos }
+    }
+
+    /// The viewer's vector for a history.
+    fn fold_in(&self, history: &History) -> Vec<f32> {
+        let n = self.n_videos();
+        let (videos, weights): (Vec<u32>, Vec<f32>) = history
+            .newest(LAST)
+            .filter(|&(_, video)| (video as usize) < n)
+            .map(|(age, video)| (video, DECAY.powi(age as i32)))
+            .unzip();
+        solve_one(&self.gram, &self.videos, &videos, &weights)
+    }
+}
+
+fn solve(observed: &Sparse, other: &Matrix) -> Matrix {
+    let gram = transposed_product(other, other);
+    let d = other.n_columns();
+    let mut out = Matrix::zeros(observed.n_rows(), d);
+    out.values_mut().par_chunks_mut(d).enumerate().with_min_len(16).for_each(|(row, out)| {
+        let (columns, weights) = observed.row(row);
+        out.copy_from_slice(&solve_one(&gram, other, columns, weights));
+    });
+    out
+}
+
+fn solve_one(gram: &Matrix, other: &Matrix, columns: &[u32], weights: &[f32]) -> Vec<f32> {
+    let d = other.n_columns();
+    let mut right = vec![0.0; d];
+    if columns.is_empty() {
+        return right;
+    }
+    let mut left: Vec<f32> = gram.values().iter().map(|value| UNOBSERVED * value).collect();
+    let mut total = UNOBSERVED * other.n_rows() as f32;
+    for (&column, &weight) in columns.iter().zip(weights) {
+        let v = other.row(column as usize);
+        add_scaled(&mut right, weight, v);
+        // The upper triangle is enough.
+        for (at, &value) in v.iter().enumerate() {
+            add_scaled(&mut left[at * d + at..(at + 1) * d], weight * value, &v[at..]);
+        }
+        total += weight;
+    }
+    for at in 0..d {
+        left[at * d + at] += REGULARISATION * total;
+    }
+    if spd_solve_in_place(&mut left, &mut right) { right } else { vec![0.0; d] }
+}
+
+impl Recommender for Ials {
+    fn name(&self) -> &str {
+        "ials"
+    }
+
+    fn n_videos(&self) -> usize {
+        self.videos.n_rows()
+    }
+
+    fn score_all(&self, history: &History, _context: &Context, scores: &mut [f32]) {
+        let user = self.fold_in(history);
+        for (video, score) in scores.iter_mut().enumerate() {
+            *score = dot(&user, self.videos.row(video));
+        }
+    }
+
+    fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {
+        let mut users = Matrix::zeros(questions.len(), self.videos.n_columns());
+        for (at, (history, _)) in questions.iter().enumerate() {
+            users.row_mut(at).copy_from_slice(&self.fold_in(history));
+        }
+        product_transposed_into(&users, &self.videos, scores.values_mut());
+    }
+}

@@ -1,0 +1,205 @@
+//! Models of the form *score = history times weights*: most counting models, ridge models and factor models.
+
+use upnext_data::History;
+use upnext_math::dot::{add_scaled, dot};
+use upnext_math::linalg::product_transposed_into;
+use upnext_math::{Matrix, Sparse};
+
+use crate::{Context, Recommender};
+
+/// `score = h W`, where `h` holds `decay^age` for each of the newest `last` wanted videos (the newest has age
+/// 0) and is not normalised.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    pub(crate) name: String,
+    pub(crate) decay: f32,
+    pub(crate) last: usize,
+    pub(crate) weights: Weights,
+}
+
+/// The forms in which `W`, of shape `(videos, videos)`, is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Weights {
+    /// Few entries.
+    Sparse(Sparse),
+    /// All entries, between the videos of `head`: rows sorted; others score 0.
+    Dense { matrix: Matrix, head: Head },
+    /// `left right'`, both `(videos, dimensions)`.
+    Factors { left: Matrix, right: Matrix },
+    /// `first second`: one step after the other.
+    Chain { first: Sparse, second: Sparse },
+    /// EASE for fewer users than videos: `W = diag(1/p) (X' Y - I) + I` without its diagonal, see
+    /// [`super::ease`]; `x` is `(users, videos)`, `y` is `(videos, users)`, `p` scales columns.
+    Dual { x: Sparse, y: Matrix, p: Vec<f32> },
+}
+
+/// The most active part of a catalogue, where a dense model ends.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Head {
+    n_videos: usize,
+    /// `None` when it is the whole catalogue.
+    rows: Option<Vec<u32>>,
+}
+
+impl Head {
+    /// The `max` most popular videos, or all of them.
+    pub(crate) fn new(popularity: &[u32], max: usize) -> Self {
+        let n_videos = popularity.len();
+        if n_videos <= max {
+            return Self { n_videos, rows: None };
+        }
+        let mut rows: Vec<u32> = (0..n_videos as u32).collect();
+        rows.sort_by_key(|&row| (std::cmp::Reverse(popularity[row as usize]), row));
+        rows.truncate(max);
+        rows.sort_unstable();
+        Self { n_videos, rows: Some(rows) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.as_ref().map_or(self.n_videos, Vec::len)
+    }
+
+    /// Where a video stands in the head.
+    pub(crate) fn position(&self, video: u32) -> Option<usize> {
+        match &self.rows {
+            None => ((video as usize) < self.n_videos).then_some(video as usize),
+            Some(rows) => rows.binary_search(&video).ok(),
+        }
+    }
+
+    fn spread(&self, scores: &mut [f32], add: impl FnOnce(&mut [f32])) {
+        match &self.rows {
+            None => add(scores),
+            Some(rows) => {
+                let mut of_head = vec![0.0; rows.len()];
+                add(&mut of_head);
+                for (&row, score) in rows.iter().zip(of_head) {
+                    scores[row as usize] += score;
+                }
+            }
+        }
+    }
+}
+
+impl Linear {
+    fn query<'a>(&'a self, history: &'a History) -> impl Iterator<Item = (u32, f32)> + 'a {
+        let n = self.n_videos();
+        history
+            .newest(self.last)
+            .filter(move |&(_, video)| (video as usize) < n)
+            .map(|(age, video)| (video, self.decay.powi(age as i32)))
+    }
+
+    fn entry(&self, from: u32, to: u32) -> f32 {
+        match &self.weights {
+            Weights::Sparse(weights) => weights.get(from as usize, to),
+            Weights::Dense { matrix, head } => match (head.position(from), head.position(to)) {
+                (Some(from), Some(to)) => matrix.row(from)[to],
+                _ => 0.0,
+            },
+            Weights::Factors { left, right } => dot(left.row(from as usize), right.row(to as usize)),
+            Weights::Chain { first, second } => {
+                let (columns, values) = first.row(from as usize);
+                columns
+                    .iter()
+                    .zip(values)
+                    .map(|(&middle, value)| value * second.get(middle as usize, to))
+                    .sum()
+            }
+            Weights::Dual { x, y, p } => {
+                if from == to {
+                    return 0.0;
+                }
+                let (users, values) = (y.row(to as usize), x);
+                let transposed: f32 =
+                    (0..values.n_rows()).map(|user| values.get(user, from) * users[user]).sum();
+                transposed * p[to as usize]
+            }
+        }
+    }
+}
+
+impl Recommender for Linear {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn n_videos(&self) -> usize {
+        match &self.weights {
+            Weights::Sparse(weights) => weights.n_columns(),
+            Weights::Dense { head, .. } => head.n_videos,
+            Weights::Factors { right, .. } => right.n_rows(),
+            Weights::Chain { second, .. } => second.n_columns(),
+            Weights::Dual { y, .. } => y.n_rows(),
+        }
+    }
+
+    fn score_all(&self, history: &History, _context: &Context, scores: &mut [f32]) {
+        scores.fill(0.0);
+        let query = self.query(history);
+        match &self.weights {
+            Weights::Sparse(weights) => {
+                query.for_each(|(video, w)| weights.add_row_to(video as usize, w, scores))
+            }
+            Weights::Dense { matrix, head } => head.spread(scores, |scores| {
+                query
+                    .filter_map(|(video, w)| Some((head.position(video)?, w)))
+                    .for_each(|(at, w)| add_scaled(scores, w, matrix.row(at)));
+            }),
+            Weights::Factors { left, right } => {
+                let mut user = vec![0.0; left.n_columns()];
+                query.for_each(|(video, w)| add_scaled(&mut user, w, left.row(video as usize)));
+                for (score, row) in scores.iter_mut().zip(0..) {
+                    *score = dot(&user, right.row(row));
+                }
+            }
+            Weights::Chain { first, second } => {
+                let mut middle = vec![0.0; first.n_columns()];
+                query.for_each(|(video, w)| first.add_row_to(video as usize, w, &mut middle));
+                for (video, &weight) in middle.iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
+                    second.add_row_to(video, weight, scores);
+                }
+            }
+            Weights::Dual { x, y, p } => {
+                let mut of_history = vec![0.0; y.n_rows()];
+                query.for_each(|(video, w)| of_history[video as usize] += w);
+                let users: Vec<f32> = (0..x.n_rows())
+                    .map(|user| {
+                        let (videos, values) = x.row(user);
+                        videos.iter().zip(values).map(|(&v, value)| value * of_history[v as usize]).sum()
+                    })
+                    .collect();
+                for (video, score) in scores.iter_mut().enumerate() {
+                    // The diagonal of W is zero: what a video gives itself is taken out.
+                    let own = of_history[video];
+                    *score = p[video] * (dot(&users, y.row(video)) - own) + own;
+                }
+            }
+        }
+    }
+
+    fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {
+        let Weights::Factors { left, right } = &self.weights else {
+            for (at, (history, context)) in questions.iter().enumerate() {
+                self.score_all(history, context, scores.row_mut(at));
+            }
+            return;
+        };
+        let mut users = Matrix::zeros(questions.len(), left.n_columns());
+        for (at, (history, _)) in questions.iter().enumerate() {
+            self.query(history)
+                .for_each(|(video, w)| add_scaled(users.row_mut(at), w, left.row(video as usize)));
+        }
+        product_transposed_into(&users, right, scores.values_mut());
+    }
+
+    fn because(&self, history: &History, _context: &Context, row: u32) -> Vec<(u32, f32)> {
+        let mut reasons: Vec<(u32, f32)> = self
+            .query(history)
+            .map(|(video, w)| (video, w * self.entry(video, row)))
+            .filter(|&(_, share)| share > 0.0)
+            .collect();
+        reasons.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        reasons
+    }
+}

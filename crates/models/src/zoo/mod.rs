@@ -1,0 +1,326 @@
+//! All models, by the names of tables and configurations.
+
+mod blend;
+mod content;
+mod directed_cosine;
+mod ease;
+mod ials;
+mod knn;
+mod linear;
+mod markov;
+mod popular;
+mod slit;
+mod svd;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub use blend::{Blend, Part};
+pub use content::ContentCosine;
+pub use ials::Ials;
+pub use knn::UserKnn;
+pub use linear::Linear;
+pub use popular::{Bias, Constant, Random};
+
+use crate::{FitError, Recommender, Training};
+
+/// The models one can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Scores drawn from the seed.
+    Random,
+    /// Positives in training.
+    Popular,
+    /// Positives in training, halved every 30 days.
+    PopularRecent,
+    /// Mean watch ratio or rating of the video.
+    VideoMean,
+    /// Median watch ratio or rating of the video.
+    VideoMedian,
+    /// Mean plus viewer's and video's deviation.
+    Bias,
+    /// Neighbours of videos by cosine.
+    ItemKnn,
+    /// Neighbours of viewers by cosine.
+    UserKnn,
+    /// Transitions at gaps 1 to 3.
+    Markov,
+    /// The last transition alone.
+    Markov1,
+    /// The linear auto-encoder.
+    Ease,
+    /// Markov plus EASE on the scale of their maxima, the share of EASE chosen on validation.
+    MarkovEase,
+    /// Co-occurrence with direction.
+    DirectedCosine,
+    /// The same, re-weighted by likeness in content.
+    DirectedCosineContent,
+    /// Ridge regression from the past to the next videos.
+    Slit,
+    /// The strongest directions of transitions.
+    Svd,
+    /// Matrix factorisation with fold-in.
+    Ials,
+    /// Cosine of labels and text.
+    Content,
+    /// The likeness matrix of 0.25 and more.
+    ContentNeighbours,
+    /// Directed cosine, then a step to what is alike.
+    Smoothed,
+    /// All models asked for beside it, weights chosen on validation.
+    Blend,
+    /// The closed forms, weights chosen on validation from known good ones.
+    ClosedBlend,
+}
+
+impl Kind {
+    /// All, floors first.
+    pub const ALL: [Self; 22] = [
+        Self::Random,
+        Self::Popular,
+        Self::PopularRecent,
+        Self::VideoMean,
+        Self::VideoMedian,
+        Self::Bias,
+        Self::ItemKnn,
+        Self::UserKnn,
+        Self::Markov,
+        Self::Markov1,
+        Self::Ease,
+        Self::MarkovEase,
+        Self::DirectedCosine,
+        Self::DirectedCosineContent,
+        Self::Slit,
+        Self::Svd,
+        Self::Ials,
+        Self::Content,
+        Self::ContentNeighbours,
+        Self::Smoothed,
+        Self::Blend,
+        Self::ClosedBlend,
+    ];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Popular => "popular",
+            Self::PopularRecent => "popular-recent",
+            Self::VideoMean => "video-mean",
+            Self::VideoMedian => "video-median",
+            Self::Bias => "bias",
+            Self::ItemKnn => "item-knn",
+            Self::UserKnn => "user-knn",
+            Self::Markov => "markov",
+            Self::Markov1 => "markov-1",
+            Self::Ease => "ease",
+            Self::MarkovEase => "markov-ease",
+            Self::DirectedCosine => "directed-cosine",
+            Self::DirectedCosineContent => "directed-cosine-content",
+            Self::Slit => "slit",
+            Self::Svd => "svd",
+            Self::Ials => "ials",
+            Self::Content => "content",
+            Self::ContentNeighbours => "content-neighbours",
+            Self::Smoothed => "smoothed-transitions",
+            Self::Blend => "blend",
+            Self::ClosedBlend => "closed-blend",
+        }
+    }
+
+    /// Whether it stands first in every table: counting models that whatever is learnt must beat.
+    pub fn is_floor(self) -> bool {
+        matches!(
+            self,
+            Self::Random
+                | Self::Popular
+                | Self::PopularRecent
+                | Self::VideoMean
+                | Self::VideoMedian
+                | Self::Bias
+                | Self::ItemKnn
+                | Self::UserKnn
+                | Self::Markov
+                | Self::Ease
+        )
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = FitError;
+
+    fn from_str(name: &str) -> Result<Self, FitError> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| FitError::Unknown {
+            name: name.into(),
+            known: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
+
+/// A fitted model, and what was chosen on the way, in words.
+pub struct Fitted {
+    /// The model.
+    pub model: Arc<dyn Recommender>,
+    /// For example `lambda 200, chosen on validation`.
+    pub note: String,
+}
+
+/// Models fitted on one training set, each once, so that blends share their parts.
+pub struct Zoo<'a> {
+    training: Training<'a>,
+    fitted: Vec<(Kind, Arc<dyn Recommender>, String)>,
+}
+
+/// The closed forms and the weights known to be good, by what a set has.
+const WITH_CONTENT: [(Kind, f32); 7] = [
+    (Kind::Markov1, 0.35),
+    (Kind::DirectedCosine, 1.1),
+    (Kind::Slit, 0.85),
+    (Kind::Svd, 0.7),
+    (Kind::Ials, 1.4),
+    (Kind::ContentNeighbours, 3.3),
+    (Kind::Smoothed, 1.5),
+];
+const BY_IDS: [(Kind, f32); 5] = [
+    (Kind::Markov1, 0.35),
+    (Kind::DirectedCosine, 1.1),
+    (Kind::Slit, 0.55),
+    (Kind::Svd, 0.7),
+    (Kind::Ials, 1.4),
+];
+/// Where nothing has an order, EASE and ItemKNN stand in for the transitions.
+const UNORDERED: [(Kind, f32); 3] = [(Kind::Ease, 1.0), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.5)];
+const UNORDERED_WITH_CONTENT: [(Kind, f32); 4] =
+    [(Kind::Ease, 1.0), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.5), (Kind::Content, 0.1)];
+
+impl<'a> Zoo<'a> {
+    /// Nothing fitted yet.
+    pub fn new(training: Training<'a>) -> Self {
+        Self { training, fitted: Vec::new() }
+    }
+
+    /// What models are fitted on.
+    pub fn training(&self) -> &Training<'a> {
+        &self.training
+    }
+
+    /// Fits a model, or gives the one that is fitted. `beside` are the models that a [`Kind::Blend`] blends.
+    ///
+    /// # Errors
+    /// When the set lacks what the model needs.
+    pub fn fit(&mut self, kind: Kind, beside: &[Kind]) -> Result<Fitted, FitError> {
+        if let Some((_, model, note)) = self.fitted.iter().find(|(known, _, _)| *known == kind) {
+            return Ok(Fitted { model: Arc::clone(model), note: note.clone() });
+        }
+        let (model, note) = self.fit_new(kind, beside)?;
+        if kind != Kind::Blend {
+            self.fitted.push((kind, Arc::clone(&model), note.clone()));
+        }
+        Ok(Fitted { model, note })
+    }
+
+    /// Whether a model is already fitted.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.fitted.iter().any(|(known, _, _)| *known == kind)
+    }
+
+    /// The parts of the closed blend on this set, with their starting weights.
+    pub fn closed_forms(&self) -> Vec<(Kind, f32)> {
+        let ordered = self.training.order != upnext_data::Order::Unordered;
+        match (ordered, self.training.content.is_some()) {
+            (true, true) => WITH_CONTENT.to_vec(),
+            (true, false) => BY_IDS.to_vec(),
+            (false, true) => UNORDERED_WITH_CONTENT.to_vec(),
+            (false, false) => UNORDERED.to_vec(),
+        }
+    }
+
+    fn fit_new(&mut self, kind: Kind, beside: &[Kind]) -> Result<(Arc<dyn Recommender>, String), FitError> {
+        let t = &self.training;
+        let plain = |model: Linear| -> (Arc<dyn Recommender>, String) { (Arc::new(model), String::new()) };
+        Ok(match kind {
+            Kind::Random => {
+                let model = Random { n_videos: t.interactions.n_videos(), seed: t.seed };
+                (Arc::new(model), String::new())
+            }
+            Kind::Popular => (Arc::new(Constant::popular(t)), String::new()),
+            Kind::PopularRecent => (Arc::new(Constant::popular_recent(t)?), String::new()),
+            Kind::VideoMean => (Arc::new(Constant::video_mean(t)?), String::new()),
+            Kind::VideoMedian => (Arc::new(Constant::video_median(t)?), String::new()),
+            Kind::Bias => (Arc::new(Bias::fit(t)?), String::new()),
+            Kind::ItemKnn => plain(knn::item_knn(t)),
+            Kind::UserKnn => (Arc::new(UserKnn::fit(t)), String::new()),
+            Kind::Markov => plain(markov::markov(t)?),
+            Kind::Markov1 => plain(markov::markov1(t)?),
+            Kind::Ease => {
+                let (model, lambda) = ease::ease(t)?;
+                let how = if t.validation.is_empty() { "the default" } else { "chosen on validation" };
+                (Arc::new(model), format!("lambda {lambda}, {how}"))
+            }
+            Kind::DirectedCosine => plain(directed_cosine::directed_cosine(t)?),
+            Kind::DirectedCosineContent => plain(directed_cosine::reweighted(t)?),
+            Kind::Slit => plain(slit::slit(t)?),
+            Kind::Svd => plain(svd::svd(t)?),
+            Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
+            Kind::Content => (Arc::new(ContentCosine::fit(t)?), String::new()),
+            Kind::ContentNeighbours => plain(content::content_neighbours(t)?),
+            Kind::Smoothed => plain(content::smoothed(t)?),
+            Kind::MarkovEase => self.markov_ease()?,
+            Kind::Blend => {
+                let start: Vec<(Kind, f32)> = beside
+                    .iter()
+                    .filter(|&&k| !matches!(k, Kind::Blend | Kind::Random))
+                    .map(|&k| (k, 1.0))
+                    .collect();
+                self.blend("blend", &start)?
+            }
+            Kind::ClosedBlend => self.blend("closed-blend", &self.closed_forms())?,
+        })
+    }
+
+    fn blend(
+        &mut self,
+        name: &str,
+        start: &[(Kind, f32)],
+    ) -> Result<(Arc<dyn Recommender>, String), FitError> {
+        let mut models = Vec::new();
+        let mut weights = Vec::new();
+        for &(kind, weight) in start {
+            models.push(self.fit(kind, &[])?.model);
+            weights.push(weight);
+        }
+        let blend = Blend::choose(name, models, &weights, &self.training);
+        let parts: Vec<String> =
+            blend.parts().iter().map(|part| format!("{:.2} {}", part.weight, part.model.name())).collect();
+        let how = if self.training.validation.is_empty() { "known good" } else { "chosen on validation" };
+        let note = format!("{}, weights {how}", parts.join(" + "));
+        Ok((Arc::new(blend), note))
+    }
+
+    fn markov_ease(&mut self) -> Result<(Arc<dyn Recommender>, String), FitError> {
+        let markov = self.fit(Kind::Markov, &[])?.model;
+        let ease = self.fit(Kind::Ease, &[])?.model;
+        let best = [0.25f32, 0.5, 1.0]
+            .map(|share| {
+                let model = blend::OnMaxima::new(Arc::clone(&markov), Arc::clone(&ease), share);
+                let score = crate::choose::validation_score(
+                    &model,
+                    self.training.validation,
+                    self.training.candidates,
+                );
+                (score, model)
+            })
+            .into_iter()
+            .reduce(|best, next| if next.0 > best.0 { next } else { best })
+            .expect("three shares were tried");
+        let note = format!("markov + {} ease on the scale of their maxima", best.1.share());
+        Ok((Arc::new(best.1), note))
+    }
+}
