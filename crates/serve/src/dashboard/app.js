@@ -1,0 +1,294 @@
+// The page: who looks, what they said, which view is open. Everything shown comes from the server's /api/v2.
+
+import { at, count, h, plural } from "./dom.js";
+import { door, get, path, post, remove } from "./api.js";
+import { labelsOf, titleOf } from "./cover.js";
+import { ACTIONS, focusFirst, icon, keys, show } from "./feed.js";
+import { farewell, welcome } from "./welcome.js";
+import { detail, made, trace, unmade } from "./trace.js";
+import { results } from "./results.js";
+
+const SHELF = 12;
+const VIEWERS = 60;
+const RECENT = 8;
+
+const state = {
+  viewer: null, own: null, answer: null, picks: [], undo: null,
+  // Titles by id, as they come by, so that reasons and traces can name videos.
+  titles: new Map(),
+  // Only the newest question's answer is shown.
+  asked: 0,
+};
+
+// Who looks.
+
+const memory = {
+  get: (name) => { try { return localStorage.getItem(`upnext.${name}`); } catch { return null; } },
+  set: (name, value) => { try { localStorage.setItem(`upnext.${name}`, value); } catch { /* A browser that keeps nothing still shows the feed. */ } },
+};
+
+const freshId = () => `you-${[...crypto.getRandomValues(new Uint8Array(5))].map((byte) => (byte % 36).toString(36)).join("")}`;
+const isOwn = () => state.viewer === state.own;
+const asker = () => ({ titles: state.titles, viewer: state.viewer, who: isOwn() ? "you" : `viewer ${state.viewer}` });
+
+async function viewers() {
+  const select = at("viewer");
+  let list = [];
+  try {
+    ({ viewers: list } = await get("/api/v2/viewers", { n: VIEWERS }));
+  } catch (error) {
+    say(`The list of viewers did not come: ${error.message}.`);
+  }
+  const others = list.filter(({ id }) => id !== state.own);
+  if (!isOwn() && !others.some(({ id }) => id === state.viewer)) others.unshift({ id: state.viewer });
+  select.replaceChildren(
+    h("optgroup", { label: "New here" }, h("option", { value: state.own }, "you")),
+    others.length > 0 && h("optgroup", { label: "In the data" }, others.map((viewer) => h("option", { value: viewer.id }, described(viewer)))) || "");
+  select.value = state.viewer;
+}
+
+const described = ({ id, events, genres }) => [id, Number.isFinite(events) && plural(events, "event"), genres?.length && genres.slice(0, 2).join(", ")].filter(Boolean).join(" · ");
+
+async function become(viewer) {
+  state.viewer = viewer;
+  memory.set("viewer", viewer);
+  state.picks = [];
+  state.undo = null;
+  hush();
+  farewell();
+  const history = await recent();
+  if (isOwn() && history && !history.length && memory.get("skipped") !== viewer) {
+    welcome({
+      changed: (picks) => { state.picks = picks.map(({ id }) => id); remember(picks); refresh(); },
+      done: begin,
+      skip: () => { memory.set("skipped", viewer); state.picks = []; farewell(); refresh(); focusFirst(); },
+    });
+  }
+  await refresh();
+}
+
+async function begin(picks) {
+  remember(picks);
+  const viewer = state.viewer;
+  try {
+    await post("/api/v2/events", picks.map(({ id }) => ({ user: viewer, video: id, action: "like" })));
+  } catch (error) {
+    return say(`Your picks were not kept: ${error.message}. ${error.hint}`);
+  }
+  state.picks = [];
+  farewell();
+  await Promise.all([refresh(), recent()]);
+  scrollTo({ top: 0 });
+  focusFirst();
+  say(`Your feed now starts from ${picks.map(titleOf).join(", ")}.`);
+}
+
+// The feed.
+
+function remember(videos) {
+  for (const video of videos) if (video.title) state.titles.set(video.id, video.title);
+}
+
+async function refresh() {
+  const turn = (state.asked += 1);
+  const before = ids(state.answer);
+  let answer;
+  try {
+    answer = await get(path("api", "v2", "feed", state.viewer), { n: SHELF, pick: state.picks });
+  } catch (error) {
+    if (turn !== state.asked) return null;
+    state.answer = null;
+    unmade();
+    trace(null, {});
+    at("hint").hidden = true;
+    at("shelves").replaceChildren(h("div", { class: "sheet" }, h("h2", {}, error.status === 503 ? "Not ready yet" : "There is no feed to show"), h("p", {}, `${sentence(error.message)} ${sentence(error.hint)}`),
+      h("p", { class: "row small" }, h("button", { type: "button", class: "primary", onclick: refresh }, "Try again"))));
+    // While models are being fitted the server says so; the page asks again by itself.
+    if (error.status === 503) setTimeout(() => turn === state.asked && refresh(), 1500);
+    return null;
+  }
+  if (turn !== state.asked) return null;
+  answer.shelves ??= [];
+  state.answer = answer;
+  remember(answer.shelves.flatMap(({ items }) => items));
+  const empty = !answer.shelves.some(({ items }) => items.length);
+  if (empty) at("shelves").replaceChildren(h("div", { class: "sheet" }, h("h2", {}, "Nothing left to show"), h("p", {}, "Everything that could be recommended has been watched, hidden or declined. Undo something in the history, or take a new viewer.")));
+  else show(answer.shelves, { titles: state.titles, act, detail: (item) => detail(item, state) });
+  at("hint").hidden = empty;
+  made(answer);
+  if (view() === "pipeline") trace(answer, asker());
+  return difference(before, ids(answer));
+}
+
+const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
+const ids = (answer) => (answer ? answer.shelves.flatMap(({ items }) => items.map(({ id }) => id)) : []);
+
+function difference(before, after) {
+  const were = new Set(before);
+  const stay = after.filter((id) => were.has(id));
+  const old = before.filter((id) => stay.includes(id));
+  return { came: after.length - stay.length, moved: stay.filter((id, i) => old[i] !== id).length };
+}
+
+async function act(action, item, card) {
+  const viewer = state.viewer;
+  card.classList.add("acted");
+  card.querySelector(`[data-action="${action}"]`).setAttribute("aria-pressed", "true");
+  try {
+    await post("/api/v2/events", [{ user: viewer, video: item.id, action }]);
+  } catch (error) {
+    card.classList.remove("acted");
+    card.querySelector(`[data-action="${action}"]`).setAttribute("aria-pressed", "false");
+    return say(`That was not kept: ${error.message}. ${error.hint}`);
+  }
+  const [change] = await Promise.all([refresh(), recent()]);
+  const then = change ? `: ${plural(change.came, "title")} came in, ${change.moved} moved.` : ".";
+  say(`${ACTIONS[action].said} ${titleOf(item)}${then}`, () => takeBack(viewer, action, item));
+}
+
+async function takeBack(user, action, item) {
+  hush();
+  try {
+    await remove(path("api", "feedback", action, user, item.id ?? item.video));
+  } catch (error) {
+    return say(`That could not be undone: ${error.message}. ${error.hint}`);
+  }
+  await Promise.all([refresh(), recent()]);
+  say(`Undone: ${titleOf(item)} counts as before.`);
+}
+
+// History.
+
+async function recent() {
+  const panel = at("history");
+  const whose = isOwn() ? "Your history" : "Their history";
+  const viewer = state.viewer;
+  let answer;
+  try {
+    answer = await get(path("api", "v2", "history", viewer), { n: RECENT });
+  } catch (error) {
+    panel.replaceChildren(h("h2", {}, whose), h("p", { class: "state" }, `It did not come: ${error.message}. ${error.hint}`));
+    return null;
+  }
+  if (viewer !== state.viewer) return null;
+  const { events = [], total } = answer;
+  remember(events.map((event) => ({ id: event.video, title: event.title })));
+  panel.replaceChildren(
+    h("h2", {}, whose, Number.isFinite(total) && total > 0 ? h("small", {}, ` · ${plural(total, "event")}`) : ""),
+    events.length ? h("ul", { class: "events" }, events.map(eventLine)) : h("p", { class: "state" }, "Nothing yet: say what you like, and it stands here."));
+  return events;
+}
+
+function eventLine(event) {
+  const known = { like: "like", watch: "watch", hate: "hate", rating: "watch" }[event.action] ?? event.action;
+  const named = titleOf({ id: event.video, title: event.title });
+  return h("li", { class: known },
+    icon(known), h("span", { class: "unseen" }, ACTIONS[known]?.said ?? event.action),
+    h("span", { class: "what", title: [named, labelsOf(event).join(", ")].filter(Boolean).join(" · ") }, named),
+    h("span", { class: "how" }, how(event)),
+    event.time > 0 && h("time", { datetime: new Date(event.time).toISOString() }, when(event.time)));
+}
+
+const how = ({ action, value }) => (action === "rating" && Number.isFinite(value) ? `★ ${value}` : action === "watch" && Number.isFinite(value) && value > 0 ? `${Math.round(100 * value)} %` : "");
+
+function when(milliseconds) {
+  const ago = Date.now() - milliseconds;
+  if (ago < 60e3) return "now";
+  if (ago < 3600e3) return `${Math.floor(ago / 60e3)} min`;
+  if (ago < 86400e3) return `${Math.floor(ago / 3600e3)} h`;
+  return new Intl.DateTimeFormat("en", { month: "short", year: "numeric" }).format(milliseconds);
+}
+
+// What is said to everybody: on the screen, and to who listens instead of looking.
+
+let fading = 0;
+function say(text, undo = null) {
+  at("said").textContent = text;
+  at("live").textContent = text;
+  state.undo = undo;
+  at("undo").hidden = !undo;
+  at("toast").hidden = false;
+  clearTimeout(fading);
+  fading = setTimeout(hush, 9000);
+}
+function hush() {
+  if (at("toast").contains(document.activeElement)) focusFirst();
+  at("toast").hidden = true;
+  state.undo = null;
+}
+function undo() {
+  state.undo?.();
+  return true;
+}
+
+// What is served, and how good it is.
+
+async function about() {
+  try {
+    const { name, users, videos, events, digest, licence, notice, version } = await get("/api/v2/about");
+    const link = /^https?:\/\/\S+$/.test(licence ?? "") ? h("a", { href: licence, rel: "noreferrer" }, licence) : licence;
+    at("about").replaceChildren(h("div", {},
+      notice && h("p", {}, h("strong", {}, notice)),
+      h("p", {}, `${name}: ${plural(users, "viewer")}, ${plural(videos, "title")}, ${plural(events, "event")}`, digest && [" · digest ", h("code", { title: digest }, digest.slice(0, 12))]),
+      h("p", {}, licence && ["Licence of the data: ", link, " · "], `UpNext ${version ?? ""} · `, h("a", { href: "/apidocs" }, "API"))));
+  } catch (error) {
+    at("about").replaceChildren(h("p", { class: "state" }, `What is served is not known: ${error.message}. ${error.hint}`));
+  }
+}
+
+async function report() {
+  try {
+    const answer = await get("/api/v2/report");
+    results(answer);
+    if (answer.status === "running") setTimeout(report, 1200);
+  } catch (error) {
+    results(null, error);
+    if (error.status === 0 || error.status === 503) setTimeout(report, 4000);
+  }
+}
+
+// Views.
+
+const VIEWS = ["feed", "results", "pipeline"];
+const view = () => (VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "feed");
+
+function turn() {
+  // A link to a place inside the feed, such as the skip link's, is no view.
+  if (location.hash === "#shelves") return focusFirst();
+  const now = view();
+  hush();
+  for (const page of VIEWS) at(page).hidden = page !== now;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.view === now) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = { feed: "UpNext", results: "Results · UpNext", pipeline: "Pipeline · UpNext" }[now];
+  if (now === "pipeline") trace(state.answer, asker());
+  scrollTo({ top: 0 });
+}
+
+async function start() {
+  state.own = memory.get("own") ?? freshId();
+  memory.set("own", state.own);
+  state.viewer = new URLSearchParams(location.search).get("viewer") ?? memory.get("viewer") ?? state.own;
+  door.askForKey = () => new Promise((settle) => {
+    const dialog = at("key");
+    dialog.addEventListener("close", () => settle(dialog.returnValue === "ok" ? at("key-value").value.trim() : null), { once: true });
+    dialog.showModal();
+  });
+  addEventListener("hashchange", turn);
+  at("viewer").addEventListener("change", (event) => become(event.target.value));
+  at("new-viewer").addEventListener("click", () => {
+    state.own = freshId();
+    memory.set("own", state.own);
+    location.hash = "#feed";
+    become(state.own).then(viewers);
+  });
+  at("undo").addEventListener("click", undo);
+  at("detail").addEventListener("click", (event) => event.target === at("detail") && at("detail").close());
+  keys(undo);
+  turn();
+  await Promise.all([viewers(), become(state.viewer), about(), report()]);
+}
+
+start();
