@@ -21,15 +21,32 @@ pub fn add_scaled(y: &mut [f32], weight: f32, x: &[f32]) {
     }
 }
 
-/// Mean and population deviation, summed in `f64`.
+/// Mean and population deviation, summed in `f64`, in one pass.
 pub fn mean_and_deviation(x: &[f32]) -> (f32, f32) {
+    const LANES: usize = 8;
     if x.is_empty() {
         return (0.0, 0.0);
     }
+    let (mut sums, mut squares) = ([0.0f64; LANES], [0.0f64; LANES]);
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    // Around the first value, so that a large mean does not swallow the deviation.
+    let origin = f64::from(x[0]);
+    for block in blocks {
+        for lane in 0..LANES {
+            let value = f64::from(block[lane]) - origin;
+            sums[lane] += value;
+            squares[lane] += value * value;
+        }
+    }
+    let (mut sum, mut square): (f64, f64) = (sums.iter().sum(), squares.iter().sum());
+    for &value in rest {
+        let value = f64::from(value) - origin;
+        sum += value;
+        square += value * value;
+    }
     let n = x.len() as f64;
-    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-    let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
-    (mean as f32, variance.sqrt() as f32)
+    let mean = sum / n;
+    ((origin + mean) as f32, (square / n - mean * mean).max(0.0).sqrt() as f32)
 }
 
 #[cfg(test)]

@@ -10,5 +10,5 @@ mod sparse;
 mod topk;
 
 pub use matrix::Matrix;
-pub use sparse::Sparse;
+pub use sparse::{Sparse, keep_strongest};
 pub use topk::top_k;

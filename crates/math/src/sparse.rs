@@ -242,6 +242,57 @@ impl Sparse {
         out
     }
 
+    /// `dense * self`, written over `dense`, both square: panels of rows that stay in the cache.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn right_times_in_place(&self, dense: &mut Matrix) {
+        const PANEL: usize = 32;
+        let n = self.n_columns;
+        assert_eq!((self.n_rows(), dense.n_rows(), dense.n_columns()), (n, n, n), "square shapes");
+        if n == 0 {
+            return;
+        }
+        let transposed = self.transpose();
+        dense.values_mut().par_chunks_mut(PANEL * n).for_each_init(
+            || vec![[0.0f32; PANEL]; n],
+            |panel, rows| {
+                let height = rows.len() / n;
+                for (row, values) in rows.chunks_exact(n).enumerate() {
+                    for (at, &value) in values.iter().enumerate() {
+                        panel[at][row] = value;
+                    }
+                }
+                for column in 0..n {
+                    let mut sums = [0.0f32; PANEL];
+                    let (inner, weights) = transposed.row(column);
+                    for (&at, &weight) in inner.iter().zip(weights) {
+                        for (sum, value) in sums.iter_mut().zip(&panel[at as usize]) {
+                            *sum += weight * value;
+                        }
+                    }
+                    for row in 0..height {
+                        rows[row * n + column] = sums[row];
+                    }
+                }
+            },
+        );
+    }
+
+    /// The strongest `n` entries of each row, by absolute value.
+    pub fn strongest(&self, n: usize) -> Self {
+        let rows: Vec<Vec<(u32, f32)>> = (0..self.n_rows())
+            .into_par_iter()
+            .map(|row| {
+                let (columns, values) = self.row(row);
+                let mut kept: Vec<(u32, f32)> = columns.iter().copied().zip(values.iter().copied()).collect();
+                keep_strongest(&mut kept, n);
+                kept
+            })
+            .collect();
+        Self::from_rows(self.n_columns, rows)
+    }
+
     /// `self' * self`, dense, of shape `(n_columns, n_columns)`; both triangles are filled.
     pub fn gram(&self) -> Matrix {
         let transposed = self.transpose();
@@ -256,6 +307,14 @@ impl Sparse {
             });
         }
         out
+    }
+}
+
+/// Keeps the `n` entries of largest absolute value, in any order.
+pub fn keep_strongest(entries: &mut Vec<(u32, f32)>, n: usize) {
+    if entries.len() > n {
+        entries.select_nth_unstable_by(n, |a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
+        entries.truncate(n);
     }
 }
 
@@ -298,6 +357,31 @@ mod tests {
         let identity = Matrix::from_rows(3, 3, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
         assert_eq!(a.times_dense(&identity).row(0), [2.0, 0.0, 1.5]);
         assert_eq!(a.plus(2.0, &a).get(0, 0), 6.0);
+    }
+
+    #[test]
+    fn a_dense_matrix_times_a_sparse_one_is_written_in_place() {
+        let n = 70;
+        let mut random = crate::seed::Random::new(2);
+        let mut dense = Matrix::from_rows(n, n, (0..n * n).map(|_| random.normal()).collect());
+        let sparse = Sparse::from_rows(
+            n,
+            (0..n).map(|_| (0..5).map(|_| (random.below(n) as u32, random.normal())).collect()),
+        );
+        let mut plain = Matrix::zeros(n, n);
+        for row in 0..n {
+            for middle in 0..n {
+                sparse.add_row_to(middle, dense.row(row)[middle], plain.row_mut(row));
+            }
+        }
+        sparse.right_times_in_place(&mut dense);
+        assert!(dense.values().iter().zip(plain.values()).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
+
+    #[test]
+    fn the_strongest_entries_of_a_row_stay() {
+        let sparse = Sparse::from_rows(4, [vec![(0, 1.0), (1, -3.0), (2, 2.0), (3, 0.5)]]);
+        assert_eq!(sparse.strongest(2).row(0), (&[1u32, 2][..], &[-3.0f32, 2.0][..]));
     }
 
     #[test]

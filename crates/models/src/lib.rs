@@ -3,6 +3,7 @@
 //! This crate knows datasets, features and seeds. It does not know files (but in `checkpoint`), HTTP or the
 //! clock. `contract` is the suite that every model passes.
 
+pub mod checkpoint;
 mod choose;
 pub mod contract;
 mod recommender;

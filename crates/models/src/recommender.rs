@@ -1,7 +1,11 @@
 //! What every model does: give each video a score for a history.
 
+use std::sync::Arc;
+
 use upnext_data::History;
 use upnext_math::Matrix;
+
+use crate::checkpoint::{Form, Writer};
 
 /// What else a model may know when it answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,6 +45,15 @@ pub trait Recommender: Send + Sync {
         for (at, (history, context)) in questions.iter().enumerate() {
             self.score_all(history, context, scores.row_mut(at));
         }
+    }
+
+    /// Writes what the model is made of, for [`crate::checkpoint`].
+    fn save(&self, out: &mut Writer<'_>) -> Form;
+
+    /// A model for serving that takes less memory: of every video, the `neighbours` strongest entries stay.
+    /// `None` where the model is small as it is, and exact.
+    fn compact(&self, _neighbours: usize) -> Option<Arc<dyn Recommender>> {
+        None
     }
 
     /// Which videos of the history raise the score of `row`, with how much each adds, largest first.

@@ -6,6 +6,7 @@ use upnext_data::History;
 use upnext_math::Matrix;
 use upnext_math::dot::mean_and_deviation;
 
+use crate::checkpoint::{Form, Writer};
 use crate::{Context, Pool, Recommender, Training};
 
 /// Each model's scores minus their mean over their population deviation (plus 1e-9), both over all videos,
@@ -73,6 +74,28 @@ impl Recommender for Blend {
         &self.name
     }
 
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        let parts = self
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| (part.weight, part.deviation, part.model.save(&mut out.part(at))))
+            .collect();
+        Form::Blend { name: self.name.clone(), parts }
+    }
+
+    fn compact(&self, neighbours: usize) -> Option<Arc<dyn Recommender>> {
+        let parts = self
+            .parts
+            .iter()
+            .map(|part| Part {
+                model: part.model.compact(neighbours).unwrap_or_else(|| Arc::clone(&part.model)),
+                ..part.clone()
+            })
+            .collect();
+        Some(Arc::new(Self::new(self.name.clone(), parts)))
+    }
+
     fn n_videos(&self) -> usize {
         self.parts.iter().map(|part| part.model.n_videos()).max().unwrap_or(0)
     }
@@ -114,14 +137,14 @@ impl Recommender for Blend {
 }
 
 /// `m / max m + share e / max e`, the maxima over all videos for each viewer: the floor that mixes two models.
-pub(super) struct OnMaxima {
+pub(crate) struct OnMaxima {
     first: Arc<dyn Recommender>,
     second: Arc<dyn Recommender>,
     share: f32,
 }
 
 impl OnMaxima {
-    pub(super) fn new(first: Arc<dyn Recommender>, second: Arc<dyn Recommender>, share: f32) -> Self {
+    pub(crate) fn new(first: Arc<dyn Recommender>, second: Arc<dyn Recommender>, share: f32) -> Self {
         Self { first, second, share }
     }
 
@@ -133,6 +156,11 @@ impl OnMaxima {
 impl Recommender for OnMaxima {
     fn name(&self) -> &str {
         "markov-ease"
+    }
+
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        let parts = (self.first.save(&mut out.part(0)), self.second.save(&mut out.part(1)));
+        Form::OnMaxima { share: self.share, parts: Box::new(parts) }
     }
 
     fn n_videos(&self) -> usize {

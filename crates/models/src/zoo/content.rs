@@ -9,6 +9,7 @@ use upnext_math::Sparse;
 use super::directed_cosine;
 use super::linear::{Linear, Weights};
 use super::markov::normalise_rows;
+use crate::checkpoint::{Form, Writer};
 use crate::{Context, FitError, Recommender, Training};
 
 /// Pairs less alike than this are dropped from the likeness matrix.
@@ -52,6 +53,11 @@ impl ContentCosine {
 impl Recommender for ContentCosine {
     fn name(&self) -> &str {
         "content"
+    }
+
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        out.sparse("vectors", self.content.vectors());
+        Form::Content { n_columns: self.content.vectors().n_columns() }
     }
 
     fn n_videos(&self) -> usize {

@@ -8,6 +8,7 @@ use upnext_math::seed::Random;
 use upnext_math::{Matrix, Sparse};
 
 use super::ease::binary;
+use crate::checkpoint::{Form, Writer};
 use crate::{Context, Recommender, Training};
 
 const DIMENSIONS: usize = 96;
@@ -96,6 +97,11 @@ fn solve_one(gram: &Matrix, other: &Matrix, columns: &[u32], weights: &[f32]) ->
 impl Recommender for Ials {
     fn name(&self) -> &str {
         "ials"
+    }
+
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        out.matrix("videos", &self.videos);
+        Form::Ials {}
     }
 
     fn n_videos(&self) -> usize {

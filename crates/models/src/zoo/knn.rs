@@ -5,6 +5,7 @@ use upnext_math::Sparse;
 
 use super::ease::binary;
 use super::linear::{Linear, Weights};
+use crate::checkpoint::{Form, Writer};
 use crate::{Context, Recommender, Training};
 
 /// At most this many neighbours of a video are kept.
@@ -61,6 +62,11 @@ impl UserKnn {
 impl Recommender for UserKnn {
     fn name(&self) -> &str {
         "user-knn"
+    }
+
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        out.sparse("users", &self.users);
+        Form::UserKnn { n_videos: self.users.n_columns() }
     }
 
     fn n_videos(&self) -> usize {

@@ -1,10 +1,14 @@
 //! Models of the form *score = history times weights*: most counting models, ridge models and factor models.
 
+use std::sync::Arc;
+
+use rayon::prelude::*;
 use upnext_data::History;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::product_transposed_into;
-use upnext_math::{Matrix, Sparse};
+use upnext_math::{Matrix, Sparse, keep_strongest};
 
+use crate::checkpoint::{Form, Writer};
 use crate::{Context, Recommender};
 
 /// `score = h W`, where `h` holds `decay^age` for each of the newest `last` wanted videos (the newest has age
@@ -53,6 +57,23 @@ impl Head {
         rows.truncate(max);
         rows.sort_unstable();
         Self { n_videos, rows: Some(rows) }
+    }
+
+    /// The whole catalogue.
+    pub(crate) fn whole(n_videos: usize) -> Self {
+        Self { n_videos, rows: None }
+    }
+
+    /// Sorted rows of a catalogue, or `None`.
+    pub(crate) fn of_rows(n_videos: usize, rows: Vec<u32>) -> Option<Self> {
+        let sorted = rows.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = rows.last().is_none_or(|&last| (last as usize) < n_videos);
+        (sorted && inside).then_some(Self { n_videos, rows: Some(rows) })
+    }
+
+    /// The rows, where they are not the whole catalogue.
+    pub(crate) fn rows(&self) -> Option<&[u32]> {
+        self.rows.as_deref()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,6 +143,42 @@ impl Linear {
 impl Recommender for Linear {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        Form::Linear {
+            name: self.name.clone(),
+            decay: self.decay,
+            last: self.last as u64,
+            n_videos: self.n_videos(),
+            weights: out.weights(&self.weights).into(),
+        }
+    }
+
+    fn compact(&self, neighbours: usize) -> Option<Arc<dyn Recommender>> {
+        let weights = match &self.weights {
+            Weights::Factors { .. } => return None,
+            Weights::Sparse(weights) => Weights::Sparse(weights.strongest(neighbours)),
+            Weights::Chain { first, second } => {
+                Weights::Sparse(first.times(second, |_, _, _| true).strongest(neighbours))
+            }
+            Weights::Dense { .. } | Weights::Dual { .. } => {
+                let n = self.n_videos();
+                let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
+                    .into_par_iter()
+                    .map(|from| {
+                        let mut scores = vec![0.0; n];
+                        self.score_all(&History::of_positives(&[from]), &Context::default(), &mut scores);
+                        let mut entries: Vec<(u32, f32)> =
+                            (0..).zip(scores).filter(|&(_, score)| score != 0.0).collect();
+                        keep_strongest(&mut entries, neighbours);
+                        entries
+                    })
+                    .collect();
+                Weights::Sparse(Sparse::from_rows(n, rows))
+            }
+        };
+        Some(Arc::new(Self { name: self.name.clone(), decay: self.decay, last: self.last, weights }))
     }
 
     fn n_videos(&self) -> usize {

@@ -6,7 +6,7 @@ mod directed_cosine;
 mod ease;
 mod ials;
 mod knn;
-mod linear;
+pub(crate) mod linear;
 mod markov;
 mod popular;
 mod slit;
@@ -16,6 +16,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+pub(crate) use blend::OnMaxima;
 pub use blend::{Blend, Part};
 pub use content::ContentCosine;
 pub use ials::Ials;
@@ -309,7 +310,7 @@ impl<'a> Zoo<'a> {
         let ease = self.fit(Kind::Ease, &[])?.model;
         let best = [0.25f32, 0.5, 1.0]
             .map(|share| {
-                let model = blend::OnMaxima::new(Arc::clone(&markov), Arc::clone(&ease), share);
+                let model = OnMaxima::new(Arc::clone(&markov), Arc::clone(&ease), share);
                 let score = crate::choose::validation_score(
                     &model,
                     self.training.validation,

@@ -3,6 +3,7 @@
 use upnext_data::{History, Interaction, Interactions, Order};
 use upnext_math::seed::mix;
 
+use crate::checkpoint::{Form, Writer};
 use crate::{Context, FitError, Recommender, Training};
 
 /// One score for each video, whoever asks.
@@ -95,6 +96,11 @@ impl Recommender for Constant {
         &self.name
     }
 
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        out.vector("scores", &self.scores);
+        Form::Constant { name: self.name.clone() }
+    }
+
     fn n_videos(&self) -> usize {
         self.scores.len()
     }
@@ -114,6 +120,10 @@ pub struct Random {
 impl Recommender for Random {
     fn name(&self) -> &str {
         "random"
+    }
+
+    fn save(&self, _out: &mut Writer<'_>) -> Form {
+        Form::Random { n_videos: self.n_videos, seed: self.seed }
     }
 
     fn n_videos(&self) -> usize {
@@ -157,6 +167,11 @@ impl Bias {
 impl Recommender for Bias {
     fn name(&self) -> &str {
         "bias"
+    }
+
+    fn save(&self, out: &mut Writer<'_>) -> Form {
+        out.vector("videos", &self.videos);
+        Form::Bias { mean: self.mean }
     }
 
     fn n_videos(&self) -> usize {

@@ -1,0 +1,397 @@
+//! Fitted models in a file: safetensors, with the shape of each model as JSON in the metadata.
+//!
+//! The file holds arrays by name and a description that says which arrays make which model, so that another
+//! program can read it. Loading checks every shape: a broken file is an error, never a panic.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use upnext_features::Content;
+use upnext_math::{Matrix, Sparse};
+
+use crate::Recommender;
+use crate::zoo::linear::{Head, Linear, Weights};
+use crate::zoo::{Bias, Blend, Constant, ContentCosine, Ials, OnMaxima, Part, Random, UserKnn};
+
+/// The version of the description; a file of another version is refused.
+pub const VERSION: u32 = 1;
+const METADATA: &str = "upnext";
+
+/// A file of models that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not safetensors, or not ours.
+    #[error("this is not a model file: {0}; fit it again with `upnext train`")]
+    NotAModel(String),
+    /// Written by another version.
+    #[error("the model file is format {found}; this build reads {VERSION}: fit it again with `upnext train`")]
+    Version {
+        /// The version in the file.
+        found: u32,
+    },
+    /// An array is missing or has a wrong shape.
+    #[error("the model file is broken at `{array}`: {what}; fit it again with `upnext train`")]
+    Broken {
+        /// The array's name.
+        array: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// What a model is made of: its form, and arrays by name.
+#[derive(Default)]
+pub struct Saved {
+    arrays: BTreeMap<String, Array>,
+}
+
+struct Array {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    version: u32,
+    models: Vec<Form>,
+}
+
+/// The form of a model, with its settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Form {
+    /// One score for each video.
+    Constant {
+        /// The model's name.
+        name: String,
+    },
+    /// Scores drawn from a seed.
+    Random {
+        /// Size of the catalogue.
+        n_videos: usize,
+        /// The seed.
+        seed: u64,
+    },
+    /// Deviations.
+    Bias {
+        /// The set's mean.
+        mean: f32,
+    },
+    /// History times a matrix.
+    Linear {
+        /// The model's name.
+        name: String,
+        /// Weight of each step into the past.
+        decay: f32,
+        /// How many videos of the past count.
+        last: u64,
+        /// How the matrix is kept: `sparse`, `dense`, `factors`, `chain`, `dual`.
+        weights: String,
+        /// Size of the catalogue.
+        n_videos: usize,
+    },
+    /// Neighbours of viewers.
+    UserKnn {
+        /// Size of the catalogue.
+        n_videos: usize,
+    },
+    /// Matrix factorisation.
+    Ials {},
+    /// Cosine of content.
+    Content {
+        /// Width of the vectors.
+        n_columns: usize,
+    },
+    /// A weighted sum.
+    Blend {
+        /// The model's name.
+        name: String,
+        /// Weight, deviation and form of each part.
+        parts: Vec<(f32, f32, Form)>,
+    },
+    /// Two models on the scale of their maxima.
+    OnMaxima {
+        /// Weight of the second.
+        share: f32,
+        /// The two.
+        parts: Box<(Form, Form)>,
+    },
+}
+
+/// Writes arrays under a prefix, one prefix a model.
+pub struct Writer<'a> {
+    saved: &'a mut Saved,
+    prefix: String,
+}
+
+impl Writer<'_> {
+    /// A writer for a part of this model.
+    pub(crate) fn part(&mut self, name: impl std::fmt::Display) -> Writer<'_> {
+        Writer { prefix: format!("{}{name}.", self.prefix), saved: self.saved }
+    }
+
+    fn put(&mut self, name: &str, dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) {
+        self.saved.arrays.insert(format!("{}{name}", self.prefix), Array { dtype, shape, bytes });
+    }
+
+    pub(crate) fn vector(&mut self, name: &str, values: &[f32]) {
+        self.put(name, Dtype::F32, vec![values.len()], values.iter().flat_map(|x| x.to_le_bytes()).collect());
+    }
+
+    fn rows(&mut self, name: &str, values: &[u32]) {
+        self.put(name, Dtype::U32, vec![values.len()], values.iter().flat_map(|x| x.to_le_bytes()).collect());
+    }
+
+    pub(crate) fn matrix(&mut self, name: &str, matrix: &Matrix) {
+        let bytes = matrix.values().iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.put(name, Dtype::F32, vec![matrix.n_rows(), matrix.n_columns()], bytes);
+    }
+
+    pub(crate) fn sparse(&mut self, name: &str, sparse: &Sparse) {
+        let starts: Vec<u8> = sparse.starts().iter().flat_map(|&x| (x as u64).to_le_bytes()).collect();
+        self.put(&format!("{name}.starts"), Dtype::U64, vec![sparse.starts().len()], starts);
+        self.rows(&format!("{name}.columns"), sparse.columns());
+        self.vector(&format!("{name}.values"), sparse.values());
+    }
+
+    pub(crate) fn weights(&mut self, weights: &Weights) -> &'static str {
+        match weights {
+            Weights::Sparse(weights) => {
+                self.sparse("weights", weights);
+                "sparse"
+            }
+            Weights::Dense { matrix, head } => {
+                self.matrix("weights", matrix);
+                if let Some(rows) = head.rows() {
+                    self.rows("head", rows);
+                }
+                "dense"
+            }
+            Weights::Factors { left, right } => {
+                self.matrix("left", left);
+                self.matrix("right", right);
+                "factors"
+            }
+            Weights::Chain { first, second } => {
+                self.sparse("first", first);
+                self.sparse("second", second);
+                "chain"
+            }
+            Weights::Dual { x, y, p } => {
+                self.sparse("x", x);
+                self.matrix("y", y);
+                self.vector("p", p);
+                "dual"
+            }
+        }
+    }
+}
+
+/// The bytes of a file with some models.
+///
+/// # Errors
+/// When the library refuses to write, which a size beyond memory may cause.
+pub fn save(models: &[&dyn Recommender]) -> Result<Vec<u8>, CheckpointError> {
+    let mut saved = Saved::default();
+    let forms = models
+        .iter()
+        .enumerate()
+        .map(|(at, model)| model.save(&mut Writer { saved: &mut saved, prefix: format!("{at}.") }))
+        .collect();
+    let description = serde_json::to_string(&Description { version: VERSION, models: forms })
+        .map_err(|error| CheckpointError::NotAModel(error.to_string()))?;
+    let views: Result<Vec<(&str, TensorView)>, _> = saved
+        .arrays
+        .iter()
+        .map(|(name, array)| {
+            Ok((name.as_str(), TensorView::new(array.dtype, array.shape.clone(), &array.bytes)?))
+        })
+        .collect();
+    views
+        .and_then(|views| {
+            safetensors::serialize(views, Some(HashMap::from([(METADATA.to_string(), description)])))
+        })
+        .map_err(|error| CheckpointError::NotAModel(error.to_string()))
+}
+
+/// The models of a file, in the order in which they were saved.
+///
+/// # Errors
+/// When the bytes are not such a file, are of another version, or hold arrays of wrong shapes.
+pub fn load(bytes: &[u8]) -> Result<Vec<Arc<dyn Recommender>>, CheckpointError> {
+    let not_ours = |what: String| CheckpointError::NotAModel(what);
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| not_ours(error.to_string()))?;
+    let text = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(METADATA))
+        .ok_or_else(|| not_ours("it has no description of models".into()))?;
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let Version { version: found } =
+        serde_json::from_str(text).map_err(|error| not_ours(error.to_string()))?;
+    if found != VERSION {
+        return Err(CheckpointError::Version { found });
+    }
+    let description: Description = serde_json::from_str(text).map_err(|error| not_ours(error.to_string()))?;
+    let arrays = SafeTensors::deserialize(bytes).map_err(|error| not_ours(error.to_string()))?;
+    description
+        .models
+        .iter()
+        .enumerate()
+        .map(|(at, form)| Reader { arrays: &arrays, prefix: format!("{at}.") }.model(form, 0))
+        .collect()
+}
+
+struct Reader<'a> {
+    arrays: &'a SafeTensors<'a>,
+    prefix: String,
+}
+
+impl Reader<'_> {
+    fn broken(&self, name: &str, what: &'static str) -> CheckpointError {
+        CheckpointError::Broken { array: format!("{}{name}", self.prefix), what }
+    }
+
+    fn part(&self, name: impl std::fmt::Display) -> Self {
+        Self { arrays: self.arrays, prefix: format!("{}{name}.", self.prefix) }
+    }
+
+    fn array(&self, name: &str, dtype: Dtype) -> Result<TensorView<'_>, CheckpointError> {
+        let array = self
+            .arrays
+            .tensor(&format!("{}{name}", self.prefix))
+            .map_err(|_| self.broken(name, "it is missing"))?;
+        if array.dtype() == dtype { Ok(array) } else { Err(self.broken(name, "it has another type")) }
+    }
+
+    fn vector(&self, name: &str, len: Option<usize>) -> Result<Vec<f32>, CheckpointError> {
+        let array = self.array(name, Dtype::F32)?;
+        let values: Vec<f32> =
+            array.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        if len.is_some_and(|len| len != values.len()) {
+            return Err(self.broken(name, "it has another length"));
+        }
+        if values.iter().any(|x| !x.is_finite()) {
+            return Err(self.broken(name, "a value is not finite"));
+        }
+        Ok(values)
+    }
+
+    fn rows(&self, name: &str) -> Result<Vec<u32>, CheckpointError> {
+        let array = self.array(name, Dtype::U32)?;
+        Ok(array.data().as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
+    }
+
+    fn matrix(&self, name: &str, n_rows: Option<usize>) -> Result<Matrix, CheckpointError> {
+        let shape = self.array(name, Dtype::F32)?.shape().to_vec();
+        let [rows, columns] = shape[..] else { return Err(self.broken(name, "it is not a matrix")) };
+        if n_rows.is_some_and(|n| n != rows) {
+            return Err(self.broken(name, "it has another number of rows"));
+        }
+        Ok(Matrix::from_rows(rows, columns, self.vector(name, Some(rows * columns))?))
+    }
+
+    fn sparse(&self, name: &str, n_columns: usize) -> Result<Sparse, CheckpointError> {
+        let starts_name = format!("{name}.starts");
+        let starts = self.array(&starts_name, Dtype::U64)?;
+        let starts =
+            starts.data().as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b) as usize).collect();
+        let columns = self.rows(&format!("{name}.columns"))?;
+        let values = self.vector(&format!("{name}.values"), Some(columns.len()))?;
+        Sparse::from_parts(n_columns, starts, columns, values)
+            .ok_or_else(|| self.broken(name, "its entries do not make a sparse matrix"))
+    }
+
+    fn square(&self, name: &str, n: usize) -> Result<Sparse, CheckpointError> {
+        let sparse = self.sparse(name, n)?;
+        if sparse.n_rows() == n { Ok(sparse) } else { Err(self.broken(name, "it is not square")) }
+    }
+
+    fn weights(&self, form: &str, n: usize) -> Result<Weights, CheckpointError> {
+        Ok(match form {
+            "sparse" => Weights::Sparse(self.square("weights", n)?),
+            "dense" => {
+                let head = match self.rows("head") {
+                    Ok(rows) => Head::of_rows(n, rows)
+                        .ok_or_else(|| self.broken("head", "its rows are not sorted"))?,
+                    Err(_) => Head::whole(n),
+                };
+                let matrix = self.matrix("weights", Some(head.len()))?;
+                if matrix.n_columns() != head.len() {
+                    return Err(self.broken("weights", "it is not square"));
+                }
+                Weights::Dense { matrix, head }
+            }
+            "factors" => {
+                let (left, right) = (self.matrix("left", Some(n))?, self.matrix("right", Some(n))?);
+                if left.n_columns() != right.n_columns() {
+                    return Err(self.broken("right", "its width is not that of `left`"));
+                }
+                Weights::Factors { left, right }
+            }
+            "chain" => Weights::Chain { first: self.square("first", n)?, second: self.square("second", n)? },
+            "dual" => {
+                let (x, y) = (self.sparse("x", n)?, self.matrix("y", Some(n))?);
+                if y.n_columns() != x.n_rows() {
+                    return Err(self.broken("y", "its width is not the number of users"));
+                }
+                Weights::Dual { x, y, p: self.vector("p", Some(n))? }
+            }
+            _ => return Err(self.broken("weights", "its form is not known")),
+        })
+    }
+
+    fn model(&self, form: &Form, depth: usize) -> Result<Arc<dyn Recommender>, CheckpointError> {
+        const DEPTH_MAX: usize = 4;
+        if depth > DEPTH_MAX {
+            return Err(self.broken("parts", "blends are nested too deeply"));
+        }
+        Ok(match form {
+            Form::Constant { name } => {
+                Arc::new(Constant { name: name.clone(), scores: self.vector("scores", None)? })
+            }
+            Form::Random { n_videos, seed } => Arc::new(Random { n_videos: *n_videos, seed: *seed }),
+            Form::Bias { mean } => Arc::new(Bias { mean: *mean, videos: self.vector("videos", None)? }),
+            Form::Linear { name, decay, last, weights, n_videos } => Arc::new(Linear {
+                name: name.clone(),
+                decay: *decay,
+                last: usize::try_from(*last).unwrap_or(usize::MAX),
+                weights: self.weights(weights, *n_videos)?,
+            }),
+            Form::UserKnn { n_videos } => Arc::new(UserKnn::new(self.sparse("users", *n_videos)?)),
+            Form::Ials {} => Arc::new(Ials::new(self.matrix("videos", None)?)),
+            Form::Content { n_columns } => {
+                let content = Content::from_vectors(self.sparse("vectors", *n_columns)?);
+                Arc::new(ContentCosine::new(Arc::new(content)))
+            }
+            Form::Blend { name, parts } => {
+                let parts = parts
+                    .iter()
+                    .enumerate()
+                    .map(|(at, (weight, deviation, form))| {
+                        let model = self.part(at).model(form, depth + 1)?;
+                        Ok(Part { weight: *weight, deviation: *deviation, model })
+                    })
+                    .collect::<Result<Vec<_>, CheckpointError>>()?;
+                if parts.windows(2).any(|pair| pair[0].model.n_videos() != pair[1].model.n_videos()) {
+                    return Err(self.broken("parts", "they know different catalogues"));
+                }
+                Arc::new(Blend::new(name.clone(), parts))
+            }
+            Form::OnMaxima { share, parts } => {
+                let first = self.part(0).model(&parts.0, depth + 1)?;
+                let second = self.part(1).model(&parts.1, depth + 1)?;
+                if first.n_videos() != second.n_videos() {
+                    return Err(self.broken("parts", "they know different catalogues"));
+                }
+                Arc::new(OnMaxima::new(first, second, *share))
+            }
+        })
+    }
+}
