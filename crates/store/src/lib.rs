@@ -1,1 +1,182 @@
-//! To be written.
+//! The live memory behind serving: what viewers did (the log), who they are (profiles), and what there is to
+//! show (the catalogue).
+//!
+//! This crate knows events and durability. It does not know ranking. Acknowledged means durable: a method
+//! that changes something returns after the change is on disk. [`Sqlite`] is the one to use; [`Memory`] is its
+//! plain twin and judge, and both pass one contract suite.
+
+mod config;
+mod error;
+mod feedback;
+mod memory;
+mod profile;
+mod sqlite;
+
+#[cfg(test)]
+mod contract;
+
+pub use config::StoreConfig;
+pub use error::StoreError;
+pub use feedback::{Feedback, FeedbackQuery, Write};
+pub use memory::Memory;
+pub use profile::{Presence, StoredUser, StoredVideo, UserPatch, VideoPatch};
+pub use sqlite::{SCHEMA_VERSION, Sqlite};
+
+/// One page of a list, and where the next one begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// At most as many as were asked for.
+    pub rows: Vec<T>,
+    /// What to give as `cursor` for the next page; empty after the last one.
+    pub cursor: String,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Users that were written or gave feedback, without deleted ones.
+    pub users: u64,
+    /// Videos that were written, without deleted ones.
+    pub videos: u64,
+    /// Rows of feedback.
+    pub feedback: u64,
+}
+
+/// Numbers that grow with every change, so that a reader knows when what it remembers is old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Changes of videos: their rows, whether they are hidden, whether they are there.
+    pub videos: u64,
+    /// Changes of feedback.
+    pub feedback: u64,
+}
+
+/// What serving remembers. Every method may be called from many threads at once.
+pub trait Store: Send + Sync {
+    /// Writes feedback and returns how many rows were written; all of them or none. The key of a row is
+    /// (kind, user, video). Durable when it returns. Users who are new are added.
+    ///
+    /// # Errors
+    /// When a row is out of bounds (see [`StoreConfig`]), when too much waits to be written
+    /// ([`StoreError::Busy`]), or when the disk fails.
+    fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError>;
+
+    /// The newest `limit` rows of a user, oldest first; equal times keep the order in which they were written.
+    ///
+    /// # Errors
+    /// When the disk fails or all readers are busy for too long.
+    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError>;
+
+    /// Feedback in the order in which its keys were first written, by any part of the key.
+    ///
+    /// # Errors
+    /// As [`Store::history`]; also when the cursor is not one that a page gave.
+    fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError>;
+
+    /// The newest `limit` rows of everybody with a time of at least `since`, newest first.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError>;
+
+    /// Deletes what a user said of a video, of one kind or of all; returns how many rows are gone.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn delete_feedback(&self, kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError>;
+
+    /// Writes users, replacing those that are there; all of them or none.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn put_users(&self, users: &[StoredUser]) -> Result<usize, StoreError>;
+
+    /// A user.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn user(&self, id: &str) -> Result<Option<StoredUser>, StoreError>;
+
+    /// Whether a user is there, was deleted, or was never heard of.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn user_presence(&self, id: &str) -> Result<Presence, StoreError>;
+
+    /// Users by id, after `cursor` (empty: from the first).
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn users(&self, cursor: &str, n: usize) -> Result<Page<StoredUser>, StoreError>;
+
+    /// Changes the given parts of a user; `false` if there is no such user.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn patch_user(&self, id: &str, patch: &UserPatch) -> Result<bool, StoreError>;
+
+    /// Deletes a user and all their feedback; `false` if there was neither. The id is remembered as deleted,
+    /// so that a user of a run does not come back.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn delete_user(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Writes videos, replacing those that are there; all of them or none.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError>;
+
+    /// A video.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn video(&self, id: &str) -> Result<Option<StoredVideo>, StoreError>;
+
+    /// Whether a video is there, was deleted, or was never heard of.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn video_presence(&self, id: &str) -> Result<Presence, StoreError>;
+
+    /// Videos by id, after `cursor` (empty: from the first), hidden ones included.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn videos(&self, cursor: &str, n: usize) -> Result<Page<StoredVideo>, StoreError>;
+
+    /// The newest `limit` videos that are not hidden, newest first, those without a time last, then by id.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn latest_videos(&self, limit: usize) -> Result<Vec<StoredVideo>, StoreError>;
+
+    /// Changes the given parts of a video; `false` if there is no such video.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn patch_video(&self, id: &str, patch: &VideoPatch) -> Result<bool, StoreError>;
+
+    /// Deletes a video and all feedback on it; `false` if there was neither. The id is remembered as deleted,
+    /// so that a video of a run does not come back.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn delete_video(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Ids of videos that must not be shown: hidden or deleted; by id, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn hidden(&self, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// How much there is.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// How often it changed since it was opened. Costs nothing.
+    fn version(&self) -> Version;
+}

@@ -1,0 +1,166 @@
+//! Every limit of a store, each with a default.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Feedback, StoreError, StoredUser, StoredVideo, UserPatch, VideoPatch};
+
+/// Limits of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Bytes of a user's or video's id.
+    pub id_bytes_max: usize,
+    /// Bytes of a kind of feedback, and of a category.
+    pub kind_bytes_max: usize,
+    /// Bytes of a comment.
+    pub comment_bytes_max: usize,
+    /// Bytes of labels, written as JSON.
+    pub labels_bytes_max: usize,
+    /// Categories of a video.
+    pub categories_max: usize,
+    /// Rows in one call.
+    pub batch_max: usize,
+    /// Rows of one page or history; a larger request is answered with this many.
+    pub page_max: usize,
+    /// Calls that wait for the writer; one more is told that the store is busy.
+    pub queue_calls_max: usize,
+    /// Rows that wait for the writer; a call beyond it is told that the store is busy.
+    pub queue_rows_max: usize,
+    /// Rows of one commit, beyond which no further call joins it.
+    pub commit_rows_max: usize,
+    /// Connections that read.
+    pub readers: usize,
+    /// How long a read waits for one of them.
+    pub read_wait_milliseconds: u64,
+    /// What a caller is told to wait when the store is busy.
+    pub retry_milliseconds: u64,
+    /// Page cache of the writer, and of each reader.
+    pub cache_kibibytes: usize,
+    /// Rows of a [`crate::Memory`] store, users, videos and feedback together.
+    pub memory_rows_max: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            id_bytes_max: 512,
+            kind_bytes_max: 128,
+            comment_bytes_max: 16 * 1024,
+            labels_bytes_max: 64 * 1024,
+            categories_max: 100,
+            batch_max: 10_000,
+            page_max: 100_000,
+            queue_calls_max: 1_024,
+            queue_rows_max: 100_000,
+            commit_rows_max: 10_000,
+            readers: 4,
+            read_wait_milliseconds: 2_000,
+            retry_milliseconds: 200,
+            cache_kibibytes: 8 * 1024,
+            memory_rows_max: 10_000_000,
+        }
+    }
+}
+
+impl StoreConfig {
+    /// Checks a batch of feedback.
+    ///
+    /// # Errors
+    /// Names the first row and field that is out of bounds.
+    pub fn check_feedback(&self, feedback: &[Feedback]) -> Result<(), StoreError> {
+        self.check_batch("rows of feedback", feedback.len())?;
+        for (row, f) in feedback.iter().enumerate() {
+            name("kind", row, &f.kind, self.kind_bytes_max)?;
+            name("user id", row, &f.user, self.id_bytes_max)?;
+            name("video id", row, &f.video, self.id_bytes_max)?;
+            text("comment", row, &f.comment, self.comment_bytes_max)?;
+            self.check_labels(row, &f.labels)?;
+            if !f.value.is_finite() {
+                return Err(StoreError::NotFinite { row, value: f.value });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a batch of users.
+    ///
+    /// # Errors
+    /// Names the first row and field that is out of bounds.
+    pub fn check_users(&self, users: &[StoredUser]) -> Result<(), StoreError> {
+        self.check_batch("users", users.len())?;
+        for (row, user) in users.iter().enumerate() {
+            name("user id", row, &user.id, self.id_bytes_max)?;
+            text("comment", row, &user.comment, self.comment_bytes_max)?;
+            self.check_labels(row, &user.labels)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a batch of videos.
+    ///
+    /// # Errors
+    /// Names the first row and field that is out of bounds.
+    pub fn check_videos(&self, videos: &[StoredVideo]) -> Result<(), StoreError> {
+        self.check_batch("videos", videos.len())?;
+        for (row, video) in videos.iter().enumerate() {
+            name("video id", row, &video.id, self.id_bytes_max)?;
+            text("comment", row, &video.comment, self.comment_bytes_max)?;
+            self.check_labels(row, &video.labels)?;
+            self.check_categories(row, &video.categories)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_user_patch(&self, patch: &UserPatch) -> Result<(), StoreError> {
+        text("comment", 0, patch.comment.as_deref().unwrap_or_default(), self.comment_bytes_max)?;
+        self.check_labels(0, patch.labels.as_ref().unwrap_or(&Value::Null))
+    }
+
+    pub(crate) fn check_video_patch(&self, patch: &VideoPatch) -> Result<(), StoreError> {
+        text("comment", 0, patch.comment.as_deref().unwrap_or_default(), self.comment_bytes_max)?;
+        self.check_labels(0, patch.labels.as_ref().unwrap_or(&Value::Null))?;
+        self.check_categories(0, patch.categories.as_deref().unwrap_or_default())?;
+        self.check_categories(0, patch.add_category.as_slice())
+    }
+
+    pub(crate) fn check_id(&self, what: &'static str, id: &str) -> Result<(), StoreError> {
+        name(what, 0, id, self.id_bytes_max)
+    }
+
+    pub(crate) fn check_categories(&self, row: usize, categories: &[String]) -> Result<(), StoreError> {
+        if categories.len() > self.categories_max {
+            let (n, max) = (categories.len(), self.categories_max);
+            return Err(StoreError::TooMany { what: "categories of one video", n, max });
+        }
+        categories.iter().try_for_each(|category| name("category", row, category, self.kind_bytes_max))
+    }
+
+    fn check_batch(&self, what: &'static str, n: usize) -> Result<(), StoreError> {
+        match n > self.batch_max {
+            true => Err(StoreError::TooMany { what, n, max: self.batch_max }),
+            false => Ok(()),
+        }
+    }
+
+    fn check_labels(&self, row: usize, labels: &Value) -> Result<(), StoreError> {
+        if labels.is_null() {
+            return Ok(());
+        }
+        text("labels", row, &labels.to_string(), self.labels_bytes_max)
+    }
+}
+
+fn name(what: &'static str, row: usize, text_of: &str, max: usize) -> Result<(), StoreError> {
+    match text_of.is_empty() {
+        true => Err(StoreError::Empty { what, row }),
+        false => text(what, row, text_of, max),
+    }
+}
+
+fn text(what: &'static str, row: usize, text: &str, max: usize) -> Result<(), StoreError> {
+    match text.len() > max {
+        true => Err(StoreError::TooLong { what, row, bytes: text.len(), max }),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,463 @@
+//! What every store promises. A store joins by one line of [`contract!`].
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    Counts, Feedback, FeedbackQuery, Memory, Page, Presence, Sqlite, Store, StoreConfig, StoreError,
+    StoredUser, StoredVideo, UserPatch, VideoPatch, Write,
+};
+
+/// One module of tests for a store; `$make` gets a config and returns it with whatever must outlive it.
+macro_rules! contract {
+    ($name:ident, $make:expr) => {
+        mod $name {
+            use super::*;
+
+            macro_rules! promise {
+                ($test:ident) => {
+                    #[test]
+                    fn $test() {
+                        let (store, _keep) = $make(limits());
+                        super::$test(&store);
+                    }
+                };
+            }
+
+            promise!(history_is_the_newest_oldest_first);
+            promise!(post_adds_and_put_replaces);
+            promise!(equal_times_keep_their_order);
+            promise!(feedback_is_listed_by_any_part_of_its_key);
+            promise!(feedback_is_deleted_by_its_key);
+            promise!(pages_are_complete_and_hold_no_row_twice);
+            promise!(a_patch_changes_what_it_names);
+            promise!(a_deleted_user_or_video_is_gone_with_its_feedback);
+            promise!(hidden_and_deleted_videos_are_withheld);
+            promise!(whatever_is_out_of_bounds_is_named_and_nothing_is_written);
+            promise!(ids_may_be_any_string);
+            promise!(versions_grow_with_changes);
+        }
+    };
+}
+
+contract!(memory, |config| (Memory::new(config), ()));
+contract!(sqlite, |config| {
+    let folder = tempfile::tempdir().unwrap();
+    (Sqlite::open(folder.path().join("store.db"), config).unwrap(), folder)
+});
+
+fn limits() -> StoreConfig {
+    StoreConfig {
+        id_bytes_max: 40,
+        comment_bytes_max: 20,
+        labels_bytes_max: 30,
+        categories_max: 3,
+        batch_max: 50,
+        ..StoreConfig::default()
+    }
+}
+
+fn feedback(kind: &str, user: &str, video: &str, value: f64, time: i64) -> Feedback {
+    let (labels, comment) = (Value::Null, String::new());
+    Feedback { kind: kind.into(), user: user.into(), video: video.into(), value, time, labels, comment }
+}
+
+fn user(id: &str) -> StoredUser {
+    StoredUser { id: id.into(), ..StoredUser::default() }
+}
+
+fn video(id: &str) -> StoredVideo {
+    StoredVideo { id: id.into(), ..StoredVideo::default() }
+}
+
+fn videos_of(rows: &[Feedback]) -> Vec<&str> {
+    rows.iter().map(|f| f.video.as_str()).collect()
+}
+
+fn history_is_the_newest_oldest_first(store: &dyn Store) {
+    let times = [5, 1, 9, 3, 7];
+    for (at, time) in times.into_iter().enumerate() {
+        assert_eq!(
+            store.append(&[feedback("like", "ann", &at.to_string(), 1.0, time)], Write::Accumulate).unwrap(),
+            1
+        );
+    }
+    store.append(&[feedback("like", "bob", "x", 1.0, 4)], Write::Accumulate).unwrap();
+    assert_eq!(videos_of(&store.history("ann", 3).unwrap()), ["0", "4", "2"]);
+    assert_eq!(videos_of(&store.history("ann", 99).unwrap()), ["1", "3", "0", "4", "2"]);
+    assert_eq!(store.history("ann", 0).unwrap(), []);
+    assert_eq!(store.history("nobody", 9).unwrap(), []);
+    assert_eq!(videos_of(&store.recent(4, 3).unwrap()), ["2", "4", "0"]);
+    assert_eq!(videos_of(&store.recent(4, 99).unwrap()), ["2", "4", "0", "x"]);
+    assert_eq!(store.counts().unwrap(), Counts { users: 2, videos: 0, feedback: 6 });
+}
+
+fn post_adds_and_put_replaces(store: &dyn Store) {
+    let mut first = feedback("read", "ann", "v", 0.5, 20);
+    first.labels = json!({"device": "tv"});
+    first.comment = "good".into();
+    store.append(&[first.clone()], Write::Accumulate).unwrap();
+    store
+        .append(
+            &[feedback("read", "ann", "v", 0.25, 10), feedback("read", "ann", "v", 1.0, 15)],
+            Write::Accumulate,
+        )
+        .unwrap();
+    let sum = Feedback { value: 1.75, ..first };
+    assert_eq!(store.history("ann", 9).unwrap(), std::slice::from_ref(&sum));
+
+    let new = Feedback { comment: "better".into(), ..feedback("read", "ann", "v", 2.0, 5) };
+    store.append(std::slice::from_ref(&new), Write::Overwrite).unwrap();
+    assert_eq!(store.history("ann", 9).unwrap(), [new]);
+
+    for _ in 0..3 {
+        store.append(&[feedback("read", "ann", "v", f64::MAX, 5)], Write::Accumulate).unwrap();
+    }
+    assert_eq!(store.history("ann", 9).unwrap()[0].value, f64::MAX, "a sum stays finite");
+}
+
+fn equal_times_keep_their_order(store: &dyn Store) {
+    let batch: Vec<Feedback> = ["b", "a", "c"].map(|v| feedback("like", "ann", v, 1.0, 7)).into();
+    store.append(&batch, Write::Overwrite).unwrap();
+    store.append(&[feedback("like", "ann", "0", 1.0, 7)], Write::Overwrite).unwrap();
+    assert_eq!(videos_of(&store.history("ann", 9).unwrap()), ["b", "a", "c", "0"]);
+    assert_eq!(videos_of(&store.history("ann", 2).unwrap()), ["c", "0"]);
+    assert_eq!(videos_of(&store.recent(0, 9).unwrap()), ["0", "c", "a", "b"]);
+}
+
+fn feedback_is_listed_by_any_part_of_its_key(store: &dyn Store) {
+    let all = [
+        feedback("like", "ann", "v1", 1.0, 3),
+        feedback("read", "ann", "v1", 1.0, 2),
+        feedback("like", "bob", "v1", 1.0, 1),
+        feedback("like", "ann", "v2", 1.0, 9),
+    ];
+    store.append(&all, Write::Accumulate).unwrap();
+    let listed = |kind, user, video| {
+        let page = store.feedback(&FeedbackQuery { kind, user, video, cursor: "", n: 10 }).unwrap();
+        assert_eq!(page.cursor, "");
+        page.rows
+    };
+    let [a, b, c, d] = all.clone();
+    assert_eq!(listed(None, None, None), all);
+    assert_eq!(listed(Some("like"), None, None), [a.clone(), c.clone(), d.clone()]);
+    assert_eq!(listed(None, Some("ann"), None), [a.clone(), b.clone(), d.clone()]);
+    assert_eq!(listed(None, None, Some("v1")), [a.clone(), b.clone(), c.clone()]);
+    assert_eq!(listed(None, Some("ann"), Some("v1")), [a.clone(), b]);
+    assert_eq!(listed(Some("like"), Some("ann"), None), [a.clone(), d]);
+    assert_eq!(listed(Some("like"), None, Some("v1")), [a.clone(), c]);
+    assert_eq!(listed(Some("like"), Some("ann"), Some("v1")), [a]);
+    assert_eq!(listed(Some("hate"), None, None), []);
+    let bad = store.feedback(&FeedbackQuery { cursor: "-1; drop", n: 1, ..FeedbackQuery::default() });
+    assert!(matches!(bad, Err(StoreError::Cursor { .. })));
+}
+
+fn feedback_is_deleted_by_its_key(store: &dyn Store) {
+    let all = ["like", "read", "hate"].map(|kind| feedback(kind, "ann", "v", 1.0, 1));
+    store.append(&all, Write::Accumulate).unwrap();
+    assert_eq!(store.delete_feedback(Some("read"), "ann", "v").unwrap(), 1);
+    assert_eq!(store.delete_feedback(Some("read"), "ann", "v").unwrap(), 0);
+    assert_eq!(store.delete_feedback(None, "ann", "other").unwrap(), 0);
+    assert_eq!(store.delete_feedback(None, "ann", "v").unwrap(), 2);
+    assert_eq!(store.history("ann", 9).unwrap(), []);
+}
+
+fn walk<T>(mut next: impl FnMut(&str) -> Page<T>) -> (Vec<T>, usize) {
+    let (mut all, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = next(&cursor);
+        pages += 1;
+        all.extend(page.rows);
+        cursor = page.cursor;
+        if cursor.is_empty() {
+            return (all, pages);
+        }
+    }
+}
+
+fn pages_are_complete_and_hold_no_row_twice(store: &dyn Store) {
+    let names: Vec<String> = (0..7).map(|at| format!("n{at}")).collect();
+    store.put_users(&names.iter().map(|id| user(id)).collect::<Vec<_>>()).unwrap();
+    store.put_videos(&names.iter().rev().map(|id| video(id)).collect::<Vec<_>>()).unwrap();
+    store
+        .append(
+            &names.iter().map(|id| feedback("like", id, id, 1.0, 1)).collect::<Vec<_>>(),
+            Write::Accumulate,
+        )
+        .unwrap();
+    for n in [1, 2, 3, 7, 8] {
+        let (users, pages) = walk(|cursor| store.users(cursor, n).unwrap());
+        assert_eq!(users.iter().map(|u| &u.id).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+        assert_eq!(pages, 7_usize.div_ceil(n));
+        let (videos, _) = walk(|cursor| store.videos(cursor, n).unwrap());
+        assert_eq!(videos.iter().map(|v| &v.id).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+        let (rows, pages) =
+            walk(|cursor| store.feedback(&FeedbackQuery { cursor, n, ..FeedbackQuery::default() }).unwrap());
+        assert_eq!(videos_of(&rows), names);
+        assert_eq!(pages, 7_usize.div_ceil(n));
+    }
+}
+
+fn a_patch_changes_what_it_names(store: &dyn Store) {
+    let ann = StoredUser { id: "ann".into(), labels: json!({"a": 1}), comment: "x".into() };
+    store.put_users(std::slice::from_ref(&ann)).unwrap();
+    let patch = UserPatch { comment: Some("y".into()), labels: None };
+    assert!(store.patch_user("ann", &patch).unwrap());
+    assert_eq!(store.user("ann").unwrap(), Some(StoredUser { comment: "y".into(), ..ann }));
+    assert!(!store.patch_user("nobody", &patch).unwrap());
+
+    let v = StoredVideo {
+        id: "v".into(),
+        hidden: false,
+        categories: vec!["a".into()],
+        time: None,
+        labels: json!([1, "two"]),
+        comment: "Heat".into(),
+    };
+    store.put_videos(std::slice::from_ref(&v)).unwrap();
+    let patch = VideoPatch {
+        hidden: Some(true),
+        time: Some(-5),
+        add_category: Some("b".into()),
+        remove_category: Some("a".into()),
+        ..VideoPatch::default()
+    };
+    assert!(store.patch_video("v", &patch).unwrap());
+    let changed = StoredVideo { hidden: true, time: Some(-5), categories: vec!["b".into()], ..v };
+    assert_eq!(store.video("v").unwrap(), Some(changed.clone()));
+    let same = VideoPatch { add_category: Some("b".into()), ..VideoPatch::default() };
+    assert!(store.patch_video("v", &same).unwrap());
+    assert_eq!(store.video("v").unwrap(), Some(changed));
+    assert!(!store.patch_video("other", &patch).unwrap());
+}
+
+fn a_deleted_user_or_video_is_gone_with_its_feedback(store: &dyn Store) {
+    store.put_users(&[user("ann"), user("bob")]).unwrap();
+    store.put_videos(&[video("v"), video("w")]).unwrap();
+    let all = [("ann", "v"), ("ann", "w"), ("bob", "v"), ("bob", "w")];
+    store.append(&all.map(|(u, v)| feedback("like", u, v, 1.0, 1)), Write::Accumulate).unwrap();
+
+    assert!(store.delete_user("ann").unwrap());
+    assert_eq!((store.user("ann").unwrap(), store.history("ann", 9).unwrap()), (None, vec![]));
+    assert!(!store.delete_user("ann").unwrap(), "it is gone already");
+    assert!(store.delete_video("v").unwrap());
+    assert_eq!(store.video("v").unwrap(), None);
+    assert_eq!(videos_of(&store.history("bob", 9).unwrap()), ["w"]);
+    assert_eq!(store.counts().unwrap(), Counts { users: 1, videos: 1, feedback: 1 });
+    assert_eq!(store.users("", 9).unwrap().rows, [user("bob")]);
+    assert_eq!(store.videos("", 9).unwrap().rows, [video("w")]);
+
+    assert_eq!(store.user_presence("ann").unwrap(), Presence::Deleted);
+    assert_eq!(store.video_presence("v").unwrap(), Presence::Deleted);
+    assert_eq!(store.video_presence("w").unwrap(), Presence::Present);
+    assert_eq!(store.user_presence("zoe").unwrap(), Presence::Unknown);
+    assert!(!store.delete_video("unheard of").unwrap());
+    assert_eq!(store.video_presence("unheard of").unwrap(), Presence::Deleted);
+
+    store.append(&[feedback("like", "ann", "w", 1.0, 1)], Write::Accumulate).unwrap();
+    assert_eq!(store.user("ann").unwrap(), Some(user("ann")), "who comes back is there");
+    store.put_videos(&[video("v")]).unwrap();
+    assert_eq!(store.video_presence("v").unwrap(), Presence::Present);
+}
+
+fn hidden_and_deleted_videos_are_withheld(store: &dyn Store) {
+    let timed = |id: &str, time, hidden| StoredVideo { time, hidden, ..video(id) };
+    store
+        .put_videos(&[
+            timed("c", Some(5), false),
+            timed("a", Some(5), false),
+            timed("b", None, false),
+            timed("d", Some(9), false),
+            timed("x", Some(7), true),
+            timed("y", Some(8), false),
+        ])
+        .unwrap();
+    store.delete_video("y").unwrap();
+    assert_eq!(store.hidden(9).unwrap(), ["x", "y"]);
+    assert_eq!(store.hidden(1).unwrap(), ["x"]);
+    let latest = store.latest_videos(9).unwrap();
+    assert_eq!(latest.iter().map(|v| v.id.as_str()).collect::<Vec<_>>(), ["d", "a", "c", "b"]);
+    assert_eq!(store.latest_videos(2).unwrap(), latest[..2]);
+}
+
+fn whatever_is_out_of_bounds_is_named_and_nothing_is_written(store: &dyn Store) {
+    let long = "x".repeat(41);
+    let good = feedback("like", "ann", "v", 1.0, 1);
+    let bad = [
+        (
+            Feedback { user: long.clone(), ..good.clone() },
+            "user id of row 1 is 41 bytes; expected at most 40",
+        ),
+        (Feedback { video: String::new(), ..good.clone() }, "video id of row 1 is empty"),
+        (Feedback { kind: String::new(), ..good.clone() }, "kind of row 1 is empty"),
+        (Feedback { value: f64::NAN, ..good.clone() }, "value of row 1 is NaN"),
+        (Feedback { comment: "x".repeat(21), ..good.clone() }, "comment of row 1 is 21 bytes"),
+        (Feedback { labels: json!(long), ..good.clone() }, "labels of row 1 is 43 bytes"),
+    ];
+    for (row, message) in bad {
+        let error = store.append(&[good.clone(), row], Write::Accumulate).unwrap_err();
+        assert!(error.is_input() && error.to_string().starts_with(message), "{error}");
+    }
+    let error = store.append(&vec![good; 51], Write::Accumulate).unwrap_err();
+    assert!(error.to_string().starts_with("51 rows of feedback were given; expected at most 50"), "{error}");
+    let categories = ["a", "b", "c", "d"].map(String::from).to_vec();
+    let error = store.put_videos(&[StoredVideo { categories, ..video("v") }]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("4 categories of one video were given; expected at most 3"),
+        "{error}"
+    );
+    assert!(store.put_users(&[user(&long)]).unwrap_err().is_input());
+    assert!(store.delete_user(&long).unwrap_err().is_input());
+    assert!(store.delete_video("").unwrap_err().is_input());
+    assert_eq!(store.counts().unwrap(), Counts::default());
+}
+
+fn ids_may_be_any_string(store: &dyn Store) {
+    let odd = ["a/b", "影片", "\u{0}", "a\u{0}b", "'; DROP TABLE users; --", " ", "%2F", "🦀", "\n"];
+    for id in odd {
+        let row = feedback(id, id, id, 1.0, 1);
+        store.append(std::slice::from_ref(&row), Write::Accumulate).unwrap();
+        store.put_videos(&[StoredVideo { categories: vec![id.into()], ..video(id) }]).unwrap();
+        assert_eq!(store.history(id, 9).unwrap(), [row]);
+        assert_eq!(store.video(id).unwrap().unwrap().categories, [id]);
+    }
+    let ids: BTreeSet<String> = store.users("", 99).unwrap().rows.into_iter().map(|u| u.id).collect();
+    assert_eq!(ids, odd.map(String::from).into());
+    let (walked, _) = walk(|cursor| store.users(cursor, 1).unwrap());
+    assert_eq!(walked.len(), odd.len());
+}
+
+fn versions_grow_with_changes(store: &dyn Store) {
+    let first = store.version();
+    store.append(&[feedback("like", "ann", "v", 1.0, 1)], Write::Accumulate).unwrap();
+    let second = store.version();
+    assert!(second.feedback > first.feedback && second.videos == first.videos);
+    store.put_videos(&[video("v")]).unwrap();
+    let third = store.version();
+    assert!(third.videos > second.videos);
+    store.history("ann", 1).unwrap();
+    assert_eq!(store.version(), third, "reading changes nothing");
+}
+
+/// A random change, over few ids, so that keys meet.
+#[derive(Clone, Debug)]
+enum Change {
+    Append(Vec<Feedback>, bool),
+    DeleteFeedback(Option<String>, String, String),
+    PutUser(StoredUser),
+    PatchUser(String, UserPatch),
+    DeleteUser(String),
+    PutVideo(StoredVideo),
+    PatchVideo(String, VideoPatch),
+    DeleteVideo(String),
+}
+
+fn a_change() -> impl Strategy<Value = Change> {
+    let id = || "[ab\u{0}é]{0,2}".prop_map(String::from);
+    let labels = || prop_oneof![Just(Value::Null), Just(json!({"a": [1, 2.5]})), Just(json!("text"))];
+    let time = || prop_oneof![-3_i64..6, any::<i64>()];
+    // Adding 0 turns -0 into 0: SQLite keeps no sign of zero.
+    let value = || prop_oneof![-2.0..2.0_f64, any::<f64>()].prop_map(|value| value + 0.0);
+    let row = (id(), id(), id(), value(), time(), labels(), id()).prop_map(
+        |(kind, user, video, value, time, labels, comment)| Feedback {
+            kind,
+            user,
+            video,
+            value,
+            time,
+            labels,
+            comment,
+        },
+    );
+    prop_oneof![
+        4 => (prop::collection::vec(row, 0..5), any::<bool>()).prop_map(|(rows, add)| Change::Append(rows, add)),
+        1 => (prop::option::of(id()), id(), id()).prop_map(|(k, u, v)| Change::DeleteFeedback(k, u, v)),
+        1 => (id(), labels(), id()).prop_map(|(id, labels, comment)| Change::PutUser(StoredUser { id, labels, comment })),
+        1 => (id(), prop::option::of(labels())).prop_map(|(id, labels)| Change::PatchUser(id, UserPatch { labels, comment: None })),
+        1 => id().prop_map(Change::DeleteUser),
+        2 => (id(), any::<bool>(), prop::collection::vec(id(), 0..5), prop::option::of(time()), labels()).prop_map(
+            |(id, hidden, categories, time, labels)| {
+                Change::PutVideo(StoredVideo { id, hidden, categories, time, labels, comment: String::new() })
+            }
+        ),
+        1 => (id(), prop::option::of(any::<bool>()), prop::option::of(id()), prop::option::of(id())).prop_map(
+            |(id, hidden, add_category, remove_category)| {
+                Change::PatchVideo(id, VideoPatch { hidden, add_category, remove_category, ..VideoPatch::default() })
+            }
+        ),
+        1 => id().prop_map(Change::DeleteVideo),
+    ]
+}
+
+/// What a change answered, in words that can be compared.
+fn apply(store: &dyn Store, change: &Change) -> String {
+    match change {
+        Change::Append(rows, true) => {
+            format!("{:?}", store.append(rows, Write::Accumulate).map_err(|e| e.to_string()))
+        }
+        Change::Append(rows, false) => {
+            format!("{:?}", store.append(rows, Write::Overwrite).map_err(|e| e.to_string()))
+        }
+        Change::DeleteFeedback(kind, user, video) => {
+            format!("{:?}", store.delete_feedback(kind.as_deref(), user, video).map_err(|e| e.to_string()))
+        }
+        Change::PutUser(user) => {
+            format!("{:?}", store.put_users(std::slice::from_ref(user)).map_err(|e| e.to_string()))
+        }
+        Change::PatchUser(id, patch) => {
+            format!("{:?}", store.patch_user(id, patch).map_err(|e| e.to_string()))
+        }
+        Change::DeleteUser(id) => format!("{:?}", store.delete_user(id).map_err(|e| e.to_string())),
+        Change::PutVideo(video) => {
+            format!("{:?}", store.put_videos(std::slice::from_ref(video)).map_err(|e| e.to_string()))
+        }
+        Change::PatchVideo(id, patch) => {
+            format!("{:?}", store.patch_video(id, patch).map_err(|e| e.to_string()))
+        }
+        Change::DeleteVideo(id) => format!("{:?}", store.delete_video(id).map_err(|e| e.to_string())),
+    }
+}
+
+/// Everything a store can say, for these users.
+fn told(store: &dyn Store, users: &[String]) -> String {
+    let all = FeedbackQuery { n: 1_000, ..FeedbackQuery::default() };
+    let histories: Vec<_> = users.iter().map(|user| store.history(user, 3).unwrap()).collect();
+    format!(
+        "{:#?}",
+        (
+            store.users("", 1_000).unwrap(),
+            store.videos("", 1_000).unwrap(),
+            store.feedback(&all).unwrap(),
+            store.recent(i64::MIN, 7).unwrap(),
+            store.latest_videos(5).unwrap(),
+            store.hidden(100).unwrap(),
+            store.counts().unwrap(),
+            histories,
+        )
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn sqlite_answers_as_memory_does_and_still_does_after_it_was_closed(
+        changes in prop::collection::vec(a_change(), 1..25)
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let plain = Memory::new(limits());
+        let clever = Sqlite::open(&path, limits()).unwrap();
+        for change in &changes {
+            prop_assert_eq!(apply(&plain, change), apply(&clever, change), "{:?}", change);
+        }
+        let users: Vec<String> = ["a", "b", "é", "ab", "\u{0}"].map(String::from).into();
+        let said = told(&plain, &users);
+        prop_assert_eq!(&said, &told(&clever, &users));
+        drop(clever);
+        let reopened = Sqlite::open(&path, limits()).unwrap();
+        prop_assert_eq!(&said, &told(&reopened, &users));
+    }
+}

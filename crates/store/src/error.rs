@@ -1,0 +1,162 @@
+//! What can go wrong, with what to do about it.
+
+use std::path::PathBuf;
+
+/// An error of a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A folder lies where the file should be.
+    #[error(
+        "{path} is a folder where a database file is expected: name a file in it, {path}/store.db for example"
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file, or the folder that should hold it, cannot be used.
+    #[error(
+        "{path} cannot be opened as a store: {source}; check that {folder} is a folder that can be written, or name another place"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The folder that holds it.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file or its place is read-only.
+    #[error("{path} is read-only: make the file and its folder writable, or name another place")]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process has it.
+    #[error("{path} is in use by another process: stop that one, or name another file")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a database, or damaged.
+    #[error(
+        "{path} is not a database of ours or is damaged ({message}): restore a copy, or move it away and start with an empty store"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        message: String,
+    },
+    /// Written by another version.
+    #[error(
+        "{path} has schema {found}; this build reads {expected}: use the build that wrote it, or move the file away"
+    )]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What the file says.
+        found: i64,
+        /// What this build reads.
+        expected: i64,
+    },
+    /// Too much waits to be written, or no reader was free in time.
+    #[error("the store is busy ({what}): try again in {retry_milliseconds} ms")]
+    Busy {
+        /// What is busy.
+        what: &'static str,
+        /// When to try again.
+        retry_milliseconds: u64,
+    },
+    /// A text is longer than permitted.
+    #[error(
+        "{what} of row {row} is {bytes} bytes; expected at most {max}: shorten it, or raise the limit in the configuration"
+    )]
+    TooLong {
+        /// Which field.
+        what: &'static str,
+        /// Which row of the batch, from 0.
+        row: usize,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// An id or a kind without a character.
+    #[error("{what} of row {row} is empty; expected at least one character")]
+    Empty {
+        /// Which field.
+        what: &'static str,
+        /// Which row of the batch, from 0.
+        row: usize,
+    },
+    /// A number that is no number.
+    #[error("value of row {row} is {value}; expected a finite number")]
+    NotFinite {
+        /// Which row of the batch, from 0.
+        row: usize,
+        /// What was given.
+        value: f64,
+    },
+    /// More rows at once, or more parts in a row, than permitted.
+    #[error("{n} {what} were given; expected at most {max}: send them in parts")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        n: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Not a cursor.
+    #[error("cursor {cursor:?} is not one that a page gave: use the answer's cursor, or none to begin")]
+    Cursor {
+        /// What was given.
+        cursor: String,
+    },
+    /// No place left.
+    #[error("{path} is full: free space on its disk, or raise the limit in the configuration")]
+    Full {
+        /// The file, or `memory`.
+        path: PathBuf,
+    },
+    /// The database failed.
+    #[error("{path}: could not {doing}: {source}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The commit that held this change failed; nothing of it was written.
+    #[error(
+        "{path}: the change could not be committed ({message}); nothing of it was kept, so send it again"
+    )]
+    Commit {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        message: String,
+    },
+    /// The writer is gone.
+    #[error("{path} is closed")]
+    Closed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// Whether the caller's input is to blame, and not the store.
+    pub fn is_input(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLong { .. }
+                | Self::Empty { .. }
+                | Self::NotFinite { .. }
+                | Self::TooMany { .. }
+                | Self::Cursor { .. }
+        )
+    }
+}

@@ -1,0 +1,46 @@
+//! What a viewer did with a video, as it arrives.
+
+use serde_json::Value;
+
+/// One row of the log. Its key is (kind, user, video).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feedback {
+    /// What was done: `like`, `read`, `hate`, any string.
+    pub kind: String,
+    /// Outside id of the user.
+    pub user: String,
+    /// Outside id of the video.
+    pub video: String,
+    /// How much: share watched, stars, a count; finite.
+    pub value: f64,
+    /// Milliseconds since 1970.
+    pub time: i64,
+    /// Anything else, as JSON; `null` where there is nothing.
+    pub labels: Value,
+    /// Free text.
+    pub comment: String,
+}
+
+/// What happens when the key is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The value is added, the later time stays, and labels and comment are replaced where given.
+    Accumulate,
+    /// The row is replaced.
+    Overwrite,
+}
+
+/// Which feedback to list. Whatever is `None` may be anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FeedbackQuery<'a> {
+    /// Only of this kind.
+    pub kind: Option<&'a str>,
+    /// Only by this user.
+    pub user: Option<&'a str>,
+    /// Only on this video.
+    pub video: Option<&'a str>,
+    /// Where to begin: what the page before gave, or empty.
+    pub cursor: &'a str,
+    /// How many rows at most.
+    pub n: usize,
+}

@@ -1,0 +1,481 @@
+//! A store in one SQLite file: write-ahead log, `synchronous=FULL`, one writer, a few readers.
+//!
+//! SQLite checks what it writes and reads; this relies on the disk to keep what it said it has synced.
+
+mod open;
+mod readers;
+mod rows;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+pub use open::SCHEMA_VERSION;
+
+use crate::{
+    Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
+    UserPatch, Version, VideoPatch, Write,
+};
+use readers::Readers;
+use writer::Writer;
+
+/// A store in a file. Reads never wait for writes; writes of several threads share a commit.
+pub struct Sqlite {
+    config: StoreConfig,
+    path: PathBuf,
+    readers: Readers,
+    writer: Writer,
+    videos_version: Arc<AtomicU64>,
+    feedback_version: Arc<AtomicU64>,
+    /// Held until the store is dropped, after reader and writer.
+    _lock: File,
+}
+
+impl Sqlite {
+    /// Opens the store in the file `path`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When the file cannot be used: the message names it, the reason, and what to do.
+    pub fn open(path: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_path_buf();
+        let (lock, connection) = open::writer(&path, &config)?;
+        let readers = Readers::new(path.clone(), &config)?;
+        let writer = Writer::start(path.clone(), &config, connection)?;
+        Ok(Self {
+            config,
+            path,
+            readers,
+            writer,
+            videos_version: Arc::default(),
+            feedback_version: Arc::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn n(&self, limit: usize) -> i64 {
+        i64::try_from(limit.min(self.config.page_max)).unwrap_or(i64::MAX)
+    }
+
+    fn read<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.readers
+            .with(|connection| work(connection).map_err(|e| open::database_error(&self.path, doing, e)))
+    }
+
+    fn rows<T, P: Params>(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        params: P,
+        row: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.read(doing, |connection| connection.prepare_cached(sql)?.query_map(params, row)?.collect())
+    }
+
+    fn row<T, P: Params>(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        params: P,
+        row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.read(doing, |connection| connection.prepare_cached(sql)?.query_row(params, row).optional())
+    }
+
+    /// Runs `work` in a commit, with others that wait; returns when it is on disk.
+    fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        n_rows: usize,
+        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.commit(doing, n_rows, work)
+    }
+
+    fn presence(&self, sql: &str, id: &str) -> Result<Presence, StoreError> {
+        let deleted = self.row("look for an id", sql, [id], |row| row.get::<_, bool>(0))?;
+        Ok(match deleted {
+            None => Presence::Unknown,
+            Some(true) => Presence::Deleted,
+            Some(false) => Presence::Present,
+        })
+    }
+
+    /// Wraps SQLite's errors inside a change.
+    fn wrap(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + Send + 'static {
+        let path = self.path.clone();
+        move |error| open::database_error(&path, doing, error)
+    }
+
+    fn changed(version: &AtomicU64) {
+        version.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite")
+            .field("path", &self.path)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Cuts a page of `n + 1` rows to `n`, with a cursor if there was one more.
+fn page<T>(mut rows: Vec<T>, n: i64, cursor: impl Fn(&T) -> String) -> Page<T> {
+    let more = rows.len() as i64 > n;
+    rows.truncate(usize::try_from(n).unwrap_or(0));
+    let cursor = rows.last().filter(|_| more).map(cursor).unwrap_or_default();
+    Page { rows, cursor }
+}
+
+impl Store for Sqlite {
+    fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError> {
+        self.config.check_feedback(feedback)?;
+        if feedback.is_empty() {
+            return Ok(0);
+        }
+        let doing = "write feedback";
+        let (owned, wrap) = (feedback.to_vec(), self.wrap(doing));
+        self.write(doing, feedback.len(), move |connection| {
+            let mut known = connection.prepare_cached(rows::SEE_USER).map_err(&wrap)?;
+            let mut put = connection
+                .prepare_cached(match write {
+                    Write::Accumulate => rows::ACCUMULATE,
+                    Write::Overwrite => rows::OVERWRITE,
+                })
+                .map_err(&wrap)?;
+            let mut last = None;
+            for f in &owned {
+                if last != Some(&f.user) {
+                    known.execute([&f.user]).map_err(&wrap)?;
+                    last = Some(&f.user);
+                }
+                put.execute(params![
+                    f.user,
+                    f.video,
+                    f.kind,
+                    f.value,
+                    f.time,
+                    rows::json_or_null(&f.labels),
+                    f.comment
+                ])
+                .map_err(&wrap)?;
+            }
+            Ok(())
+        })?;
+        Self::changed(&self.feedback_version);
+        Ok(feedback.len())
+    }
+
+    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        let mut found =
+            self.rows("read a history", rows::HISTORY, params![user, self.n(limit)], rows::feedback)?;
+        found.reverse();
+        Ok(found)
+    }
+
+    fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
+        let after: i64 = match query.cursor {
+            "" => -1,
+            cursor => match cursor.parse::<u32>() {
+                Ok(at) => i64::from(at),
+                Err(_) => return Err(StoreError::Cursor { cursor: cursor.into() }),
+            },
+        };
+        let n = self.n(query.n);
+        let found = self.read("list feedback", |connection| {
+            let mut statement = connection.prepare_cached(rows::feedback_query(query))?;
+            let numbered = |row: &Row<'_>| Ok((row.get::<_, i64>(7)?, rows::feedback(row)?));
+            let params = params![after, n + 1, query.kind, query.user, query.video];
+            statement.query_map(params, numbered)?.collect()
+        })?;
+        let Page { rows, cursor } = page(found, n, |(at, _)| at.to_string());
+        Ok(Page { rows: rows.into_iter().map(|(_, f)| f).collect(), cursor })
+    }
+
+    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        self.rows("read recent feedback", rows::RECENT, params![since, self.n(limit)], rows::feedback)
+    }
+
+    fn delete_feedback(&self, kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> {
+        let doing = "delete feedback";
+        let (kind, user, video) = (kind.map(str::to_owned), user.to_owned(), video.to_owned());
+        let wrap = self.wrap(doing);
+        let gone = self.write(doing, 1, move |connection| {
+            connection.execute(rows::DELETE_FEEDBACK, params![user, video, kind]).map_err(&wrap)
+        })?;
+        Self::changed(&self.feedback_version);
+        Ok(gone)
+    }
+
+    fn put_users(&self, users: &[StoredUser]) -> Result<usize, StoreError> {
+        self.config.check_users(users)?;
+        let doing = "write users";
+        let (owned, wrap) = (users.to_vec(), self.wrap(doing));
+        self.write(doing, users.len(), move |connection| {
+            owned.iter().try_for_each(|user| rows::put_user(connection, user)).map_err(&wrap)
+        })?;
+        Ok(users.len())
+    }
+
+    fn user(&self, id: &str) -> Result<Option<StoredUser>, StoreError> {
+        self.row("read a user", rows::USER, [id], rows::user)
+    }
+
+    fn user_presence(&self, id: &str) -> Result<Presence, StoreError> {
+        self.presence("SELECT deleted FROM users WHERE id = ?1", id)
+    }
+
+    fn users(&self, cursor: &str, n: usize) -> Result<Page<StoredUser>, StoreError> {
+        let n = self.n(n);
+        let found = self.rows("list users", rows::USERS, params![cursor, n + 1], rows::user)?;
+        Ok(page(found, n, |user| user.id.clone()))
+    }
+
+    fn patch_user(&self, id: &str, patch: &UserPatch) -> Result<bool, StoreError> {
+        self.config.check_user_patch(patch)?;
+        let doing = "change a user";
+        let (id, patch, wrap) = (id.to_owned(), patch.clone(), self.wrap(doing));
+        self.write(doing, 1, move |connection| {
+            let user = connection.query_row(rows::USER, [&id], rows::user).optional().map_err(&wrap)?;
+            let Some(mut user) = user else { return Ok(false) };
+            patch.apply(&mut user);
+            rows::put_user(connection, &user).map_err(&wrap)?;
+            Ok(true)
+        })
+    }
+
+    fn delete_user(&self, id: &str) -> Result<bool, StoreError> {
+        self.config.check_id("user id", id)?;
+        let doing = "delete a user";
+        let (id, wrap) = (id.to_owned(), self.wrap(doing));
+        let was = self.write(doing, 1, move |connection| {
+            let gone = connection.execute("DELETE FROM feedback WHERE user = ?1", [&id]).map_err(&wrap)?;
+            let was = connection.query_row(rows::USER, [&id], |_| Ok(())).optional().map_err(&wrap)?;
+            connection.execute(rows::BURY_USER, [&id]).map_err(&wrap)?;
+            Ok(was.is_some() || gone > 0)
+        })?;
+        Self::changed(&self.feedback_version);
+        Ok(was)
+    }
+
+    fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {
+        self.config.check_videos(videos)?;
+        let doing = "write videos";
+        let (owned, wrap) = (videos.to_vec(), self.wrap(doing));
+        self.write(doing, videos.len(), move |connection| {
+            owned.iter().try_for_each(|video| rows::put_video(connection, video)).map_err(&wrap)
+        })?;
+        Self::changed(&self.videos_version);
+        Ok(videos.len())
+    }
+
+    fn video(&self, id: &str) -> Result<Option<StoredVideo>, StoreError> {
+        self.row("read a video", rows::VIDEO, [id], rows::video)
+    }
+
+    fn video_presence(&self, id: &str) -> Result<Presence, StoreError> {
+        self.presence("SELECT deleted FROM videos WHERE id = ?1", id)
+    }
+
+    fn videos(&self, cursor: &str, n: usize) -> Result<Page<StoredVideo>, StoreError> {
+        let n = self.n(n);
+        let found = self.rows("list videos", rows::VIDEOS, params![cursor, n + 1], rows::video)?;
+        Ok(page(found, n, |video| video.id.clone()))
+    }
+
+    fn latest_videos(&self, limit: usize) -> Result<Vec<StoredVideo>, StoreError> {
+        self.rows("read the latest videos", rows::LATEST_VIDEOS, [self.n(limit)], rows::video)
+    }
+
+    fn patch_video(&self, id: &str, patch: &VideoPatch) -> Result<bool, StoreError> {
+        self.config.check_video_patch(patch)?;
+        let doing = "change a video";
+        let (id, patch, wrap, config) = (id.to_owned(), patch.clone(), self.wrap(doing), self.config.clone());
+        let was = self.write(doing, 1, move |connection| {
+            let video = connection.query_row(rows::VIDEO, [&id], rows::video).optional().map_err(&wrap)?;
+            let Some(mut video) = video else { return Ok(false) };
+            patch.apply(&mut video);
+            config.check_categories(0, &video.categories)?;
+            rows::put_video(connection, &video).map_err(&wrap)?;
+            Ok(true)
+        })?;
+        Self::changed(&self.videos_version);
+        Ok(was)
+    }
+
+    fn delete_video(&self, id: &str) -> Result<bool, StoreError> {
+        self.config.check_id("video id", id)?;
+        let doing = "delete a video";
+        let (id, wrap) = (id.to_owned(), self.wrap(doing));
+        let was = self.write(doing, 1, move |connection| {
+            let gone = connection.execute("DELETE FROM feedback WHERE video = ?1", [&id]).map_err(&wrap)?;
+            let was = connection.query_row(rows::VIDEO, [&id], |_| Ok(())).optional().map_err(&wrap)?;
+            connection.execute(rows::BURY_VIDEO, [&id]).map_err(&wrap)?;
+            Ok(was.is_some() || gone > 0)
+        })?;
+        Self::changed(&self.videos_version);
+        Self::changed(&self.feedback_version);
+        Ok(was)
+    }
+
+    fn hidden(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.rows("list hidden videos", rows::HIDDEN, [self.n(limit)], |row| row.get(0))
+    }
+
+    fn counts(&self) -> Result<Counts, StoreError> {
+        let count = |row: &Row<'_>, at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        let counts = self.row("count", rows::COUNTS, [], |row| {
+            Ok(Counts { users: count(row, 0)?, videos: count(row, 1)?, feedback: count(row, 2)? })
+        })?;
+        Ok(counts.unwrap_or_default())
+    }
+
+    fn version(&self) -> Version {
+        Version {
+            videos: self.videos_version.load(Ordering::Acquire),
+            feedback: self.feedback_version.load(Ordering::Acquire),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Result<Sqlite, StoreError> {
+        Sqlite::open(path, StoreConfig::default())
+    }
+
+    #[test]
+    fn a_folder_a_missing_parent_and_foreign_bytes_are_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = open(folder.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Folder { .. }), "{error}");
+
+        let file = folder.path().join("file");
+        std::fs::write(&file, "no database, but long enough to look at").unwrap();
+        let error = open(&file.join("store.db")).unwrap_err();
+        assert!(matches!(error, StoreError::Open { .. }), "{error}");
+        assert!(error.to_string().contains("file/store.db"), "{error}");
+
+        let error = open(&file).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        let left = std::fs::read_to_string(&file).unwrap();
+        assert!(left.starts_with("no database"), "the foreign file is left as it was");
+    }
+
+    #[test]
+    fn a_file_in_use_another_schema_and_a_damaged_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/store.db");
+        let first = open(&path).unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        let user = StoredUser { id: "ann".into(), ..StoredUser::default() };
+        first.put_users(&vec![user; 100]).unwrap();
+        drop(first);
+
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Schema { found: 99, expected: SCHEMA_VERSION, .. }), "{error}");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION).unwrap();
+        drop(open(&path).unwrap());
+
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[100..4096].fill(0xAB);
+        std::fs::write(&path, bytes).unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_full_queue_is_told_to_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StoreConfig { queue_calls_max: 1, ..StoreConfig::default() };
+        let store = Sqlite::open(folder.path().join("store.db"), config).unwrap();
+        let (release, wait) = std::sync::mpsc::sync_channel::<()>(1);
+        let wait = std::sync::Mutex::new(wait);
+        let (entered, inside) = std::sync::mpsc::sync_channel::<()>(1);
+        let ann = [StoredUser { id: "ann".into(), ..StoredUser::default() }];
+        std::thread::scope(|scope| {
+            let held = scope.spawn(|| {
+                store.write("wait", 1, move |_| {
+                    entered.send(()).unwrap();
+                    wait.lock().unwrap().recv().unwrap();
+                    Ok(())
+                })
+            });
+            inside.recv().unwrap();
+            // The writer is at work and one call may wait, so two of three are sent away.
+            let (say, said) = std::sync::mpsc::channel();
+            for _ in 0..3 {
+                let (say, store, ann) = (say.clone(), &store, &ann);
+                scope.spawn(move || say.send(store.put_users(ann)).unwrap());
+            }
+            for _ in 0..2 {
+                let busy = said.recv().unwrap().unwrap_err();
+                assert!(matches!(busy, StoreError::Busy { retry_milliseconds: 200, .. }), "{busy}");
+            }
+            assert_eq!(store.history("ann", 10).unwrap(), [], "a read does not wait for the writer");
+            release.send(()).unwrap();
+            held.join().unwrap().unwrap();
+            assert_eq!(said.recv().unwrap().unwrap(), 1);
+        });
+        assert!(store.user("ann").unwrap().is_some());
+    }
+
+    #[test]
+    fn many_threads_share_commits_and_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("store.db")).unwrap();
+        let event = |user: usize, at: usize| Feedback {
+            kind: "like".into(),
+            user: format!("u{user}"),
+            video: format!("v{at}"),
+            value: 1.0,
+            time: at as i64,
+            labels: serde_json::Value::Null,
+            comment: String::new(),
+        };
+        std::thread::scope(|scope| {
+            for user in 0..8 {
+                let store = &store;
+                scope.spawn(move || {
+                    for at in 0..50 {
+                        store.append(&[event(user, at)], Write::Accumulate).unwrap();
+                        let newest = store.history(&format!("u{user}"), 1).unwrap();
+                        assert_eq!(newest, [event(user, at)], "what was acknowledged is read at once");
+                    }
+                });
+            }
+        });
+        assert_eq!(store.counts().unwrap(), Counts { users: 8, videos: 0, feedback: 400 });
+        assert!(store.writer.commits() <= 400, "a commit never holds less than one call");
+    }
+
+    #[test]
+    fn a_change_that_fails_takes_nothing_else_of_its_commit_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StoreConfig { categories_max: 1, ..StoreConfig::default() };
+        let store = Sqlite::open(folder.path().join("store.db"), config).unwrap();
+        let video = StoredVideo { id: "v".into(), categories: vec!["a".into()], ..StoredVideo::default() };
+        store.put_videos(std::slice::from_ref(&video)).unwrap();
+        let more = VideoPatch { hidden: Some(true), add_category: Some("b".into()), ..VideoPatch::default() };
+        assert!(matches!(store.patch_video("v", &more), Err(StoreError::TooMany { .. })));
+        assert_eq!(store.video("v").unwrap(), Some(video));
+    }
+}

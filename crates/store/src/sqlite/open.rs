@@ -1,0 +1,117 @@
+//! Opening the file: every way it can go wrong has its own error.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{StoreConfig, StoreError};
+
+/// The number in `user_version` of a file that this build reads and writes.
+pub const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE users (
+    id TEXT PRIMARY KEY, labels TEXT, comment TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE videos (
+    id TEXT PRIMARY KEY, hidden INTEGER NOT NULL, categories TEXT NOT NULL, time INTEGER, labels TEXT,
+    comment TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX videos_withheld ON videos (id) WHERE hidden OR deleted;
+CREATE INDEX videos_by_time ON videos (time DESC, id) WHERE NOT hidden AND NOT deleted;
+CREATE TABLE feedback (
+    number INTEGER PRIMARY KEY, user TEXT NOT NULL, video TEXT NOT NULL, kind TEXT NOT NULL,
+    value REAL NOT NULL, time INTEGER NOT NULL, labels TEXT, comment TEXT NOT NULL,
+    UNIQUE (user, video, kind)
+) STRICT;
+CREATE INDEX feedback_by_user ON feedback (user, time);
+CREATE INDEX feedback_by_video ON feedback (video);
+CREATE INDEX feedback_by_time ON feedback (time);
+";
+
+/// Opens the file for writing, alone, and brings it to the schema if it is new.
+pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connection), StoreError> {
+    if path.is_dir() {
+        return Err(StoreError::Folder { path: path.into() });
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let refused = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.into() },
+        _ => StoreError::Open { path: path.into(), folder: folder.clone(), source },
+    };
+    std::fs::create_dir_all(&folder).map_err(refused)?;
+    // A lock beside the file, because SQLite's own locks let a second process in between two commits.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside).map_err(refused)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => StoreError::Locked { path: path.into() },
+        TryLockError::Error(source) => refused(source),
+    })?;
+    if path.metadata().is_ok_and(|file| file.permissions().readonly()) {
+        return Err(StoreError::ReadOnly { path: path.into() });
+    }
+    let doing = "open it";
+    let wrap = |error| database_error(path, doing, error);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
+    connection.busy_timeout(Duration::from_secs(1)).map_err(wrap)?;
+    // Read before anything is written, so that a foreign file stays as it was.
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrap)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(wrap)?;
+    if found != SCHEMA_VERSION && (found != 0 || tables > 0) {
+        return Err(StoreError::Schema { path: path.into(), found, expected: SCHEMA_VERSION });
+    }
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(wrap)?;
+    if mode != "wal" {
+        return Err(refused(std::io::Error::other(format!("no write-ahead log is possible there ({mode})"))));
+    }
+    connection.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
+    connection.pragma_update(None, "cache_size", cache(config)).map_err(wrap)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    if found == 0 {
+        let made = connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        ));
+        made.map_err(wrap)?;
+    }
+    Ok((lock, connection))
+}
+
+/// Opens the file once more, for reading.
+pub(super) fn reader(path: &Path, config: &StoreConfig) -> Result<Connection, StoreError> {
+    let wrap = |error| database_error(path, "open it for reading", error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
+    connection.busy_timeout(Duration::from_millis(config.read_wait_milliseconds)).map_err(wrap)?;
+    connection.pragma_update(None, "cache_size", cache(config)).map_err(wrap)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// SQLite takes a negative number for kibibytes.
+fn cache(config: &StoreConfig) -> i64 {
+    -i64::try_from(config.cache_kibibytes).unwrap_or(i64::MAX)
+}
+
+/// The error a user can act on.
+pub(super) fn database_error(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
+    let path = path.to_path_buf();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Corrupt { path, message: source.to_string() }
+        }
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },
+        Some(ErrorCode::DiskFull) => StoreError::Full { path },
+        _ => StoreError::Database { path, doing, source },
+    }
+}
