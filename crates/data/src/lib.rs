@@ -21,6 +21,6 @@ pub use ids::Names;
 pub use interactions::{Interaction, Interactions};
 pub use leakage::{Finding, Leak, lint};
 pub use relevance::{Judgement, Relevance, RelevanceError};
-pub use split::{Query, Split, SplitError, SplitRule};
+pub use split::{Query, Split, SplitError, SplitRule, hold_out};
 pub use user::Users;
 pub use video::{Catalogue, Video};

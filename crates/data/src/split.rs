@@ -275,6 +275,21 @@ fn random(all: &Interactions, seed: u64) -> Split {
     Split { rule: SplitRule::Random, train, validation, test, cuts: None, pairs_on_both_sides: 0 }
 }
 
+/// Takes a tenth of each training user's positives away at random, to choose settings by where a given split
+/// has no validation: what is left to fit on, and the questions.
+pub fn hold_out(train: &Interactions, seed: u64) -> (Interactions, Vec<Query>) {
+    let split = random(train, seed);
+    let mut left: Vec<Vec<Interaction>> = split.train.users().map(<[_]>::to_vec).collect();
+    // Only one of the two held-out parts is needed; the other goes back.
+    for query in split.validation {
+        left[query.user as usize].extend(
+            train.of(query.user).iter().filter(|row| query.relevant.binary_search(&row.video).is_ok()),
+        );
+    }
+    left.iter_mut().for_each(|rows| rows.sort_by_key(|row| row.time));
+    (Interactions::from_users(train.n_videos(), left), split.test)
+}
+
 /// SplitMix64's finaliser (Steele et al. 2014).
 fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);

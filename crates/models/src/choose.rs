@@ -46,17 +46,7 @@ struct PoolOfOne {
     ideal: f64,
 }
 
-/// HR and NDCG of one question from the pessimistic ranks of its relevant videos: `(hit, ndcg)`.
-/// `n_relevant` counts those outside the ranking too.
-pub fn ndcg_and_hits(ranks: impl Iterator<Item = usize>, n_relevant: usize, k: usize) -> (f64, f64) {
-    let (mut hit, mut gain) = (0.0, 0.0);
-    for rank in ranks.filter(|&rank| rank < k) {
-        hit = 1.0;
-        gain += 1.0 / (rank as f64 + 2.0).log2();
-    }
-    (hit, gain / ideal(n_relevant, k))
-}
-
+/// The DCG of `n_relevant` videos at the top of a list of `k`.
 fn ideal(n_relevant: usize, k: usize) -> f64 {
     (0..n_relevant.min(k)).map(|rank| 1.0 / (rank as f64 + 2.0).log2()).sum()
 }
@@ -175,7 +165,7 @@ impl PoolOfOne {
                 gain += 1.0 / (rank as f64 + 2.0).log2();
             }
         }
-        (hit, gain / self.ideal)
+        (hit, if self.ideal > 0.0 { gain / self.ideal } else { 0.0 })
     }
 }
 

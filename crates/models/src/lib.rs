@@ -10,6 +10,6 @@ mod recommender;
 mod training;
 pub mod zoo;
 
-pub use choose::{Choice, Pool, ndcg_and_hits};
+pub use choose::{Choice, Pool};
 pub use recommender::{Context, Recommender};
 pub use training::{FitError, Training};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use upnext_data::History;
+use upnext_data::{History, Query};
 use upnext_math::Matrix;
 use upnext_math::dot::mean_and_deviation;
 
@@ -33,32 +33,55 @@ impl Blend {
         Self { name: name.into(), parts: parts.into_iter().filter(|part| part.weight > 0.0).collect() }
     }
 
-    /// Chooses weights on validation by coordinate ascent from `start`; without validation `start` is kept.
+    /// Takes the weights that are `given`, else chooses them on validation by coordinate ascent from `start`,
+    /// else keeps `start`. Returns the blend and one weight for each model.
     pub(super) fn choose(
         name: &str,
         models: Vec<Arc<dyn Recommender>>,
         start: &[f32],
+        given: Option<&[f32]>,
         training: &Training,
-    ) -> Self {
-        let plain: Vec<&dyn Recommender> = models.iter().map(AsRef::as_ref).collect();
-        let pool = Pool::new(&plain, training.validation, training.candidates);
-        let (weights, deviations) = if training.validation.is_empty() {
-            (start.to_vec(), vec![1.0; models.len()])
+    ) -> (Self, Vec<f32>) {
+        // Deviations are means over some questions; without validation, over histories of the training set.
+        let histories;
+        let questions = if training.validation.is_empty() {
+            histories = some_histories(training);
+            &histories
         } else {
-            (pool.ascend(start, 0.1).weights, pool.deviations().to_vec())
+            training.validation
+        };
+        let plain: Vec<&dyn Recommender> = models.iter().map(AsRef::as_ref).collect();
+        let pool = Pool::new(&plain, questions, training.candidates);
+        let weights = match given {
+            Some(given) => given.to_vec(),
+            None if training.validation.is_empty() => start.to_vec(),
+            None => pool.ascend(start, 0.1).weights,
         };
         let parts = models
             .into_iter()
-            .zip(weights.iter().zip(deviations))
-            .map(|(model, (&weight, deviation))| Part { weight, deviation, model })
+            .zip(weights.iter().zip(pool.deviations()))
+            .map(|(model, (&weight, &deviation))| Part { weight, deviation, model })
             .collect();
-        Self::new(name, parts)
+        (Self::new(name, parts), weights)
     }
 
     /// The models and their weights.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
+}
+
+/// Questions without an answer, from evenly spread training users.
+fn some_histories(training: &Training) -> Vec<Query> {
+    const USERS_MAX: usize = 256;
+    let n = training.interactions.n_users();
+    (0..n)
+        .step_by(n.div_ceil(USERS_MAX).max(1))
+        .map(|user| {
+            let history = training.interactions.history(user as u32);
+            Query { user: user as u32, masked: history.seen(), history, relevant: Vec::new(), at: None }
+        })
+        .collect()
 }
 
 fn add_z_scores(weight: f32, raw: &[f32], scores: &mut [f32]) {

@@ -12,6 +12,7 @@ mod popular;
 mod slit;
 mod svd;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,11 +24,14 @@ pub use ials::Ials;
 pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
+use serde::{Deserialize, Serialize};
 
+use crate::choose::validation_score;
 use crate::{FitError, Recommender, Training};
 
 /// The models one can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Scores drawn from the seed.
     Random,
@@ -48,6 +52,7 @@ pub enum Kind {
     /// Transitions at gaps 1 to 3.
     Markov,
     /// The last transition alone.
+    #[serde(rename = "markov-1")]
     Markov1,
     /// The linear auto-encoder.
     Ease,
@@ -68,6 +73,7 @@ pub enum Kind {
     /// The likeness matrix of 0.25 and more.
     ContentNeighbours,
     /// Directed cosine, then a step to what is alike.
+    #[serde(rename = "smoothed-transitions")]
     Smoothed,
     /// All models asked for beside it, weights chosen on validation.
     Blend,
@@ -173,10 +179,15 @@ pub struct Fitted {
     pub note: String,
 }
 
+/// What was chosen on validation, by model: EASE's lambda, a blend's weights. With these a model can be fitted
+/// again on more data, where nothing is left to choose by.
+pub type Choices = BTreeMap<Kind, Vec<f32>>;
+
 /// Models fitted on one training set, each once, so that blends share their parts.
 pub struct Zoo<'a> {
     training: Training<'a>,
     fitted: Vec<(Kind, Arc<dyn Recommender>, String)>,
+    choices: Choices,
 }
 
 /// The closed forms and the weights known to be good, by what a set has.
@@ -202,9 +213,19 @@ const UNORDERED_WITH_CONTENT: [(Kind, f32); 4] =
     [(Kind::Ease, 1.0), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.5), (Kind::Content, 0.1)];
 
 impl<'a> Zoo<'a> {
-    /// Nothing fitted yet.
+    /// Nothing fitted yet; everything is chosen on validation.
     pub fn new(training: Training<'a>) -> Self {
-        Self { training, fitted: Vec::new() }
+        Self::with_choices(training, Choices::new())
+    }
+
+    /// Nothing fitted yet; what `choices` names is taken from there.
+    pub fn with_choices(training: Training<'a>, choices: Choices) -> Self {
+        Self { training, fitted: Vec::new(), choices }
+    }
+
+    /// What was chosen so far.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
     }
 
     /// What models are fitted on.
@@ -261,8 +282,12 @@ impl<'a> Zoo<'a> {
             Kind::Markov => plain(markov::markov(t)?),
             Kind::Markov1 => plain(markov::markov1(t)?),
             Kind::Ease => {
-                let (model, lambda) = ease::ease(t)?;
-                let how = if t.validation.is_empty() { "the default" } else { "chosen on validation" };
+                let (model, lambda) = match self.choices.get(&kind).map(Vec::as_slice) {
+                    Some(&[lambda, ..]) => (ease::with_lambda(&ease::binary(t), t, lambda)?, lambda),
+                    _ => ease::ease(t)?,
+                };
+                let how = self.how(kind);
+                self.choices.insert(kind, vec![lambda]);
                 (Arc::new(model), format!("lambda {lambda}, {how}"))
             }
             Kind::DirectedCosine => plain(directed_cosine::directed_cosine(t)?),
@@ -280,48 +305,65 @@ impl<'a> Zoo<'a> {
                     .filter(|&&k| !matches!(k, Kind::Blend | Kind::Random))
                     .map(|&k| (k, 1.0))
                     .collect();
-                self.blend("blend", &start)?
+                self.blend(kind, &start)?
             }
-            Kind::ClosedBlend => self.blend("closed-blend", &self.closed_forms())?,
+            Kind::ClosedBlend => self.blend(kind, &self.closed_forms())?,
         })
+    }
+
+    /// Where a choice comes from, in words.
+    fn how(&self, kind: Kind) -> &'static str {
+        match (self.choices.contains_key(&kind), self.training.validation.is_empty()) {
+            (true, _) => "chosen before",
+            (false, true) => "the default",
+            (false, false) => "chosen on validation",
+        }
     }
 
     fn blend(
         &mut self,
-        name: &str,
+        kind: Kind,
         start: &[(Kind, f32)],
     ) -> Result<(Arc<dyn Recommender>, String), FitError> {
+        if start.is_empty() {
+            return Err(FitError::Needs { model: kind.name().into(), needs: "other models beside it" });
+        }
         let mut models = Vec::new();
         let mut weights = Vec::new();
-        for &(kind, weight) in start {
-            models.push(self.fit(kind, &[])?.model);
+        for &(part, weight) in start {
+            models.push(self.fit(part, &[])?.model);
             weights.push(weight);
         }
-        let blend = Blend::choose(name, models, &weights, &self.training);
+        let how = self.how(kind);
+        let given = self.choices.get(&kind).filter(|given| given.len() == weights.len());
+        let blend = Blend::choose(kind.name(), models, &weights, given.map(Vec::as_slice), &self.training);
+        self.choices.insert(kind, blend.1);
+        let blend = blend.0;
         let parts: Vec<String> =
             blend.parts().iter().map(|part| format!("{:.2} {}", part.weight, part.model.name())).collect();
-        let how = if self.training.validation.is_empty() { "known good" } else { "chosen on validation" };
-        let note = format!("{}, weights {how}", parts.join(" + "));
-        Ok((Arc::new(blend), note))
+        Ok((Arc::new(blend), format!("{}, weights {how}", parts.join(" + "))))
     }
 
     fn markov_ease(&mut self) -> Result<(Arc<dyn Recommender>, String), FitError> {
         let markov = self.fit(Kind::Markov, &[])?.model;
         let ease = self.fit(Kind::Ease, &[])?.model;
-        let best = [0.25f32, 0.5, 1.0]
-            .map(|share| {
-                let model = OnMaxima::new(Arc::clone(&markov), Arc::clone(&ease), share);
-                let score = crate::choose::validation_score(
-                    &model,
-                    self.training.validation,
-                    self.training.candidates,
-                );
-                (score, model)
-            })
-            .into_iter()
-            .reduce(|best, next| if next.0 > best.0 { next } else { best })
-            .expect("three shares were tried");
-        let note = format!("markov + {} ease on the scale of their maxima", best.1.share());
-        Ok((Arc::new(best.1), note))
+        let mixed = |share| OnMaxima::new(Arc::clone(&markov), Arc::clone(&ease), share);
+        let how = self.how(Kind::MarkovEase);
+        let (validation, candidates) = (self.training.validation, self.training.candidates);
+        let model = match self.choices.get(&Kind::MarkovEase).map(Vec::as_slice) {
+            Some(&[share, ..]) => mixed(share),
+            _ if validation.is_empty() => mixed(0.5),
+            _ => {
+                [0.25f32, 0.5, 1.0]
+                    .map(|share| (validation_score(&mixed(share), validation, candidates), mixed(share)))
+                    .into_iter()
+                    .reduce(|best, next| if next.0 > best.0 { next } else { best })
+                    .expect("three shares were tried")
+                    .1
+            }
+        };
+        self.choices.insert(Kind::MarkovEase, vec![model.share()]);
+        let note = format!("markov + {} ease on the scale of their maxima, {how}", model.share());
+        Ok((Arc::new(model), note))
     }
 }
