@@ -1,0 +1,3 @@
+//! One file for each shape of input.
+
+pub(crate) mod lines;
