@@ -1,6 +1,6 @@
 // The page: who looks, what they said, which view is open. Everything shown comes from the server's /api/v2.
 
-import { at, count, h, plural } from "./dom.js";
+import { at, h, inWords, plural, sentence } from "./dom.js";
 import { door, get, path, post, remove } from "./api.js";
 import { labelsOf, titleOf } from "./cover.js";
 import { ACTIONS, focusFirst, icon, keys, show } from "./feed.js";
@@ -37,7 +37,7 @@ async function viewers() {
   try {
     ({ viewers: list } = await get("/api/v2/viewers", { n: VIEWERS }));
   } catch (error) {
-    say(`The list of viewers did not come: ${error.message}.`);
+    say(inWords("The list of viewers did not come", error));
   }
   const others = list.filter(({ id }) => id !== state.own);
   if (!isOwn() && !others.some(({ id }) => id === state.viewer)) others.unshift({ id: state.viewer });
@@ -73,7 +73,7 @@ async function begin(picks) {
   try {
     await post("/api/v2/events", picks.map(({ id }) => ({ user: viewer, video: id, action: "like" })));
   } catch (error) {
-    return say(`Your picks were not kept: ${error.message}. ${error.hint}`);
+    return say(inWords("Your picks were not kept", error));
   }
   state.picks = [];
   farewell();
@@ -102,7 +102,7 @@ async function refresh() {
     trace(null, {});
     at("hint").hidden = true;
     at("shelves").replaceChildren(h("div", { class: "sheet" }, h("h2", {}, error.status === 503 ? "Not ready yet" : "There is no feed to show"), h("p", {}, `${sentence(error.message)} ${sentence(error.hint)}`),
-      h("p", { class: "row small" }, h("button", { type: "button", class: "primary", onclick: refresh }, "Try again"))));
+      h("p", { class: "row small" }, h("button", { type: "button", class: "primary", onclick: load }, "Try again"))));
     // While models are being fitted the server says so; the page asks again by itself.
     if (error.status === 503) setTimeout(() => turn === state.asked && refresh(), 1500);
     return null;
@@ -120,7 +120,6 @@ async function refresh() {
   return difference(before, ids(answer));
 }
 
-const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
 const ids = (answer) => (answer ? answer.shelves.flatMap(({ items }) => items.map(({ id }) => id)) : []);
 
 function difference(before, after) {
@@ -139,7 +138,7 @@ async function act(action, item, card) {
   } catch (error) {
     card.classList.remove("acted");
     card.querySelector(`[data-action="${action}"]`).setAttribute("aria-pressed", "false");
-    return say(`That was not kept: ${error.message}. ${error.hint}`);
+    return say(inWords("That was not kept", error));
   }
   const [change] = await Promise.all([refresh(), recent()]);
   const then = change ? `: ${plural(change.came, "title")} came in, ${change.moved} moved.` : ".";
@@ -151,7 +150,7 @@ async function takeBack(user, action, item) {
   try {
     await remove(path("api", "feedback", action, user, item.id ?? item.video));
   } catch (error) {
-    return say(`That could not be undone: ${error.message}. ${error.hint}`);
+    return say(inWords("That could not be undone", error));
   }
   await Promise.all([refresh(), recent()]);
   say(`Undone: ${titleOf(item)} counts as before.`);
@@ -167,7 +166,7 @@ async function recent() {
   try {
     answer = await get(path("api", "v2", "history", viewer), { n: RECENT });
   } catch (error) {
-    panel.replaceChildren(h("h2", {}, whose), h("p", { class: "state" }, `It did not come: ${error.message}. ${error.hint}`));
+    panel.replaceChildren(h("h2", {}, whose), h("p", { class: "state" }, inWords("It did not come", error)));
     return null;
   }
   if (viewer !== state.viewer) return null;
@@ -232,18 +231,20 @@ async function about() {
       h("p", {}, `${name}: ${plural(users, "viewer")}, ${plural(videos, "title")}, ${plural(events, "event")}`, digest && [" · digest ", h("code", { title: digest }, digest.slice(0, 12))]),
       h("p", {}, licence && ["Licence of the data: ", link, " · "], `UpNext ${version ?? ""} · `, h("a", { href: "/apidocs" }, "API"))));
   } catch (error) {
-    at("about").replaceChildren(h("p", { class: "state" }, `What is served is not known: ${error.message}. ${error.hint}`));
+    at("about").replaceChildren(h("p", { class: "state" }, inWords("What is served is not known", error)));
   }
 }
 
+let waiting = 0;
 async function report() {
+  clearTimeout(waiting);
   try {
     const answer = await get("/api/v2/report");
     results(answer);
-    if (answer.status === "running") setTimeout(report, 1200);
+    if (answer.status === "running") waiting = setTimeout(report, 1200);
   } catch (error) {
     results(null, error);
-    if (error.status === 0 || error.status === 503) setTimeout(report, 4000);
+    if (error.status === 0 || error.status === 503) waiting = setTimeout(report, 4000);
   }
 }
 
@@ -288,7 +289,10 @@ async function start() {
   at("detail").addEventListener("click", (event) => event.target === at("detail") && at("detail").close());
   keys(undo);
   turn();
-  await Promise.all([viewers(), become(state.viewer), about(), report()]);
+  await load();
 }
+
+/** Asks for everything the page shows. */
+const load = () => Promise.all([viewers(), become(state.viewer), about(), report()]);
 
 start();

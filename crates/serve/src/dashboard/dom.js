@@ -48,3 +48,9 @@ export function share(x) {
 
 /** One of several, in words: `plural(2, "title")` is "2 titles". */
 export const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+/** Text as a sentence: a capital and a full stop. */
+export const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}` : "");
+
+/** An error for a person: what did not happen, what went wrong, what to do. */
+export const inWords = (what, error) => [`${what}: ${error.message}${/[.!?…]$/.test(error.message) ? "" : "."}`, sentence(error.hint)].filter(Boolean).join(" ");

@@ -1,6 +1,6 @@
 // How a feed was made: the short form beside it, the whole trace, one video in detail, and "why not this one?".
 
-import { at, count, h, plural, share, time } from "./dom.js";
+import { at, count, h, inWords, plural, share, time } from "./dom.js";
 import { get, path } from "./api.js";
 import { cover, labelsOf, titleOf } from "./cover.js";
 import { reasonOf } from "./feed.js";
@@ -50,13 +50,12 @@ export function trace(answer, { titles, viewer, who }) {
     return;
   }
   const { stages = [], moves = [] } = answer.trace ?? {};
-  const items = answer.shelves.flatMap((shelf) => shelf.items.map((item) => ({ item, shelf: shelf.name })));
   const named = (id) => titles.get(id) ?? id;
   page.replaceChildren(
-    h("p", { class: "lead" }, `For ${who}, in ${time(answer.took_microseconds)}. Request `, h("code", {}, answer.request_id), ", ", h("a", { href: path("api", "v2", "trace", answer.request_id) }, "as JSON"), "."),
+    h("p", { class: "lead" }, `For ${who}, in ${time(answer.took_microseconds)}. Request `, h("code", {}, answer.request_id), ", ", h("a", { href: path("api", "v2", "trace", answer.request_id) }, "as JSON"), ". The stages are those of the first shelf."),
     ...failures(answer.failures),
     h("ol", { class: "stages" }, stages.map((stage, i) => stageSheet(stage, i, named))),
-    slate(items, titles),
+    slate(answer.shelves, titles),
     moved(moves, named),
     ask(viewer));
 }
@@ -77,21 +76,25 @@ function stageSheet(stage, i, named) {
     ])));
 }
 
-function slate(items, titles) {
-  const names = [...new Set(items.flatMap(({ item }) => pairs(item.parts).map(([name]) => name)))];
+function slate(shelves, titles) {
+  const items = shelves.flatMap((shelf) => shelf.items);
+  const names = [...new Set(items.flatMap((item) => pairs(item.parts).map(([name]) => name)))];
+  let place = 0;
   return h("section", { class: "sheet" },
     h("h2", {}, "What was shown, and each score by part"),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores by part" }, h("table", { class: "slate" },
       h("thead", {}, h("tr", {}, ["", "title", "from", ...names, "score"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, items.map(({ item, shelf }, i) => {
-        const parts = new Map(pairs(item.parts));
-        return h("tr", {},
-          h("td", { class: "soft" }, String(i + 1)),
-          h("td", { title: shelf }, titleOf(item), h("br"), h("small", { class: "soft" }, reasonOf(item, titles))),
-          h("td", { class: "from" }, (item.sources ?? []).join(", ")),
-          names.map((name) => h("td", {}, parts.has(name) ? share(parts.get(name)) : h("span", { class: "soft" }, "·"))),
-          h("td", {}, h("b", {}, share(item.score))));
-      })))));
+      shelves.filter((shelf) => shelf.items.length).map((shelf) => h("tbody", {},
+        h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: names.length + 4 }, shelf.name)),
+        shelf.items.map((item) => {
+          const parts = new Map(pairs(item.parts));
+          return h("tr", {},
+            h("td", { class: "soft" }, String((place += 1))),
+            h("td", {}, titleOf(item), h("br"), h("small", { class: "soft" }, reasonOf(item, titles))),
+            h("td", { class: "from" }, (item.sources ?? []).join(", ")),
+            names.map((name) => h("td", {}, parts.has(name) ? share(parts.get(name)) : h("span", { class: "soft" }, "·"))),
+            h("td", {}, h("b", {}, share(item.score))));
+        }))))));
 }
 
 function moved(moves, named) {
@@ -118,7 +121,7 @@ function ask(viewer) {
         found.replaceChildren(...videos.map((video) => h("button", { type: "button", onclick: () => explain(viewer, video, answer) }, [titleOf(video), video.year].filter(Boolean).join(" · "))));
         if (!videos.length) found.replaceChildren(h("p", { class: "state" }, `No title has “${query}” in it.`));
       } catch (error) {
-        found.replaceChildren(h("p", { class: "state" }, `${error.message}. ${error.hint}`));
+        found.replaceChildren(h("p", { class: "state" }, inWords("No answer", error)));
       }
     }, 140);
   });
@@ -134,14 +137,22 @@ async function explain(user, video, into) {
     const answer = await get("/api/v2/explain", { user, video: video.id });
     into.replaceChildren(...explanation(video, answer));
   } catch (error) {
-    into.replaceChildren(h("p", { class: "failed" }, `${error.message}. ${error.hint}`));
+    into.replaceChildren(h("p", { class: "failed" }, inWords("No answer", error)));
   }
 }
 
 function explanation(video, answer) {
   const parts = pairs(answer.parts);
+  const refused = (answer.filters ?? []).filter((filter) => filter.keeps === false).map(({ name }) => name);
+  const sources = (answer.sources ?? []).map(({ name, rank, limit, retrieved }) => `${name}: ${rank ? `place ${count(rank)}` : "nothing to say"}${rank && !retrieved ? `, beyond its ${count(limit)}` : ""}`);
+  const because = (answer.because ?? []).map(({ model, title }) => `${title} (${model})`);
+  const facts = [
+    answer.reason && ["reason", answer.reason.text], because.length && ["raised by", because.join(", ")],
+    sources.length && ["sources", sources.join(" · ")], refused.length && ["removed by", refused.join(", ")],
+  ].filter(Boolean);
   return [
-    h("p", {}, h("b", {}, titleOf(video)), ": ", answer.text ?? answer.reason?.text ?? "no words were given"),
+    h("p", {}, h("b", {}, titleOf(video)), ": ", answer.text),
+    facts.length > 0 && h("dl", { class: "facts-list" }, facts.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
     parts.length > 0 && scores(parts, answer.score),
     h("details", {}, h("summary", { class: "soft" }, "the whole answer"), h("pre", {}, JSON.stringify(answer, null, 2))),
   ].filter(Boolean);

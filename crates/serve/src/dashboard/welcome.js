@@ -1,6 +1,6 @@
 // The first minute of a new viewer: well-known titles of many genres, a search, three picks.
 
-import { at, h, plural, s } from "./dom.js";
+import { at, h, inWords, plural, s } from "./dom.js";
 import { get } from "./api.js";
 import { cover, titleOf } from "./cover.js";
 
@@ -55,7 +55,7 @@ export async function welcome({ changed, done, skip }) {
       if (search.value.trim() === query) offer(videos, query ? `No title has “${query}” in it.` : "There are no titles to pick from.");
       if (query && search.value.trim() === query) at("live").textContent = `${plural(videos.length, "title")} found`;
     } catch (error) {
-      grid.replaceChildren(h("p", { class: "state" }, `The titles did not come: ${error.message}. ${error.hint}`));
+      grid.replaceChildren(h("p", { class: "state" }, inWords("The titles did not come", error)));
     }
   }
   let waiting = 0;

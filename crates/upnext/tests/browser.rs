@@ -1,0 +1,333 @@
+//! The page in a real browser: the demo is started as a person would start it, and used as a person would use it.
+//! Without a browser this skips, loudly; with `UPNEXT_REQUIRE_BROWSER=1` it fails instead.
+//! `UPNEXT_PICTURES=FOLDER` keeps a picture of each step.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+mod devtools;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use devtools::Browser;
+use serde_json::Value;
+
+/// The demo, ended when this is dropped.
+struct Demo {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_upnext"))
+            .args(["demo", "--port", "0", "--json"])
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the demo starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let rest = &line[line.find("http://")?..];
+                let end = rest.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(rest.len());
+                Some(rest[..end].trim_end_matches('/').to_owned() + "/")
+            })
+            .expect("the demo prints its address on standard output");
+        // What else it prints is read away, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address, _folder: folder }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_page_does_in_a_real_browser_what_it_says() {
+    let Some(program) = devtools::program() else {
+        assert!(
+            std::env::var_os("UPNEXT_REQUIRE_BROWSER").is_none(),
+            "UPNEXT_REQUIRE_BROWSER is set and there is no browser: install chromium, or name one by CHROME"
+        );
+        eprintln!(
+            "\n  ** SKIPPED ** no chromium, chromium-browser or google-chrome here, and CHROME is not set:"
+        );
+        eprintln!("  ** SKIPPED ** the page was NOT tested in a browser\n");
+        return;
+    };
+    let demo = Demo::start();
+    let browser = &mut Browser::start(&program);
+    browser.size(1440, 1000, false);
+    // Cards that still glide cannot be clicked where they seem to be.
+    browser.prefer(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]);
+
+    three_picks_make_a_feed(browser, &demo);
+    a_like_leaves_the_feed_and_changes_it(browser);
+    undo_takes_the_like_back(browser);
+    the_keyboard_is_enough(browser);
+    the_results_come_with_their_protocol(browser);
+    the_trace_shows_every_stage_and_every_score(browser);
+    a_known_viewer_has_a_history(browser);
+    it_fits_a_phone(browser, &demo);
+    it_can_be_read_in_light_and_dark(browser);
+    markup_in_a_name_stays_text(browser, &demo);
+
+    assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
+    let requests = browser.requests();
+    assert!(requests.len() > 20, "only {} requests were seen: the network is not watched", requests.len());
+    let foreign: Vec<_> = requests
+        .iter()
+        .filter(|url| !url.starts_with(&demo.address))
+        .filter(|url| *url != "about:blank")
+        .collect();
+    assert!(foreign.is_empty(), "requests off the host: {foreign:?}");
+
+    a_server_that_does_not_answer_is_said_in_words(browser, &demo);
+}
+
+/// The ids of the feed, in order.
+fn feed(browser: &mut Browser) -> Vec<String> {
+    strings(
+        &browser.value("[...document.querySelectorAll('#shelves .card')].map(card => card.dataset.video)"),
+    )
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+}
+
+/// How many events the page says the viewer has.
+const EVENTS: &str = "document.querySelectorAll('#history .events li').length";
+
+fn three_picks_make_a_feed(browser: &mut Browser, demo: &Demo) {
+    browser.open(&demo.address);
+    browser.until(
+        "document.querySelectorAll('.pick').length >= 8 && document.querySelectorAll('.card').length >= 5",
+    );
+    browser.picture("1-welcome");
+    let cold = feed(browser);
+    let picks = strings(
+        &browser.value("[...document.querySelectorAll('.pick')].slice(0, 3).map(pick => pick.dataset.video)"),
+    );
+    for (place, pick) in picks.iter().enumerate() {
+        browser.click(&format!(".pick[data-video=\"{pick}\"]"));
+        if place < 2 {
+            browser.until(&format!(
+                "document.querySelectorAll('.pick[aria-pressed=true]').length === {}",
+                place + 1
+            ));
+        }
+    }
+    browser.until(&format!("document.getElementById('onboarding').hidden && {EVENTS} === 3"));
+    browser.until("/now starts from/.test(document.getElementById('live').textContent)");
+    let warm = feed(browser);
+    assert_ne!(cold, warm, "three picks changed nothing");
+    assert!(warm.len() >= 10, "only {} titles", warm.len());
+    assert!(picks.iter().all(|pick| !warm.contains(pick)), "a picked title is still recommended");
+    let said = browser
+        .value("[...document.querySelectorAll('.why')].every(why => why.textContent.trim().length > 3)");
+    assert_eq!(said, true, "a card does not say why it is here");
+    browser.picture("2-feed");
+}
+
+fn a_like_leaves_the_feed_and_changes_it(browser: &mut Browser) {
+    let before = feed(browser);
+    let liked = before[0].clone();
+    browser.click("#shelves .card .like");
+    browser.until(&format!("{EVENTS} === 4"));
+    browser.until("!document.getElementById('toast').hidden && /Liked/.test(document.getElementById('live').textContent)");
+    let after = feed(browser);
+    assert!(!after.contains(&liked), "the liked title is still there");
+    let came = after.iter().filter(|id| !before.contains(id)).count();
+    let stayed: Vec<_> = before.iter().filter(|id| after.contains(id)).collect();
+    let order: Vec<_> = after.iter().filter(|id| before.contains(id)).collect();
+    assert!(came > 0, "nothing came in");
+    assert!(came > 1 || stayed != order, "the like took one title out and changed nothing else");
+    browser.picture("3-liked");
+}
+
+fn undo_takes_the_like_back(browser: &mut Browser) {
+    browser.press("u");
+    browser.until(&format!("{EVENTS} === 3 && /Undone/.test(document.getElementById('live').textContent)"));
+}
+
+fn the_keyboard_is_enough(browser: &mut Browser) {
+    browser.value("document.activeElement.blur(), scrollTo(0, 0), document.querySelector('.skip').focus()");
+    browser.press("Enter");
+    browser.until("document.activeElement.classList.contains('cover')");
+    browser.press("Tab");
+    assert_eq!(browser.value("document.activeElement.dataset.action"), "like");
+    assert_eq!(browser.value("document.activeElement.matches(':focus-visible') && getComputedStyle(document.activeElement).outlineStyle"), "solid");
+    let place =
+        "[...document.querySelectorAll('#shelves .card')].indexOf(document.activeElement.closest('.card'))";
+    browser.press("ArrowRight");
+    assert_eq!(browser.value(place), 1);
+    assert_eq!(browser.value("document.activeElement.dataset.action"), "like");
+    browser.press("ArrowDown");
+    let below = browser.value(place).as_u64().unwrap();
+    assert!(below > 2, "down went to place {below}");
+    browser.press("ArrowUp");
+    assert_eq!(browser.value(place), 1);
+
+    let declined = feed(browser)[1].clone();
+    browser.press("x");
+    browser.until(&format!("{EVENTS} === 4"));
+    browser.until("/Not interested/.test(document.getElementById('live').textContent)");
+    assert!(!feed(browser).contains(&declined));
+    assert_eq!(browser.value(place), 1, "the focus was lost when the feed changed");
+
+    browser.value("document.activeElement.closest('.card').querySelector('.cover').focus()");
+    browser.press("Enter");
+    browser.until("document.getElementById('detail').open");
+    assert!(
+        browser
+            .value("document.getElementById('detail').innerText")
+            .as_str()
+            .unwrap()
+            .contains("Why it is here")
+    );
+    browser.press("Escape");
+    browser.until("!document.getElementById('detail').open");
+    assert_eq!(browser.value(place), 1, "the focus did not come back from the dialog");
+}
+
+fn the_results_come_with_their_protocol(browser: &mut Browser) {
+    browser.click("nav a[data-view=results]");
+    browser.until("document.querySelectorAll('#report .forest tbody tr').length >= 3");
+    assert_eq!(browser.value("document.querySelectorAll('#report .floor').length > 0 && document.querySelector('#report tbody tr').classList.contains('floor')"), true, "the floors do not stand first");
+    assert_eq!(browser.value("document.querySelectorAll('#sure tr.best').length"), 1);
+    assert_eq!(browser.value("/±/.test(document.getElementById('sure').textContent)"), true, "no interval");
+    let protocol = browser.value("document.querySelector('#sure .small').textContent.toLowerCase()");
+    for word in ["seed", "ties"] {
+        assert!(protocol.as_str().unwrap().contains(word), "the protocol does not say {word}: {protocol}");
+    }
+    browser.picture("4-results");
+}
+
+fn the_trace_shows_every_stage_and_every_score(browser: &mut Browser) {
+    browser.click("nav a[data-view=pipeline]");
+    browser.until("document.querySelectorAll('#trace .stages > li').length >= 4");
+    assert_eq!(
+        browser.value("document.querySelectorAll('#trace .slate tbody tr:not(.group)').length"),
+        browser.value("document.querySelectorAll('#shelves .card').length")
+    );
+    assert_eq!(browser.value("[...document.querySelectorAll('#trace .slate tbody td:last-child')].every(cell => /\\d/.test(cell.textContent))"), true);
+    browser.value("(() => { const input = document.querySelector('#trace input'); input.value = 'a'; input.dispatchEvent(new Event('input')); })()");
+    browser.until("document.querySelectorAll('#trace .found button').length > 0");
+    browser.click("#trace .found button");
+    browser.until("document.querySelector('#trace .answer details') !== null");
+    browser.picture("5-pipeline");
+}
+
+fn a_known_viewer_has_a_history(browser: &mut Browser) {
+    browser.click("nav a[data-view=feed]");
+    browser.until("document.getElementById('viewer').options.length > 5");
+    browser.value("(() => { const select = document.getElementById('viewer'); select.value = select.options[1].value; select.dispatchEvent(new Event('change')); })()");
+    browser.until(&format!("document.querySelector('#history h2').textContent.startsWith('Their') && {EVENTS} > 4 && document.querySelectorAll('.card').length >= 10"));
+    assert_eq!(browser.value("document.getElementById('onboarding').hidden"), true);
+    browser.picture("6-known");
+}
+
+fn it_fits_a_phone(browser: &mut Browser, demo: &Demo) {
+    browser.size(390, 844, true);
+    browser.open(&format!("{}?phone=1", demo.address));
+    browser.until("document.querySelectorAll('.card').length >= 5");
+    for view in ["feed", "results", "pipeline"] {
+        browser.value(&format!("location.hash = '#{view}'"));
+        browser.until(&format!("!document.getElementById('{view}').hidden"));
+        assert_eq!(
+            browser.value("document.scrollingElement.scrollWidth <= innerWidth"),
+            true,
+            "{view} is wider than a phone"
+        );
+        browser.picture(&format!("7-phone-{view}"));
+    }
+    browser.value("location.hash = '#feed'");
+    browser.until("!document.getElementById('feed').hidden");
+    let low = browser.value("Math.min(...[...document.querySelectorAll('.card button[data-action]')].map(button => button.getBoundingClientRect().height))");
+    assert!(low.as_f64().unwrap() >= 36.0, "buttons {low} pixels high are hard to touch");
+    browser.click("#new-viewer");
+    browser.until("document.querySelectorAll('.pick').length >= 8");
+    assert_eq!(
+        browser.value("document.scrollingElement.scrollWidth <= innerWidth"),
+        true,
+        "the picker is wider than a phone"
+    );
+    browser.picture("7-phone-welcome");
+    browser.size(1440, 1000, false);
+}
+
+/// The lowest contrast of any visible text against its background, by the WCAG formula, with the text. Covers are
+/// left out: their backgrounds are drawn.
+const LOWEST_CONTRAST: &str = r"(() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const rgba = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+  const light = (c) => c.slice(0, 3).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255]; };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let worst = { ratio: 99, text: '', seen: 0 };
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !e.checkVisibility() || e.closest('.cover, .unseen, option, select')) continue;
+    const [a, b] = [light(rgba(getComputedStyle(e).color)), light(behind(e))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    worst = ratio < worst.ratio ? { ratio, text: walker.currentNode.textContent, seen: worst.seen + 1 } : { ...worst, seen: worst.seen + 1 };
+  }
+  return worst;
+})()";
+
+fn it_can_be_read_in_light_and_dark(browser: &mut Browser) {
+    let mut grounds = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
+        for view in ["feed", "results", "pipeline"] {
+            browser.value(&format!("location.hash = '#{view}'"));
+            browser.until(&format!("!document.getElementById('{view}').hidden"));
+            let worst = browser.value(LOWEST_CONTRAST);
+            assert!(worst["seen"].as_u64().unwrap() > 20, "{view} in {scheme}: hardly any text was found");
+            assert!(
+                worst["ratio"].as_f64().unwrap() >= 4.5,
+                "{view} in {scheme}: contrast {} of {}",
+                worst["ratio"],
+                worst["text"]
+            );
+            browser.picture(&format!("8-{scheme}-{view}"));
+        }
+        grounds.push(browser.value("getComputedStyle(document.body).backgroundColor"));
+    }
+    assert_ne!(grounds[0], grounds[1], "dark looks like light");
+}
+
+fn markup_in_a_name_stays_text(browser: &mut Browser, demo: &Demo) {
+    let name = "<img src=x onerror=document.title=1>";
+    browser.open(&format!(
+        "{}?viewer=%3Cimg%20src%3Dx%20onerror%3Ddocument.title%3D1%3E#pipeline",
+        demo.address
+    ));
+    browser.until("document.querySelectorAll('#trace .stages > li').length >= 4");
+    browser.until(&format!(
+        "document.getElementById('viewer').value === {0} && document.body.innerText.includes({0})",
+        Value::from(name)
+    ));
+    assert_eq!(browser.value("document.images.length"), 0);
+}
+
+fn a_server_that_does_not_answer_is_said_in_words(browser: &mut Browser, demo: &Demo) {
+    browser.ask("Network.setBlockedURLs", serde_json::json!({ "urls": ["*/api/v2/*"] }));
+    browser.open(&format!("{}?blocked=1", demo.address));
+    browser.until("/does not answer/.test(document.getElementById('shelves').textContent) && /does not answer/.test(document.getElementById('sure').textContent)");
+    browser.picture("9-blocked");
+    browser.ask("Network.setBlockedURLs", serde_json::json!({ "urls": [] }));
+    browser.click("#shelves button");
+    browser.until("document.querySelectorAll('.card').length >= 5");
+    browser.forget();
+}
