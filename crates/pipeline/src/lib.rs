@@ -1,1 +1,48 @@
-//! To be written.
+//! One request: sources → filters → scorers → re-rank, with one `hydrate` before and one `served` after.
+//!
+//! [`Feed`] puts it together over a run's models and a store; [`Pipeline`] is the frame, which counts, times and
+//! contains failures, so that a component only does its own thing. This crate knows one request. It does not
+//! know async, HTTP or training.
+
+mod allow;
+mod candidate;
+mod config;
+mod explain;
+mod feed;
+pub mod filter;
+mod live;
+mod pipeline;
+mod popularity;
+mod query;
+mod reason;
+mod request;
+mod request_id;
+pub mod rerank;
+pub mod scorer;
+mod search;
+mod shelf;
+pub mod source;
+mod stock;
+mod trace;
+mod viewer;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use allow::Allow;
+pub use candidate::{Candidate, Retrieved};
+pub use config::{ConfigError, FeedConfig, FeedbackConfig, LiveConfig, Meaning};
+pub use explain::{Because, Explanation, FilterView, SourceView, Verdict};
+pub use feed::{About, Card, Feed, FeedError, FeedModels, HistoryItem, Scored, Viewer};
+pub use pipeline::{Filter, Hydrate, Outcome, Pipeline, Place, Reranker, Scorer, Served, Source, StageError};
+pub use popularity::Popularity;
+pub use query::{How, Query, Scores};
+pub use request::{LambdaError, Reason, ReasonKind, Request, Response, Slot, lambda_from};
+pub use request_id::RequestIds;
+pub use rerank::Similarity;
+pub use shelf::{Shelf, Shelves};
+pub use stock::{Live, LiveVideo, Stock};
+pub use trace::{Failure, Move, Stage, StagePart, Trace};
+pub use viewer::Origin;

@@ -1,0 +1,101 @@
+//! Which rows a source may return: a bit for each row.
+
+/// The rows that are permitted, known before anything is retrieved, so that an answer is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allow {
+    words: Vec<u64>,
+    n_rows: usize,
+}
+
+impl Allow {
+    /// Every one of `n_rows`.
+    pub fn all(n_rows: usize) -> Self {
+        let mut words = vec![u64::MAX; n_rows.div_ceil(64)];
+        let beyond = words.len() * 64 - n_rows;
+        if let Some(last) = words.last_mut() {
+            *last >>= beyond;
+        }
+        Self { words, n_rows }
+    }
+
+    /// None of `n_rows`.
+    pub fn none(n_rows: usize) -> Self {
+        Self { words: vec![0; n_rows.div_ceil(64)], n_rows }
+    }
+
+    /// Whether a row is permitted; a row beyond the end is not.
+    pub fn admits(&self, row: u32) -> bool {
+        self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    /// Takes a row out.
+    pub fn refuse(&mut self, row: u32) {
+        if let Some(word) = self.words.get_mut(row as usize / 64) {
+            *word &= !(1 << (row % 64));
+        }
+    }
+
+    /// Lets a row in, if there is such a row.
+    pub fn permit(&mut self, row: u32) {
+        if (row as usize) < self.n_rows {
+            self.words[row as usize / 64] |= 1 << (row % 64);
+        }
+    }
+
+    /// How many rows there are, permitted or not.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// How many rows are permitted.
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The permitted rows, in order.
+    pub fn rows(&self) -> impl Iterator<Item = u32> + '_ {
+        self.words.iter().enumerate().flat_map(|(at, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = rest.trailing_zeros();
+                    rest &= rest - 1;
+                    at as u32 * 64 + bit
+                })
+            })
+        })
+    }
+
+    /// The rows permitted here and not in `later`, in order.
+    pub fn lost_in<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = u32> + 'a {
+        self.rows().filter(|&row| !later.admits(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_admits_every_row_and_none_beyond() {
+        for n in [0, 1, 63, 64, 65, 130] {
+            let allow = Allow::all(n);
+            assert_eq!(allow.count(), n);
+            assert_eq!(allow.rows().collect::<Vec<_>>(), (0..n as u32).collect::<Vec<_>>());
+            assert!(!allow.admits(n as u32));
+        }
+    }
+
+    #[test]
+    fn a_refused_row_is_named_as_lost() {
+        let before = Allow::all(70);
+        let mut after = before.clone();
+        after.refuse(3);
+        after.refuse(69);
+        after.refuse(9_999);
+        assert_eq!(before.lost_in(&after).collect::<Vec<_>>(), [3, 69]);
+        after.permit(3);
+        after.permit(70);
+        assert_eq!(after.count(), 69);
+    }
+}

@@ -1,0 +1,294 @@
+//! Settings of the feed. Every limit is here; each has a default.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use upnext_data::Action;
+
+/// How a feed is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedConfig {
+    /// Places that one request may reach, offset included.
+    pub places_max: usize,
+    /// Candidates that each source returns at most (more where a request reaches further).
+    pub candidates_per_source: usize,
+    /// A viewer's newest events that models see.
+    pub history_events_max: usize,
+    /// A viewer's events in the store that the seen filter reads.
+    pub seen_events_max: usize,
+    /// Picks that count in a request, the newest.
+    pub picks_max: usize,
+    /// Excluded ids that count in a request.
+    pub exclude_max: usize,
+    /// Categories that count in a request.
+    pub categories_max: usize,
+    /// Weight of relevance in the re-rank; diversity is `1 - lambda`.
+    pub lambda: f32,
+    /// The same for a viewer without a history, who is shown more variety.
+    pub lambda_cold: f32,
+    /// The re-rank moves videos within this many of the best; those after them keep their order.
+    pub rerank_pool: usize,
+    /// What the sources' own scores, each scaled to mean 0 and deviation 1 over the catalogue, add to the
+    /// main model's, by the name of the source. Empty: the main model alone decides.
+    pub source_weights: BTreeMap<String, f64>,
+    /// How much a refused video takes from its neighbours: this share of the spread of the list's scores,
+    /// times the similarity.
+    pub refused_weight: f64,
+    /// Refused videos that damp their neighbours, the newest.
+    pub refused_max: usize,
+    /// Videos that no model knows yet take at most one place in this many.
+    pub newcomer_every: usize,
+    /// Such videos among the candidates.
+    pub newcomers_max: usize,
+    /// After how many days half of a newcomer's freshness is gone.
+    pub fresh_half_life_days: f64,
+    /// After how many days an event counts half for popularity.
+    pub popular_half_life_days: f64,
+    /// For a viewer without a history: share of freshness, the rest is popularity.
+    pub cold_fresh_weight: f64,
+    /// For the same: after how many days half of the freshness of a video of the catalogue is gone.
+    pub cold_fresh_half_life_days: f64,
+    /// Kinds of label that a category may name: `Comedy` finds `genre:Comedy`.
+    pub category_kinds: Vec<String>,
+    /// Removed videos that a trace names for each filter.
+    pub trace_examples_max: usize,
+    /// Moves that a trace lists.
+    pub trace_moves_max: usize,
+    /// Shelves named after a video of the viewer's past.
+    pub because_shelves: usize,
+    /// What the store's feedback means.
+    pub feedback: FeedbackConfig,
+    /// What is read of the store besides the viewer's own feedback.
+    pub live: LiveConfig,
+}
+
+impl Default for FeedConfig {
+    fn default() -> Self {
+        Self {
+            places_max: 1_000,
+            candidates_per_source: 200,
+            history_events_max: 200,
+            seen_events_max: 10_000,
+            picks_max: 100,
+            exclude_max: 1_000,
+            categories_max: 20,
+            lambda: 0.9,
+            lambda_cold: 0.7,
+            rerank_pool: 100,
+            source_weights: BTreeMap::new(),
+            refused_weight: 0.5,
+            refused_max: 10,
+            newcomer_every: 10,
+            newcomers_max: 50,
+            fresh_half_life_days: 7.0,
+            popular_half_life_days: 365.0,
+            cold_fresh_weight: 0.1,
+            cold_fresh_half_life_days: 3_650.0,
+            category_kinds: vec!["genre".into(), "category".into()],
+            trace_examples_max: 10,
+            trace_moves_max: 100,
+            because_shelves: 2,
+            feedback: FeedbackConfig::default(),
+            live: LiveConfig::default(),
+        }
+    }
+}
+
+/// What the kinds of feedback in the store mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedbackConfig {
+    /// Meanings by kind, on top of the usual ones (`like`, `read`, `hate` and so on), which they replace.
+    pub kinds: BTreeMap<String, Meaning>,
+    /// A watch's value above 0 and up to this is a watch ratio; any other value says nothing.
+    pub watch_ratio_max: f64,
+}
+
+impl Default for FeedbackConfig {
+    fn default() -> Self {
+        Self { kinds: BTreeMap::new(), watch_ratio_max: 20.0 }
+    }
+}
+
+/// What one kind of feedback means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meaning {
+    /// A watch; the value is the share watched.
+    Watch,
+    /// A like.
+    Like,
+    /// A comment.
+    Comment,
+    /// The creator was followed.
+    Follow,
+    /// Kept for later.
+    Collect,
+    /// Sent to somebody.
+    Forward,
+    /// A view that counts.
+    EffectiveView,
+    /// Not interested.
+    Hate,
+    /// Was shown.
+    Impression,
+    /// Reached by a search.
+    Search,
+    /// Rated; the value is the number of stars.
+    Rating,
+    /// Seen, without a judgement.
+    Seen,
+}
+
+impl Meaning {
+    /// The action, where the meaning is one.
+    pub fn action(self) -> Option<Action> {
+        Some(match self {
+            Self::Watch => Action::Watch,
+            Self::Like => Action::Like,
+            Self::Comment => Action::Comment,
+            Self::Follow => Action::Follow,
+            Self::Collect => Action::Collect,
+            Self::Forward => Action::Forward,
+            Self::EffectiveView => Action::EffectiveView,
+            Self::Hate => Action::Hate,
+            Self::Impression => Action::Impression,
+            Self::Search => Action::Search,
+            Self::Rating => Action::Rating,
+            Self::Seen => return None,
+        })
+    }
+}
+
+impl FeedbackConfig {
+    /// The meaning of a kind: the configured one, else the usual one, else [`Meaning::Seen`].
+    pub fn meaning(&self, kind: &str) -> Meaning {
+        if let Some(&meaning) = self.kinds.get(kind) {
+            return meaning;
+        }
+        match kind.to_ascii_lowercase().as_str() {
+            "like" | "liked" | "star" | "love" | "favorite" | "favourite" | "thumbs_up" => Meaning::Like,
+            "read" | "view" | "watch" | "watched" | "click" | "play" | "seen" => Meaning::Watch,
+            "dislike" | "hate" | "not_interested" | "thumbs_down" | "block" => Meaning::Hate,
+            "comment" => Meaning::Comment,
+            "follow" => Meaning::Follow,
+            "collect" | "save" | "bookmark" => Meaning::Collect,
+            "forward" | "share" => Meaning::Forward,
+            "effective_view" => Meaning::EffectiveView,
+            "impression" | "show" | "shown" => Meaning::Impression,
+            "search" => Meaning::Search,
+            "rating" | "rate" => Meaning::Rating,
+            _ => Meaning::Seen,
+        }
+    }
+}
+
+/// Limits on what is read of the store for everybody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LiveConfig {
+    /// Stored videos that are read.
+    pub videos_max: usize,
+    /// Feedback that is counted for what is popular right now, the newest.
+    pub events_max: usize,
+    /// How far back that reaches.
+    pub window_days: f64,
+    /// What takes more than a moment to read again after a change is read for at most this share of the time.
+    pub reread_share: f64,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self { videos_max: 100_000, events_max: 20_000, window_days: 7.0, reread_share: 0.2 }
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("feed setting `{key}` is {found}; expected {expected}")]
+pub struct ConfigError {
+    /// The key.
+    pub key: &'static str,
+    /// What was given.
+    pub found: String,
+    /// What would do.
+    pub expected: &'static str,
+}
+
+impl FeedConfig {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// Names the first key that is out of bounds.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let unit = |key, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(ConfigError { key, found: value.to_string(), expected: "a number from 0 to 1" }),
+        };
+        let positive = |key, value: f64| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => Err(ConfigError { key, found: value.to_string(), expected: "a number above 0" }),
+        };
+        let some = |key, value: usize| match value {
+            0 => Err(ConfigError { key, found: "0".into(), expected: "at least 1" }),
+            _ => Ok(()),
+        };
+        unit("lambda", f64::from(self.lambda))?;
+        unit("lambda_cold", f64::from(self.lambda_cold))?;
+        unit("cold_fresh_weight", self.cold_fresh_weight)?;
+        positive("fresh_half_life_days", self.fresh_half_life_days)?;
+        positive("cold_fresh_half_life_days", self.cold_fresh_half_life_days)?;
+        positive("popular_half_life_days", self.popular_half_life_days)?;
+        positive("live.reread_share", self.live.reread_share)?;
+        positive("live.window_days", self.live.window_days)?;
+        positive("feedback.watch_ratio_max", self.feedback.watch_ratio_max)?;
+        some("places_max", self.places_max)?;
+        some("candidates_per_source", self.candidates_per_source)?;
+        some("history_events_max", self.history_events_max)?;
+        some("newcomer_every", self.newcomer_every)?;
+        if !(self.refused_weight.is_finite() && self.refused_weight >= 0.0) {
+            let found = self.refused_weight.to_string();
+            return Err(ConfigError { key: "refused_weight", found, expected: "a number of at least 0" });
+        }
+        if let Some(weight) = self.source_weights.values().find(|weight| !weight.is_finite()) {
+            let found = weight.to_string();
+            return Err(ConfigError { key: "source_weights", found, expected: "finite numbers" });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_and_a_missing_one_takes_its_default() {
+        let config: FeedConfig =
+            serde_json::from_str(r#"{"lambda":0.5,"feedback":{"kinds":{"finished":"watch"}}}"#).unwrap();
+        assert_eq!((config.lambda, config.candidates_per_source), (0.5, 200));
+        assert_eq!(config.feedback.meaning("finished"), Meaning::Watch);
+        assert!(serde_json::from_str::<FeedConfig>(r#"{"lamda":0.5}"#).is_err());
+    }
+
+    #[test]
+    fn a_setting_out_of_bounds_is_named() {
+        assert_eq!(FeedConfig::default().check(), Ok(()));
+        let error = FeedConfig { lambda: 1.5, ..FeedConfig::default() }.check().unwrap_err();
+        assert_eq!(error.to_string(), "feed setting `lambda` is 1.5; expected a number from 0 to 1");
+        assert_eq!(
+            FeedConfig { places_max: 0, ..FeedConfig::default() }.check().unwrap_err().key,
+            "places_max"
+        );
+    }
+
+    #[test]
+    fn an_unknown_kind_is_seen_without_a_judgement() {
+        let config = FeedbackConfig::default();
+        assert_eq!(config.meaning("Like"), Meaning::Like);
+        assert_eq!(config.meaning("not_interested"), Meaning::Hate);
+        assert_eq!(config.meaning("teleported"), Meaning::Seen);
+        assert_eq!(config.meaning("teleported").action(), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! The store's videos and recent feedback, remembered between requests and read again when they changed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use upnext_data::{Dataset, Judgement, Relevance};
+use upnext_store::{Store, StoredVideo};
+
+use crate::pipeline::{StageError, guard};
+use crate::stock::{Live, LiveVideo};
+use crate::viewer::judge;
+use crate::{Failure, FeedConfig, Stock};
+
+const DAY_MILLISECONDS: f64 = 86_400_000.0;
+/// Rereads that take less are done in the request that notices the change.
+const QUICK: Duration = Duration::from_millis(2);
+/// After this much time the window of what is wanted right now has moved.
+const WINDOW_STEP_MILLISECONDS: i64 = 60_000;
+const PAGE: usize = 10_000;
+
+/// A stock that follows the store. Reading it takes a lock for as long as it takes to clone three pointers;
+/// rereading happens outside of it, by one thread, while the others go on with what was known.
+pub struct LiveView {
+    config: FeedConfig,
+    relevance: Relevance,
+    store: Arc<dyn Store>,
+    known: RwLock<Known>,
+    rereading: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Known {
+    stock: Stock,
+    videos: Reading,
+    wanted: Reading,
+    /// The `now` for which `stock.wanted` was counted.
+    counted_at: i64,
+}
+
+/// When something was read, in which version, and how long that took.
+#[derive(Clone, Copy)]
+struct Reading {
+    version: Option<u64>,
+    at: Instant,
+    took: Duration,
+}
+
+impl Reading {
+    fn never() -> Self {
+        Self { version: None, at: Instant::now(), took: Duration::ZERO }
+    }
+
+    /// Whether to read again: what is slow to read is read for at most the given share of the time.
+    fn is_due(&self, version: u64, share: f64) -> bool {
+        let rest = self.took.mul_f64((1.0 / share - 1.0).max(0.0));
+        self.version != Some(version) && (self.took < QUICK || self.at.elapsed() >= rest)
+    }
+}
+
+impl LiveView {
+    /// Over a run and a store; nothing is read yet.
+    pub fn new(
+        config: FeedConfig,
+        dataset: Arc<Dataset>,
+        relevance: Relevance,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let known = Known {
+            stock: Stock::of_run(dataset),
+            videos: Reading::never(),
+            wanted: Reading::never(),
+            counted_at: i64::MIN,
+        };
+        Self { config, relevance, store, known: RwLock::new(known), rereading: Mutex::new(()) }
+    }
+
+    /// What was known last, without asking the store.
+    pub fn last(&self) -> Stock {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).stock.clone()
+    }
+
+    /// What can be shown now. If the store cannot be read, what was known last, and the failure.
+    pub fn stock(&self, now: i64, failures: &mut Vec<Failure>) -> Stock {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let version = match guard(|| Ok(self.store.version())) {
+            Ok(version) => version,
+            Err(error) => {
+                failures.push(failed("stock", &error));
+                return known.stock;
+            }
+        };
+        let share = self.config.live.reread_share;
+        let videos_due = known.videos.is_due(version.videos, share);
+        let moved = now.saturating_sub(known.counted_at).saturating_abs() >= WINDOW_STEP_MILLISECONDS;
+        let wanted_due =
+            known.wanted.is_due(if moved { u64::MAX } else { version.feedback }, share) || videos_due;
+        if !(videos_due || wanted_due) {
+            return known.stock;
+        }
+        // The first reader waits for nobody; one that finds another at it goes on with what was known, unless
+        // nothing was known yet.
+        let _turn = match self.rereading.try_lock() {
+            Ok(turn) => turn,
+            Err(_) if known.videos.version.is_some() => return known.stock,
+            Err(_) => self.rereading.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        let mut next = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if next.videos.is_due(version.videos, share) {
+            let at = Instant::now();
+            match guard(|| self.read_videos(&next.stock.dataset)) {
+                Ok(live) => next.stock.live = Arc::new(live),
+                Err(error) => failures.push(failed("stock", &error)),
+            }
+            // A failed reading counts as one too, so that a broken store is not asked without end.
+            next.videos = Reading { version: Some(version.videos), at: Instant::now(), took: at.elapsed() };
+            if failures.iter().any(|failure| failure.part == "stock") {
+                next.videos.version = None;
+            }
+        }
+        let at = Instant::now();
+        match guard(|| self.count_wanted(now)) {
+            Ok(wanted) => {
+                next.stock = next.stock.wanting(wanted.iter().map(|(id, n)| (id.as_str(), *n as f32)));
+                next.counted_at = now;
+            }
+            Err(error) => failures.push(failed("popular-now", &error)),
+        }
+        next.wanted = Reading { version: Some(version.feedback), at: Instant::now(), took: at.elapsed() };
+        let stock = next.stock.clone();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = next;
+        stock
+    }
+
+    fn read_videos(&self, dataset: &Dataset) -> Result<Live, StageError> {
+        let failed = |error: upnext_store::StoreError| StageError::new(error.to_string());
+        let limit = self.config.live.videos_max;
+        let mut videos = Vec::new();
+        let mut cursor = String::new();
+        while videos.len() < limit {
+            let page = self.store.videos(&cursor, PAGE.min(limit - videos.len())).map_err(failed)?;
+            videos.extend(page.rows.into_iter().map(live_video));
+            if page.cursor.is_empty() {
+                break;
+            }
+            cursor = page.cursor;
+        }
+        let hidden = self.store.hidden(limit).map_err(failed)?;
+        Ok(Live::new(dataset, videos, &hidden))
+    }
+
+    /// How many viewers wanted each video within the window.
+    fn count_wanted(&self, now: i64) -> Result<HashMap<String, u32>, StageError> {
+        let live = &self.config.live;
+        let since = now.saturating_sub((live.window_days * DAY_MILLISECONDS) as i64);
+        let recent =
+            self.store.recent(since, live.events_max).map_err(|error| StageError::new(error.to_string()))?;
+        let mut pairs = HashSet::new();
+        let mut wanted: HashMap<String, u32> = HashMap::new();
+        for piece in &recent {
+            let (_, judgement) = judge(piece, &self.config.feedback, &self.relevance);
+            if judgement == Judgement::Positive && pairs.insert((&piece.user, &piece.video)) {
+                *wanted.entry(piece.video.clone()).or_default() += 1;
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn failed(part: &str, error: &StageError) -> Failure {
+    Failure { stage: "hydrate".into(), part: part.into(), message: error.to_string() }
+}
+
+/// A stored video in our words: its labels as texts by kind, its title and creator where they can be found.
+fn live_video(video: StoredVideo) -> LiveVideo {
+    let labels = labels(&video.labels);
+    let first = |keys: &[&str]| keys.iter().find_map(|&key| labels.get(key)?.first().cloned());
+    let title = match video.comment.trim() {
+        "" => first(&["title", "name"]).unwrap_or_default(),
+        comment => comment.to_string(),
+    };
+    let creator = first(&["creator", "author", "uploader"]);
+    let (id, hidden, categories, time) = (video.id, video.hidden, video.categories, video.time);
+    LiveVideo { id, title, hidden, categories, labels, creator, time }
+}
+
+fn labels(value: &Value) -> BTreeMap<String, Vec<String>> {
+    fn texts(value: &Value) -> Vec<String> {
+        match value {
+            Value::String(text) => vec![text.clone()],
+            Value::Number(number) => vec![number.to_string()],
+            Value::Array(values) => values.iter().flat_map(texts).collect(),
+            Value::Null | Value::Bool(_) | Value::Object(_) => Vec::new(),
+        }
+    }
+    match value {
+        Value::Object(map) => {
+            let kinds = map.iter().map(|(kind, value)| (kind.clone(), texts(value)));
+            kinds.filter(|(_, values)| !values.is_empty()).collect()
+        }
+        value => {
+            let values = texts(value);
+            if values.is_empty() { BTreeMap::new() } else { BTreeMap::from([("label".into(), values)]) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn labels_of_any_shape_become_texts_by_kind() {
+        let video = StoredVideo {
+            id: "v".into(),
+            labels: json!({"genre": ["Comedy", "Drama"], "creator": "ann", "year": 1999, "deep": {"a": 1}}),
+            comment: " A title ".into(),
+            ..StoredVideo::default()
+        };
+        let video = live_video(video);
+        assert_eq!((video.title.as_str(), video.creator.as_deref()), ("A title", Some("ann")));
+        assert_eq!(video.labels["genre"], ["Comedy", "Drama"]);
+        assert_eq!(video.labels["year"], ["1999"]);
+        assert!(!video.labels.contains_key("deep"));
+        assert_eq!(labels(&json!(["a", "b"]))["label"], ["a", "b"]);
+        assert!(labels(&json!(null)).is_empty());
+    }
+
+    #[test]
+    fn what_is_slow_to_read_is_read_for_a_share_of_the_time_only() {
+        let reading = |took| Reading { version: Some(1), at: Instant::now(), took };
+        assert!(!reading(Duration::ZERO).is_due(1, 0.2));
+        assert!(reading(Duration::ZERO).is_due(2, 0.2));
+        assert!(!reading(Duration::from_secs(5)).is_due(2, 0.2));
+        assert!(reading(Duration::from_secs(5)).is_due(2, 1.0));
+    }
+}

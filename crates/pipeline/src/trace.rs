@@ -1,0 +1,83 @@
+//! What happened to one request: counts, times, what was removed, what moved, what failed.
+
+use serde::{Deserialize, Serialize};
+
+/// A component that failed. The slate went out without its contribution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `hydrate`, `sources`, `filters`, `scorers`, `rerank` or `served`.
+    pub stage: String,
+    /// The component's name.
+    pub part: String,
+    /// What it said, or its panic.
+    pub message: String,
+}
+
+/// The four stages of a request, in their order, and the moves of the re-rank.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// `sources`, `filters`, `scorers`, `rerank`.
+    pub stages: Vec<Stage>,
+    /// Which videos of the slate the re-rank moved; places count from 1.
+    pub moves: Vec<Move>,
+    /// Time to learn who asks: history, filters' rows, live videos.
+    pub hydrate_microseconds: u64,
+    /// Time to give reasons.
+    pub served_microseconds: u64,
+    /// Time of the whole request.
+    pub microseconds: u64,
+}
+
+/// One stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The stage's name.
+    pub name: String,
+    /// Candidates that entered.
+    #[serde(rename = "in")]
+    pub entered: usize,
+    /// Candidates that left.
+    #[serde(rename = "out")]
+    pub left: usize,
+    /// Time of the stage.
+    pub microseconds: u64,
+    /// Its components, in their order.
+    pub parts: Vec<StagePart>,
+}
+
+/// One component of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StagePart {
+    /// The component's name.
+    pub name: String,
+    /// Sources: candidates returned. Filters: videos removed, those withheld included. Scorers: candidates
+    /// that got a part. Re-rank: places changed.
+    pub count: usize,
+    /// Time of the component.
+    pub microseconds: u64,
+    /// Filters: how many of `count` were kept from the sources, so that they never became candidates.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub withheld: usize,
+    /// Filters: a few of the removed videos, by outside id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+    /// Why a component had nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A video that the re-rank moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Outside id.
+    pub video: String,
+    /// Its place by score alone, from 1.
+    pub from: usize,
+    /// Its place in the slate's order, from 1.
+    pub to: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}

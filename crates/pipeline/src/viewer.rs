@@ -1,0 +1,386 @@
+//! Who asks: the run's events, then the store's feedback, then the picks, as one past.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use upnext_data::{Action, Dataset, Event, History, Judgement, Past, Relevance};
+use upnext_models::Recommender;
+use upnext_store::{Feedback, Presence, Store};
+
+use crate::config::Meaning;
+use crate::live::LiveView;
+use crate::pipeline::{Hydrate, StageError, guard};
+use crate::query::How;
+use crate::{Failure, FeedConfig, FeedbackConfig, Query, Request, Stock};
+
+/// One video of a past, all events together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastVideo {
+    /// The row, newcomers included.
+    pub row: u32,
+    /// Milliseconds since 1970; 0 where the run has no times.
+    pub time: i64,
+    /// Watch ratio or stars, where known.
+    pub value: Option<f32>,
+    /// Whether it was wanted; the latest explicit word decides.
+    pub judgement: Judgement,
+    /// The last action.
+    pub action: Action,
+    /// How it came to be wanted, if it is.
+    pub how: How,
+    /// Only shown, never watched or judged.
+    pub only_shown: bool,
+    /// Where it is known from.
+    pub origin: Origin,
+}
+
+/// Where an event is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The run's dataset.
+    Run,
+    /// The store's feedback.
+    Store,
+    /// The request's picks.
+    Pick,
+}
+
+/// Joins events into one entry for each video.
+///
+/// A run's events alone give what [`upnext_data::Interactions`] gives: one row at the time of the first positive
+/// event, else of the first. What comes later by the store goes further: the latest like or refusal decides, and
+/// an explicit word moves the video to its own time, so that the very next answer is about it.
+#[derive(Debug, Default)]
+pub(crate) struct Timeline {
+    videos: Vec<PastVideo>,
+    at: HashMap<u32, usize>,
+    n_picks: i64,
+}
+
+impl Timeline {
+    /// Adds one event of a row, judged.
+    pub(crate) fn add(&mut self, row: u32, event: &Event, judgement: Judgement, origin: Origin) {
+        let stars = if event.action == Action::Rating { event.value } else { None };
+        let value = event.ratio.or(stars);
+        let how = match (event.action, stars) {
+            (Action::Rating, Some(stars)) => How::Rated(stars),
+            (Action::Like | Action::Collect | Action::Forward, _) => How::Liked,
+            _ => How::Watched,
+        };
+        let explicit = matches!(
+            event.action,
+            Action::Like | Action::Collect | Action::Forward | Action::Rating | Action::Hate
+        );
+        let only_shown = event.action == Action::Impression;
+        let Some(&at) = self.at.get(&row) else {
+            self.at.insert(row, self.videos.len());
+            let (time, action) = (event.time, event.action);
+            self.videos.push(PastVideo { row, time, value, judgement, action, how, only_shown, origin });
+            return;
+        };
+        let known = &mut self.videos[at];
+        known.value = match (known.value, value) {
+            (Some(old), Some(new)) if event.ratio.is_some() => Some(old.max(new)),
+            (old, new) => new.or(old),
+        };
+        known.only_shown &= only_shown;
+        known.action = event.action;
+        known.origin = origin;
+        let turned = match (known.judgement, judgement) {
+            (_, Judgement::Negative) => true,
+            (Judgement::Neutral, Judgement::Positive) => true,
+            (Judgement::Negative, Judgement::Positive) => explicit,
+            _ => false,
+        };
+        let said_again = judgement == Judgement::Positive && explicit && origin != Origin::Run;
+        if turned {
+            known.judgement = judgement;
+            known.how = how;
+        } else if judgement == Judgement::Positive && stronger(how, known.how) {
+            known.how = how;
+        }
+        // A refusal leaves the time of the first event, as the run's own joining does, unless it is live.
+        if (turned && (judgement == Judgement::Positive || origin != Origin::Run)) || said_again {
+            known.time = event.time;
+        }
+    }
+
+    /// Adds a pick: the newest word, and a positive one.
+    pub(crate) fn pick(&mut self, row: u32) {
+        self.n_picks += 1;
+        let time = FIRST_PICK + self.n_picks;
+        let event = Event { user: 0, video: row, action: Action::Like, time, value: None, ratio: None };
+        self.add(row, &event, Judgement::Positive, Origin::Pick);
+        let at = self.at[&row];
+        self.videos[at].how = How::Picked;
+    }
+
+    /// The past, oldest first; equal times stand in the order of first mention. Picks are of `now`.
+    pub(crate) fn finish(mut self, now: i64) -> Vec<PastVideo> {
+        self.videos.sort_by_key(|video| video.time);
+        for video in self.videos.iter_mut().filter(|video| video.time > FIRST_PICK) {
+            video.time = now;
+        }
+        self.videos
+    }
+}
+
+/// Picks stand after every event, in their own order: no clock reaches this number of milliseconds.
+const FIRST_PICK: i64 = i64::MAX / 2;
+
+fn stronger(new: How, old: How) -> bool {
+    let strength = |how| match how {
+        How::Watched => 0,
+        How::Rated(_) => 1,
+        How::Liked => 2,
+        How::Picked => 3,
+    };
+    strength(new) > strength(old)
+}
+
+/// The event that a piece of feedback stands for, and what the rule says of it.
+pub(crate) fn judge(feedback: &Feedback, config: &FeedbackConfig, rule: &Relevance) -> (Event, Judgement) {
+    let meaning = config.meaning(&feedback.kind);
+    let number = feedback.value.is_finite().then_some(feedback.value);
+    let (value, ratio) = match meaning {
+        Meaning::Watch => {
+            (None, number.filter(|v| *v > 0.0 && *v <= config.watch_ratio_max).map(|v| v as f32))
+        }
+        Meaning::Rating => (number.map(|v| v as f32), None),
+        _ => (None, None),
+    };
+    let action = meaning.action().unwrap_or(Action::Watch);
+    let event = Event { user: 0, video: 0, action, time: feedback.time, value, ratio };
+    let judgement = if meaning == Meaning::Seen { Judgement::Neutral } else { rule.judge(&event) };
+    (event, judgement)
+}
+
+/// Hydrates requests: reads the viewer's past and the stock.
+pub struct Viewers {
+    config: FeedConfig,
+    dataset: Arc<Dataset>,
+    relevance: Relevance,
+    models: Arc<[Arc<dyn Recommender>]>,
+    store: Arc<dyn Store>,
+    live: Arc<LiveView>,
+    /// Where each user's events begin.
+    starts: Vec<usize>,
+}
+
+impl Viewers {
+    /// Over a run and a store.
+    pub fn new(
+        config: FeedConfig,
+        dataset: Arc<Dataset>,
+        relevance: Relevance,
+        models: Arc<[Arc<dyn Recommender>]>,
+        store: Arc<dyn Store>,
+        live: Arc<LiveView>,
+    ) -> Self {
+        let users = dataset.events().users();
+        let starts =
+            (0..=dataset.users.len() as u32).map(|user| users.partition_point(|&u| u < user)).collect();
+        Self { config, dataset, relevance, models, store, live, starts }
+    }
+
+    /// How many events the run has of a user.
+    pub fn n_events_in_run(&self, user: u32) -> usize {
+        self.starts[user as usize + 1] - self.starts[user as usize]
+    }
+
+    /// The whole past of a viewer, oldest first, within the limits. What could not be read is named.
+    pub fn past(
+        &self,
+        user: Option<&str>,
+        picks: &[String],
+        now: i64,
+        stock: &Stock,
+        failures: &mut Vec<Failure>,
+    ) -> Vec<PastVideo> {
+        let mut timeline = Timeline::default();
+        let mut named = |part: &str, error: &StageError| {
+            let (stage, message) = ("hydrate".into(), error.to_string());
+            failures.push(Failure { stage, part: part.into(), message });
+        };
+        let mut deleted = |user: &str| {
+            let presence =
+                guard(|| self.store.user_presence(user).map_err(|error| StageError::new(error.to_string())));
+            presence.map(|presence| presence == Presence::Deleted).unwrap_or_else(|error| {
+                named("viewer", &error);
+                false
+            })
+        };
+        let in_run = user.and_then(|user| Some((user, self.dataset.users.row(user)?)));
+        // A user of the run who was deleted does not come back.
+        if let Some((_, row)) = in_run.filter(|(user, _)| !deleted(user)) {
+            for at in self.starts[row as usize]..self.starts[row as usize + 1] {
+                let event = self.dataset.events().get(at);
+                timeline.add(event.video, &event, self.relevance.judge(&event), Origin::Run);
+            }
+        }
+        if let Some(user) = user {
+            let limit = self.config.seen_events_max.max(self.config.history_events_max);
+            match guard(|| self.store.history(user, limit).map_err(|e| StageError::new(e.to_string()))) {
+                Ok(feedback) => {
+                    for piece in &feedback {
+                        let Some(row) = stock.row(&piece.video) else { continue };
+                        let (event, judgement) = judge(piece, &self.config.feedback, &self.relevance);
+                        timeline.add(row, &event, judgement, Origin::Store);
+                    }
+                }
+                Err(error) => named("history", &error),
+            }
+        }
+        let skip = picks.len().saturating_sub(self.config.picks_max);
+        for row in picks.iter().skip(skip).filter_map(|id| stock.row(id)) {
+            timeline.pick(row);
+        }
+        timeline.finish(now)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &FeedConfig {
+        &self.config
+    }
+
+    fn bounded(&self, request: &Request) -> Request {
+        let config = &self.config;
+        let mut bounded = request.clone();
+        bounded.offset = bounded.offset.min(config.places_max);
+        bounded.n = bounded.n.min(config.places_max - bounded.offset);
+        bounded.exclude.truncate(config.exclude_max);
+        bounded.categories.truncate(config.categories_max);
+        bounded
+    }
+}
+
+impl Hydrate for Arc<Viewers> {
+    fn hydrate(&self, request: &Request) -> Result<Query, StageError> {
+        let mut failures = Vec::new();
+        let stock = self.live.stock(request.now, &mut failures);
+        let request = self.bounded(request);
+        let past = self.past(request.user.as_deref(), &request.picks, request.now, &stock, &mut failures);
+
+        let mut query = Query::new(request, stock, Arc::clone(&self.models));
+        query.seen = past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
+        query.seen.sort_unstable();
+        let refused = past.iter().rev().filter(|video| video.judgement == Judgement::Negative);
+        query.refused = refused.map(|video| video.row).collect();
+        let wanted = past.iter().filter(|video| video.judgement == Judgement::Positive);
+        query.wanted = wanted.map(|video| (video.row, video.how)).collect();
+        // Models know the rows of the run only.
+        let known: Vec<&PastVideo> = past.iter().filter(|video| query.stock.is_of_run(video.row)).collect();
+        let newest = &known[known.len().saturating_sub(self.config.history_events_max)..];
+        query.history = History::new(newest.iter().map(|video| Past {
+            video: video.row,
+            time: video.time,
+            value: video.value,
+            judgement: video.judgement,
+        }));
+        query.failures = failures;
+        Ok(query)
+    }
+
+    fn stranger(&self, request: &Request) -> Query {
+        Query::new(self.bounded(request), self.live.last(), Arc::clone(&self.models))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use upnext_data::Interactions;
+
+    fn event(action: Action, time: i64, ratio: Option<f32>) -> Event {
+        Event { user: 0, video: 0, action, time, value: None, ratio }
+    }
+
+    fn timeline(events: &[(u32, Event, Origin)]) -> Vec<PastVideo> {
+        let rule = Relevance::default();
+        let mut timeline = Timeline::default();
+        for (row, event, origin) in events {
+            timeline.add(*row, event, rule.judge(event), *origin);
+        }
+        timeline.finish(100)
+    }
+
+    #[test]
+    fn the_latest_explicit_word_decides() {
+        let (like, hate) = (event(Action::Like, 1, None), event(Action::Hate, 2, None));
+        let watch = event(Action::Watch, 3, Some(0.9));
+        let past = |events: &[Event]| {
+            timeline(&events.iter().map(|e| (5, *e, Origin::Store)).collect::<Vec<_>>())[0].judgement
+        };
+        assert_eq!(past(&[like, hate]), Judgement::Negative);
+        assert_eq!(past(&[hate, like]), Judgement::Positive);
+        // Watching what was refused does not take the refusal back.
+        assert_eq!(past(&[hate, watch]), Judgement::Negative);
+    }
+
+    #[test]
+    fn a_live_like_of_something_watched_long_ago_is_the_newest_word() {
+        let past = timeline(&[
+            (1, event(Action::Watch, 10, Some(1.0)), Origin::Run),
+            (2, event(Action::Watch, 20, Some(1.0)), Origin::Run),
+            (1, event(Action::Like, 30, None), Origin::Store),
+        ]);
+        assert_eq!(past.iter().map(|video| video.row).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(past[1].how, How::Liked);
+    }
+
+    #[test]
+    fn a_pick_is_the_newest_and_only_shown_is_not_seen() {
+        let mut timeline = Timeline::default();
+        let shown = event(Action::Impression, 5, None);
+        timeline.add(3, &shown, Judgement::Neutral, Origin::Store);
+        timeline.pick(4);
+        timeline.add(9, &event(Action::Hate, 50, None), Judgement::Negative, Origin::Store);
+        timeline.pick(9);
+        let past = timeline.finish(100);
+        assert_eq!(past.iter().map(|video| video.row).collect::<Vec<_>>(), [3, 4, 9]);
+        assert!(past[0].only_shown && !past[1].only_shown);
+        assert_eq!((past[2].judgement, past[2].how), (Judgement::Positive, How::Picked));
+    }
+
+    #[test]
+    fn a_watch_s_value_is_its_ratio_within_bounds() {
+        let config = FeedbackConfig::default();
+        let judged = |kind: &str, value: f64| {
+            let feedback =
+                Feedback { kind: kind.into(), value, ..crate::testing::feedback("read", "u", "v", 1) };
+            judge(&feedback, &config, &Relevance::default())
+        };
+        assert_eq!(judged("read", 0.8).0.ratio, Some(0.8));
+        assert_eq!(judged("read", 0.1).1, Judgement::Neutral);
+        assert_eq!(judged("read", 0.0), judged("read", 900.0));
+        assert_eq!(judged("read", 0.0).1, Judgement::Positive);
+        assert_eq!(judged("read", f64::NAN).0.ratio, None);
+        assert_eq!(judged("rating", 2.0).0.value, Some(2.0));
+        assert_eq!(judged("teleported", 1.0).1, Judgement::Neutral);
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_s_events_give_what_the_models_were_fitted_on(
+            drawn in prop::collection::vec((0u32..6, 0usize..4, 0.0..1.5f32), 0..40)
+        ) {
+            let actions = [Action::Watch, Action::Like, Action::Comment, Action::Impression];
+            let events: Vec<Event> = drawn.iter().enumerate().map(|(at, &(video, action, ratio))| {
+                let action = actions[action];
+                let ratio = (action == Action::Watch).then_some(ratio);
+                Event { user: 0, video, action, time: at as i64 / 3, value: None, ratio }
+            }).collect();
+            let rule = Relevance::default();
+            let fitted = Interactions::new(1, 6, events.iter().copied(), &rule);
+            let mut timeline = Timeline::default();
+            for event in &events {
+                timeline.add(event.video, event, rule.judge(event), Origin::Run);
+            }
+            let past: Vec<_> = timeline.finish(100).iter().map(|p| (p.row, p.time, p.value, p.judgement)).collect();
+            let rows: Vec<_> = fitted.of(0).iter().map(|r| (r.video, r.time, r.value, r.judgement)).collect();
+            prop_assert_eq!(past, rows);
+        }
+    }
+}
