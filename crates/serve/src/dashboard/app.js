@@ -56,15 +56,16 @@ async function become(viewer) {
   state.undo = null;
   hush();
   farewell();
+  const feed = refresh();
   const history = await recent();
-  if (isOwn() && history && !history.length && memory.get("skipped") !== viewer) {
+  if (viewer === state.viewer && isOwn() && history && !history.length && memory.get("skipped") !== viewer) {
     welcome({
       changed: (picks) => { state.picks = picks.map(({ id }) => id); remember(picks); refresh(); },
       done: begin,
       skip: () => { memory.set("skipped", viewer); state.picks = []; farewell(); refresh(); focusFirst(); },
     });
   }
-  await refresh();
+  await feed;
 }
 
 async function begin(picks) {

@@ -55,9 +55,9 @@ export function trace(answer, { titles, viewer, who }) {
     h("p", { class: "lead" }, `For ${who}, in ${time(answer.took_microseconds)}. Request `, h("code", {}, answer.request_id), ", ", h("a", { href: path("api", "v2", "trace", answer.request_id) }, "as JSON"), ". The stages are those of the first shelf."),
     ...failures(answer.failures),
     h("ol", { class: "stages" }, stages.map((stage, i) => stageSheet(stage, i, named))),
+    ask(viewer),
     slate(answer.shelves, titles),
-    moved(moves, named),
-    ask(viewer));
+    moved(moves, named));
 }
 
 function stageSheet(stage, i, named) {

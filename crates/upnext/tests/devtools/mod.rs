@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The browser's program: `CHROME`, or one of the usual names on the path.
-pub fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("CHROME") {
         let named = PathBuf::from(named);
         assert!(named.is_file(), "CHROME names {}, which is not a file", named.display());
@@ -27,7 +27,7 @@ pub fn program() -> Option<PathBuf> {
 }
 
 /// A running browser with one page open.
-pub struct Browser {
+pub(crate) struct Browser {
     child: Child,
     to: ChildStdin,
     from: Receiver<Value>,
@@ -40,7 +40,7 @@ pub struct Browser {
 
 impl Browser {
     /// Starts the browser with an empty folder and attaches to its page.
-    pub fn start(program: &PathBuf) -> Self {
+    pub(crate) fn start(program: &PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the browser");
         // The shell puts the pipe where the browser looks for it: commands come in as file 3, answers go out as 4.
         let mut child = Command::new("sh")
@@ -98,7 +98,7 @@ impl Browser {
     }
 
     /// Sends one command and waits for its answer; events that come meanwhile are kept.
-    pub fn ask(&mut self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn ask(&mut self, method: &str, parameters: Value) -> Value {
         self.asked += 1;
         let mut message = json!({ "id": self.asked, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -124,7 +124,7 @@ impl Browser {
     }
 
     /// The value of an expression in the page; a promise is waited for.
-    pub fn value(&mut self, expression: &str) -> Value {
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
         let answer = self.evaluate(expression);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
         answer["result"]["value"].clone()
@@ -138,7 +138,7 @@ impl Browser {
     }
 
     /// Waits until an expression holds. While a page is being left an expression may fail: that is not yet true.
-    pub fn until(&mut self, expression: &str) {
+    pub(crate) fn until(&mut self, expression: &str) {
         let started = Instant::now();
         loop {
             let answer = self.evaluate(expression);
@@ -157,7 +157,7 @@ impl Browser {
     }
 
     /// Opens an address as if typed.
-    pub fn open(&mut self, address: &str) {
+    pub(crate) fn open(&mut self, address: &str) {
         self.ask("Page.navigate", json!({ "url": address }));
         self.until(&format!(
             "location.href.startsWith({}) && document.readyState === 'complete'",
@@ -166,7 +166,7 @@ impl Browser {
     }
 
     /// A real click into the middle of the first element of a selector, after scrolling it into view.
-    pub fn click(&mut self, selector: &str) {
+    pub(crate) fn click(&mut self, selector: &str) {
         let found = self.value(&format!(
             "(() => {{ const e = document.querySelector({}); if (!e) return null; e.scrollIntoView({{ block: 'center', inline: 'center', behavior: 'instant' }}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }})()",
             json!(selector)
@@ -183,7 +183,7 @@ impl Browser {
     }
 
     /// A real key press.
-    pub fn press(&mut self, key: &str) {
+    pub(crate) fn press(&mut self, key: &str) {
         // Named keys act by their code; letters by their text.
         let code = match key {
             "Tab" => 9,
@@ -210,7 +210,7 @@ impl Browser {
     }
 
     /// The size of the window, as a phone has it or as a desk has it.
-    pub fn size(&mut self, width: u32, height: u32, phone: bool) {
+    pub(crate) fn size(&mut self, width: u32, height: u32, phone: bool) {
         self.ask(
             "Emulation.setDeviceMetricsOverride",
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone }),
@@ -218,14 +218,14 @@ impl Browser {
     }
 
     /// What the reader prefers: `("prefers-color-scheme", "dark")`.
-    pub fn prefer(&mut self, features: &[(&str, &str)]) {
+    pub(crate) fn prefer(&mut self, features: &[(&str, &str)]) {
         let features: Vec<Value> =
             features.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         self.ask("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
     /// What the page complained about since the start: errors on the console, uncaught exceptions, refused loads.
-    pub fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         self.events
             .iter()
             .filter(|event| is_complaint(event))
@@ -234,18 +234,18 @@ impl Browser {
     }
 
     /// Every address that was asked for since the start.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let sent = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         sent.filter_map(|event| event["params"]["request"]["url"].as_str().map(str::to_owned)).collect()
     }
 
     /// Forgets what was recorded.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.events.clear();
     }
 
     /// Writes a picture of the window, where the environment asks for pictures (`UPNEXT_PICTURES=FOLDER`).
-    pub fn picture(&mut self, name: &str) {
+    pub(crate) fn picture(&mut self, name: &str) {
         let Some(folder) = std::env::var_os("UPNEXT_PICTURES") else { return };
         let shot = self.ask("Page.captureScreenshot", json!({ "format": "png" }));
         let bytes = base64(shot["data"].as_str().expect("a picture"));
