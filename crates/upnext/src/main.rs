@@ -1,1 +1,82 @@
-fn main() {}
+//! `upnext`: from raw logs to a served, explained feed.
+//!
+//! Results go to standard output, progress and logs to standard error. Exit codes: 0 done, 1 failed, 2 wrong use.
+
+mod command;
+mod config;
+mod evaluation;
+mod lists;
+mod loading;
+mod output;
+mod progress;
+mod serving;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A multimodal video recommendation engine: logs and catalogue in, a personal and explained feed out.
+#[derive(Parser)]
+#[command(version, propagate_version = true, after_help = "Start with:  upnext demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train on bundled real data, print the results table, serve the feed
+    Demo(command::demo::DemoArgs),
+    /// Read and clean logs into a run folder
+    Import(command::import::ImportArgs),
+    /// Fit the models that a run folder serves, and its results table
+    Train(command::train::TrainArgs),
+    /// Measure models on a set under a printed protocol
+    Eval(command::eval::EvalArgs),
+    /// Recommend videos to one user, or to all
+    Recommend(command::recommend::RecommendArgs),
+    /// Say why a video is recommended to a user, or which stage lost it
+    Explain(command::explain::ExplainArgs),
+    /// Serve a run folder over HTTP
+    Serve(command::serve::ServeArgs),
+}
+
+/// The command line asks for something that cannot be meant: exit code 2.
+#[derive(Debug)]
+pub struct WrongUse(pub String);
+
+impl std::fmt::Display for WrongUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUse {}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("UPNEXT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .compact()
+        .init();
+    let done = match cli.command {
+        Command::Demo(args) => args.run(),
+        Command::Import(args) => args.run(),
+        Command::Train(args) => args.run(),
+        Command::Eval(args) => args.run(),
+        Command::Recommend(args) => args.run(),
+        Command::Explain(args) => args.run(),
+        Command::Serve(args) => args.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if error.is::<WrongUse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `upnext import`: from logs to a run folder, saying what was dropped and why.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use upnext_ingest::{CleaningReport, Notice, run};
+
+use crate::loading::DataArgs;
+use crate::output;
+
+/// Arguments of `import`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json")]
+pub struct ImportArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The run folder to make; without it, runs/ and the set's name
+    #[arg(long, value_name = "RUN")]
+    out: Option<PathBuf>,
+    /// Replace a run folder that is there
+    #[arg(long)]
+    force: bool,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Printed<'a> {
+    run: &'a std::path::Path,
+    name: &'a str,
+    recognised: &'a str,
+    digest: String,
+    users: usize,
+    videos: usize,
+    events: usize,
+    relevance: String,
+    cleaning: &'a CleaningReport,
+    notice: Option<&'a Notice>,
+}
+
+impl ImportArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the files cannot be read or the run folder cannot be written.
+    pub fn run(self) -> Result<()> {
+        let loaded = self.data.load()?;
+        let set = &loaded.dataset;
+        let out = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&set.name));
+        let about = run::About {
+            relevance: loaded.relevance.to_string(),
+            notice: loaded.notice.clone(),
+            recognised: loaded.recognised.clone(),
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            seed: 1,
+        };
+        run::write(&out, set, &loaded.cleaning, &about, self.force)?;
+        let printed = Printed {
+            run: &out,
+            name: &set.name,
+            recognised: &loaded.recognised,
+            digest: set.digest(),
+            users: set.users.len(),
+            videos: set.videos.len(),
+            events: set.events().len(),
+            relevance: loaded.relevance.to_string(),
+            cleaning: &loaded.cleaning,
+            notice: loaded.notice.as_ref(),
+        };
+        if self.json {
+            return output::print(&serde_json::to_string(&printed)?);
+        }
+        let mut text = format!("{}: {}\n\n{}", printed.name, printed.recognised, printed.cleaning);
+        if let Some(notice) = &printed.notice {
+            text += &format!("\n{} ({})\n", notice.text, notice.licence);
+        }
+        text += &format!("\nrun folder: {}\nnext: upnext train {0}\n", out.display());
+        output::print(&text)
+    }
+}

@@ -1,0 +1,128 @@
+//! `upnext recommend`: a slate for one user, or lists for all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use rayon::prelude::*;
+use upnext_pipeline::{Feed, Request};
+
+use crate::config::Config;
+use crate::{WrongUse, output, progress};
+
+/// Arguments of `recommend`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  upnext recommend runs/mine --user 42 --n 10 --json\n  upnext recommend runs/mine --all --n 50 --out top.parquet")]
+pub struct RecommendArgs {
+    /// The run folder
+    run: PathBuf,
+    /// The user's outside id; one that is not known gets a cold answer
+    #[arg(long, required_unless_present = "all", conflicts_with = "all")]
+    user: Option<String>,
+    /// Videos that count as wanted, newest last
+    #[arg(long, value_delimiter = ',', value_name = "VIDEO")]
+    pick: Vec<String>,
+    /// Every user of the run, into a file
+    #[arg(long, requires = "out")]
+    all: bool,
+    /// Where the lists of all users go: .parquet, .csv or .jsonl
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How many videos
+    #[arg(long, default_value_t = 10)]
+    n: usize,
+    /// Videos that must not be shown
+    #[arg(long, value_delimiter = ',', value_name = "VIDEO")]
+    exclude: Vec<String>,
+    /// Every shown video is in all of these
+    #[arg(long, value_delimiter = ',')]
+    category: Vec<String>,
+    /// Weight of relevance in the re-rank, 0 to 1; 1 is the plain ranking
+    #[arg(long)]
+    lambda: Option<f32>,
+    /// The configuration
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One JSON object, trace included
+    #[arg(long)]
+    json: bool,
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+impl RecommendArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the run cannot be read, or the lists cannot be written.
+    pub fn run(self) -> Result<()> {
+        let config = Config::read(self.config.as_deref())?;
+        let places_max = config.feed.places_max;
+        if self.n == 0 || self.n > places_max {
+            return Err(WrongUse(format!("--n {}: expected 1 to {places_max} (feed.places_max)", self.n)).into());
+        }
+        if self.lambda.is_some_and(|lambda| !(0.0..=1.0).contains(&lambda)) {
+            return Err(WrongUse("--lambda: expected a number from 0 to 1".into()).into());
+        }
+        let opened = crate::command::serve::open_feed(&self.run, &config)?;
+        let feed = &opened.feed;
+        let request = Request {
+            user: self.user.clone(),
+            picks: self.pick,
+            n: self.n,
+            offset: 0,
+            exclude: self.exclude,
+            categories: self.category,
+            lambda: self.lambda,
+            now: now(),
+            seed: 1,
+        };
+        match (self.user, self.out) {
+            (Some(user), _) => one(feed, &request, &user, self.json),
+            (None, Some(out)) => all(feed, &opened.users, &request, &out, self.json),
+            (None, None) => bail!(WrongUse("expected --user, or --all with --out".into())),
+        }
+    }
+}
+
+fn one(feed: &Feed, request: &Request, user: &str, json: bool) -> Result<()> {
+    let response = feed.recommend(request);
+    if json {
+        return output::print(&serde_json::to_string(&response)?);
+    }
+    let mut text = format!("for {user}\n");
+    for (place, slot) in response.slate.iter().enumerate() {
+        let title = feed.card(&slot.video).map_or_else(|| slot.video.clone(), |card| card.title);
+        text += &format!("{:>3}  {:<44} {:>8.4}  {}\n", place + 1, title, slot.score, slot.reason.text);
+    }
+    for failure in &response.failures {
+        text += &format!("failed: {failure:?}\n");
+    }
+    output::print(&text)
+}
+
+fn all(feed: &Arc<Feed>, users: &[String], request: &Request, out: &std::path::Path, json: bool) -> Result<()> {
+    let bar = progress::bar(users.len(), "recommending");
+    let lists: Vec<Vec<(String, f64)>> = users
+        .par_iter()
+        .map(|user| {
+            let response = feed.recommend(&Request { user: Some(user.clone()), ..request.clone() });
+            bar.inc(1);
+            response.slate.into_iter().map(|slot| (slot.video, slot.score)).collect()
+        })
+        .collect();
+    bar.finish_and_clear();
+    let rows = lists.iter().map(Vec::len).sum::<usize>();
+    upnext_ingest::lists::write(out, users, &lists)?;
+    let text = if json {
+        serde_json::json!({"out": out, "users": users.len(), "rows": rows}).to_string()
+    } else {
+        format!("{rows} rows for {} users in {}", users.len(), out.display())
+    };
+    output::print(&text)
+}

@@ -1,0 +1,90 @@
+//! `upnext train`: fits what a run serves, and measures it first.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use upnext_eval::Report;
+use upnext_ingest::run::{self, RunFolder};
+use upnext_models::zoo::Kind;
+
+use crate::command::eval::{parse_models, print_report};
+use crate::evaluation::{Conditions, evaluate};
+use crate::loading::natural_split;
+use crate::serving::{self, Depth};
+
+/// Arguments of `train`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  upnext train runs/mine --json")]
+pub struct TrainArgs {
+    /// The run folder that `upnext import` made
+    run: PathBuf,
+    /// leave-last-out, global-time, per-user-90-10, random or given; without it, what fits the set
+    #[arg(long)]
+    split: Option<String>,
+    /// Models of the results table; the closed blend is always fitted, because it ranks
+    #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
+    models: Vec<String>,
+    /// Seed of split, models and bootstrap
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The names of what training leaves in a run.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// The results table.
+pub const REPORT_FILE: &str = "report.json";
+
+impl TrainArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the run cannot be read, fitted or written.
+    pub fn run(self) -> Result<()> {
+        let mut models = parse_models(&self.models)?;
+        if !models.contains(&Kind::ClosedBlend) {
+            models.push(Kind::ClosedBlend);
+        }
+        let split = self.split.as_deref().map(str::parse).transpose()?;
+        let folder = run::open(&self.run)?;
+        let mut conditions = conditions(&folder, self.seed)?;
+        conditions.models = models;
+        conditions.split = split.unwrap_or(conditions.split);
+        let report = train(&self.run, &folder, &conditions)?;
+        print_report(&report, self.json)
+    }
+}
+
+/// The conditions that fit a run.
+///
+/// # Errors
+/// When the manifest's rule of relevance cannot be read.
+pub fn conditions(folder: &RunFolder, seed: u64) -> Result<Conditions> {
+    Ok(Conditions {
+        split: natural_split(&folder.dataset),
+        relevance: folder.manifest.relevance.parse()?,
+        seed,
+        ..Conditions::default()
+    })
+}
+
+/// Measures, chooses on validation, fits on everything, and writes model and report into the run.
+///
+/// # Errors
+/// When the set cannot be cut or fitted, or the run cannot be written.
+pub fn train(path: &Path, folder: &RunFolder, conditions: &Conditions) -> Result<Report> {
+    let evaluation = evaluate(&folder.dataset, conditions)?;
+    let models = serving::fit(
+        &folder.dataset,
+        &conditions.relevance,
+        conditions.seed,
+        evaluation.choices,
+        Depth::Full,
+    )?;
+    run::add_file(path, MODEL_FILE, &serving::to_bytes(&models)?)?;
+    run::add_file(path, REPORT_FILE, &serde_json::to_vec_pretty(&evaluation.report)?)?;
+    Ok(evaluation.report)
+}

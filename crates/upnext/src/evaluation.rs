@@ -1,0 +1,324 @@
+//! The whole way from a dataset to a report: cut, lint, fit, ask, measure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use upnext_data::{Dataset, Interactions, Query, Relevance, Split, SplitRule, hold_out, lint};
+use upnext_eval::metric::{
+    Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Popularity, Serendipity,
+    by_creator_group, by_viewer_group, coverage, gap, gini, light_and_active, recommended_counts,
+};
+use upnext_eval::{Bootstrap, Candidates, Case, LeftOut, Measured, Protocol, Ranked, Report, Ties, measure};
+use upnext_features::Content;
+use upnext_models::zoo::{Choices, Kind, Zoo};
+use upnext_models::{FitError, Training};
+
+use crate::lists::{Ranking, cases};
+use crate::progress;
+
+/// What is ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CandidateRule {
+    /// Every video that occurs in an event of the set.
+    Occurring,
+    /// Every video of the catalogue.
+    Catalogue,
+}
+
+/// The conditions of an evaluation.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    /// How to cut.
+    pub split: SplitRule,
+    /// What counts as relevant.
+    pub relevance: Relevance,
+    /// Which models.
+    pub models: Vec<Kind>,
+    /// Lengths of lists.
+    pub k: Vec<usize>,
+    /// For split, models, ties and bootstrap.
+    pub seed: u64,
+    /// How equal scores rank.
+    pub ties: Ties,
+    /// What is ranked.
+    pub candidates: CandidateRule,
+    /// Resampled user sets behind each interval.
+    pub bootstrap_samples: usize,
+    /// Kinds of leak over which a headline may stand all the same.
+    pub allow_leak: Vec<String>,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            split: SplitRule::LeaveLastOut,
+            relevance: Relevance::default(),
+            models: vec![Kind::Popular, Kind::Markov, Kind::ItemKnn, Kind::Ease, Kind::ClosedBlend],
+            k: vec![10, 20],
+            seed: 1,
+            ties: Ties::Pessimistic,
+            candidates: CandidateRule::Occurring,
+            bootstrap_samples: Bootstrap::default().samples,
+            allow_leak: Vec::new(),
+        }
+    }
+}
+
+/// What an evaluation leaves behind.
+pub struct Evaluation {
+    /// The numbers.
+    pub report: Report,
+    /// What was chosen on validation, for fitting again on everything.
+    pub choices: Choices,
+}
+
+/// The metrics of every table, for each K; AUC has none.
+const ACCURACY: [MetricKind; 9] = [
+    MetricKind::Hr,
+    MetricKind::Ndcg,
+    MetricKind::Recall,
+    MetricKind::Precision,
+    MetricKind::F1,
+    MetricKind::Mrr,
+    MetricKind::Map,
+    MetricKind::MapMinK,
+    MetricKind::Jaccard,
+];
+
+/// Cuts, lints, fits on train, chooses on validation, and looks at the test once.
+pub fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluation> {
+    let split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
+    let findings = lint(&split);
+    if let Some(leak) = findings.iter().find(|f| {
+        !f.handled && !conditions.allow_leak.iter().any(|name| f.to_string().contains(name) || name == "all")
+    }) {
+        bail!("{leak}: a headline over a leak would be wrong; mend the split, or pass --allow-leak all to print it all the same");
+    }
+    let candidates = match conditions.candidates {
+        CandidateRule::Occurring => set.videos_in_events(),
+        CandidateRule::Catalogue => (0..set.videos.len() as u32).collect(),
+    };
+    let content = Content::new(&set.videos).map(Arc::new);
+    let mut left_out = Vec::new();
+    let (mut choices, mut held_out_note) = (Choices::new(), None);
+    if split.validation.is_empty() && conditions.models.iter().any(|kind| needs_choice(*kind)) {
+        choices = choose_on_a_tenth(set, &split.train, content.clone(), &candidates, conditions)?;
+        held_out_note = Some("settings chosen on a random tenth of train, models then fitted on all of it");
+    }
+    let training = Training {
+        interactions: &split.train,
+        content,
+        order: set.order,
+        validation: &split.validation,
+        candidates: &candidates,
+        seed: conditions.seed,
+    };
+    let mut zoo = Zoo::with_choices(training, choices);
+    let depth = conditions.k.iter().copied().max().unwrap_or(10);
+    let ranking = Ranking { candidates: &candidates, depth, ties: conditions.ties, seed: conditions.seed };
+    let mut measured = Vec::new();
+    for &kind in &conditions.models {
+        match fit_and_measure(kind, &mut zoo, set, &split, &ranking, conditions)? {
+            Ok(model) => measured.push(model),
+            Err(reason) => left_out.push(LeftOut { name: kind.name().into(), reason }),
+        }
+    }
+    if measured.is_empty() {
+        let reasons: Vec<String> = left_out.iter().map(|l| l.reason.clone()).collect();
+        bail!("no model could be fitted: {}", reasons.join("; "));
+    }
+    let notes = notes(&split, held_out_note);
+    let protocol = Protocol {
+        set: set.name.clone(),
+        digest: set.digest(),
+        split: conditions.split.name().into(),
+        relevance: conditions.relevance.to_string(),
+        fitted_on: "train".into(),
+        history: if conditions.split == SplitRule::Given { "train" } else { "train and validation" }.into(),
+        candidates: Candidates {
+            n: candidates.len(),
+            what: match conditions.candidates {
+                CandidateRule::Occurring => "all videos of the log",
+                CandidateRule::Catalogue => "whole catalogue",
+            }
+            .into(),
+        },
+        masked: "seen in the history".into(),
+        ties: conditions.ties,
+        k: conditions.k.clone(),
+        seed: conditions.seed,
+        users: split.test.len(),
+        bootstrap: Bootstrap { samples: conditions.bootstrap_samples, ..Bootstrap::default() },
+        notes,
+        leaks: findings.iter().map(Into::into).collect(),
+    };
+    let headline = format!("ndcg@{}", conditions.k.first().copied().unwrap_or(10));
+    let report = Report::new(protocol, &headline, measured, left_out)?;
+    Ok(Evaluation { report, choices: zoo.choices().clone() })
+}
+
+fn needs_choice(kind: Kind) -> bool {
+    matches!(kind, Kind::Ease | Kind::MarkovEase | Kind::Blend | Kind::ClosedBlend)
+}
+
+fn notes(split: &Split, held_out: Option<&str>) -> Vec<String> {
+    let cold = split.test.iter().filter(|query| query.history.positives().is_empty()).count();
+    let mut notes: Vec<String> = held_out.map(str::to_string).into_iter().collect();
+    if cold > 0 {
+        notes.push(format!("{cold} users of the test have no history and are counted"));
+    }
+    notes
+}
+
+/// Settings for a set that came split without a validation part.
+fn choose_on_a_tenth(
+    set: &Dataset,
+    train: &Interactions,
+    content: Option<Arc<Content>>,
+    candidates: &[u32],
+    conditions: &Conditions,
+) -> Result<Choices> {
+    let (left, validation) = hold_out(train, conditions.seed);
+    let mut zoo = Zoo::new(Training {
+        interactions: &left,
+        content,
+        order: set.order,
+        validation: &validation,
+        candidates,
+        seed: conditions.seed,
+    });
+    for &kind in conditions.models.iter().filter(|kind| needs_choice(**kind)) {
+        let wheel = progress::wheel(&format!("choosing for {kind}"));
+        match zoo.fit(kind, &conditions.models) {
+            Ok(_) | Err(FitError::Needs { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        wheel.finish_and_clear();
+    }
+    Ok(zoo.choices().clone())
+}
+
+/// The outer error stops everything; the inner one leaves this model out by name.
+fn fit_and_measure(
+    kind: Kind,
+    zoo: &mut Zoo,
+    set: &Dataset,
+    split: &Split,
+    ranking: &Ranking,
+    conditions: &Conditions,
+) -> Result<Result<Measured, String>> {
+    let started = Instant::now();
+    let wheel = progress::wheel(&format!("fitting {kind}"));
+    let fitted = match zoo.fit(kind, &conditions.models) {
+        Ok(fitted) => fitted,
+        Err(FitError::Needs { needs, .. }) => return Ok(Err(format!("needs {needs}"))),
+        Err(error) => return Err(error.into()),
+    };
+    wheel.finish_and_clear();
+    let fit_seconds = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    let bar = progress::bar(split.test.len(), &format!("asking {kind}"));
+    let cases = cases(fitted.model.as_ref(), &split.test, ranking, &|n| bar.inc(n as u64));
+    bar.finish_and_clear();
+    let score_seconds = started.elapsed().as_secs_f64();
+    let mut table = measure(&Ranked::grid(&ACCURACY, &conditions.k), &cases);
+    if let Some(auc) = Ranked::at(MetricKind::Auc, 1) {
+        table.add(&auc, &cases)?;
+    }
+    let overall = beyond_accuracy(&mut table, &cases, set, split, ranking.candidates.len(), conditions)?;
+    let notes = if fitted.note.is_empty() { Vec::new() } else { vec![fitted.note] };
+    Ok(Ok(Measured {
+        name: kind.name().into(),
+        floor: kind.is_floor(),
+        table,
+        overall,
+        fit_seconds,
+        score_seconds,
+        notes,
+    }))
+}
+
+/// Diversity, novelty, coverage and fairness of the lists, at the first K.
+fn beyond_accuracy(
+    table: &mut upnext_eval::Table,
+    cases: &[Case],
+    set: &Dataset,
+    split: &Split,
+    n_candidates: usize,
+    conditions: &Conditions,
+) -> Result<BTreeMap<String, f64>> {
+    let k = conditions.k.first().copied().unwrap_or(10);
+    let popularity = split.train.popularity();
+    let labels: Vec<Vec<u32>> = set.videos.videos().iter().map(|video| video.labels.clone()).collect();
+    let n_users = split.train.users().filter(|rows| !rows.is_empty()).count();
+    table.add(&Novelty { k, counts: &popularity, n_users }, cases)?;
+    table.add(&Popularity { k, counts: &popularity }, cases)?;
+    table.add(&Serendipity::new(k, &popularity), cases)?;
+    if labels.iter().any(|labels| !labels.is_empty()) {
+        let distance = Jaccard { name: "jaccard of labels".into(), labels: &labels };
+        table.add(&Diversity { k, distance: &distance }, cases)?;
+        let histories: std::collections::HashMap<u32, &Query> =
+            split.test.iter().map(|query| (query.user, query)).collect();
+        let history = |user: u32| histories[&user].history.positives().to_vec();
+        let labels = broad_labels(set, &labels);
+        table.add(&Calibration { k, labels: &labels, history, alpha: CALIBRATION_ALPHA }, cases)?;
+    }
+    let counts = recommended_counts(cases, k, set.videos.len());
+    let of_candidates: Vec<u32> = {
+        // Every candidate, shown or not; a list never holds another video.
+        let mut shown: Vec<u32> = counts.iter().copied().filter(|&n| n > 0).collect();
+        shown.resize(n_candidates.max(shown.len()), 0);
+        shown
+    };
+    let mut overall = BTreeMap::from([
+        (format!("coverage@{k}"), coverage(&of_candidates)),
+        (format!("gini@{k}"), gini(&of_candidates)),
+    ]);
+    // Creators in two groups: those with less than the median of plays, and the others.
+    if set.videos.creators.len() > 1 {
+        let groups = creator_groups(set, &popularity);
+        for group in by_creator_group(cases, k, &groups) {
+            let who = if group.group == 0 { "small_creators" } else { "large_creators" };
+            overall.insert(format!("exposure_ratio_{who}@{k}"), group.exposure_ratio);
+            overall.insert(format!("recall_{who}@{k}"), group.recall);
+        }
+    }
+    let watched: Vec<u32> = cases.iter().map(|case| split.train.of(case.user).len() as u32).collect();
+    let groups: std::collections::HashMap<u32, u32> =
+        cases.iter().map(|case| case.user).zip(light_and_active(&watched)).collect();
+    if let Some(recall) = table.column(&format!("recall@{k}")) {
+        let groups = by_viewer_group(recall, cases, |user| groups.get(&user).copied());
+        overall.insert(format!("recall_gap_light_active@{k}"), gap(&groups));
+    }
+    Ok(overall)
+}
+
+/// Smoothing of calibration, as in Steck 2018.
+const CALIBRATION_ALPHA: f64 = 0.01;
+
+/// Labels that at least one video in a hundred has: a mix of casts or of rare tags would say nothing.
+fn broad_labels(set: &Dataset, labels: &[Vec<u32>]) -> Vec<Vec<u32>> {
+    let mut videos_with = vec![0usize; set.videos.labels.len()];
+    labels.iter().flatten().for_each(|&label| videos_with[label as usize] += 1);
+    let broad = |label: &&u32| videos_with[**label as usize] * 100 >= labels.len();
+    labels.iter().map(|labels| labels.iter().filter(broad).copied().collect()).collect()
+}
+
+fn creator_groups(set: &Dataset, popularity: &[u32]) -> Vec<Option<u32>> {
+    let mut plays = vec![0u64; set.videos.creators.len()];
+    for (video, &n) in set.videos.videos().iter().zip(popularity) {
+        if let Some(creator) = video.creator {
+            plays[creator as usize] += u64::from(n);
+        }
+    }
+    let mut sorted = plays.clone();
+    sorted.sort_unstable();
+    let median = sorted[sorted.len() / 2];
+    set.videos
+        .videos()
+        .iter()
+        .map(|video| video.creator.map(|creator| u32::from(plays[creator as usize] >= median)))
+        .collect()
+}

@@ -1,0 +1,203 @@
+//! From a model and questions to the cases that `eval` measures.
+
+use rayon::prelude::*;
+use upnext_data::Query;
+use upnext_eval::{Case, Ties};
+use upnext_math::seed::mix;
+use upnext_math::{Matrix, top_k};
+use upnext_models::{Context, Recommender};
+
+/// Questions scored at once by one thread: memory grows with this, the catalogue and the threads, never with
+/// the number of users.
+const BLOCK: usize = 32;
+
+/// What is ranked, how deep, and how equal scores count.
+pub struct Ranking<'a> {
+    /// Rows that may be ranked, sorted.
+    pub candidates: &'a [u32],
+    /// Length of the lists.
+    pub depth: usize,
+    /// How a relevant video ranks among equal scores.
+    pub ties: Ties,
+    /// For ties at random, and for models that draw.
+    pub seed: u64,
+}
+
+/// Asks a model every question. `done` is told of each block of questions that is answered.
+pub fn cases(
+    model: &dyn Recommender,
+    questions: &[Query],
+    ranking: &Ranking,
+    done: &(dyn Fn(usize) + Sync),
+) -> Vec<Case> {
+    let mut is_candidate = vec![false; model.n_videos()];
+    ranking.candidates.iter().for_each(|&row| is_candidate[row as usize] = true);
+    questions
+        .par_chunks(BLOCK)
+        .flat_map_iter(|block| {
+            let asked: Vec<_> = block
+                .iter()
+                .map(|query| (&query.history, Context { now: query.at, seed: ranking.seed }))
+                .collect();
+            let mut scores = Matrix::zeros(block.len(), model.n_videos());
+            model.score_batch(&asked, &mut scores);
+            let cases: Vec<Case> = block
+                .iter()
+                .enumerate()
+                .map(|(at, query)| case(query, scores.row_mut(at), &is_candidate, ranking))
+                .collect();
+            done(block.len());
+            cases
+        })
+        .collect()
+}
+
+fn case(query: &Query, scores: &mut [f32], is_candidate: &[bool], ranking: &Ranking) -> Case {
+    for (score, &candidate) in scores.iter_mut().zip(is_candidate) {
+        if !candidate {
+            *score = f32::NEG_INFINITY;
+        }
+    }
+    let mut n_masked = 0;
+    for &row in &query.masked {
+        n_masked += usize::from(is_candidate[row as usize]);
+        scores[row as usize] = f32::NEG_INFINITY;
+    }
+    let of_relevant: Vec<f32> = query.relevant.iter().map(|&row| scores[row as usize]).collect();
+    let mut ranks = ranks(&query.relevant, &of_relevant, scores, ranking, query.user);
+    // The others in their order; then each relevant one is put at its rank.
+    query.relevant.iter().for_each(|&row| scores[row as usize] = f32::NEG_INFINITY);
+    let mut others = top_k(scores, ranking.depth).into_iter();
+    let mut list = Vec::with_capacity(ranking.depth);
+    let mut placed: Vec<(u32, u32)> = ranks.iter().copied().zip(query.relevant.iter().copied()).collect();
+    placed.sort_unstable();
+    let mut placed = placed.into_iter().peekable();
+    while list.len() < ranking.depth {
+        if let Some((_, row)) = placed.next_if(|&(rank, _)| rank as usize == list.len()) {
+            list.push(row);
+        } else if let Some(row) = others.next() {
+            list.push(row);
+        } else {
+            break;
+        }
+    }
+    for (rank, score) in ranks.iter_mut().zip(&of_relevant) {
+        if *score == f32::NEG_INFINITY {
+            *rank = Case::MISSING;
+        }
+    }
+    let n_candidates = (ranking.candidates.len() - n_masked) as u32;
+    Case { user: query.user, list, relevant: query.relevant.clone(), gains: None, ranks, n_candidates }
+}
+
+/// The rank of each relevant video: how many others come before it. Relevant videos of one score stand in
+/// their order, so that their ranks differ.
+fn ranks(relevant: &[u32], of_relevant: &[f32], scores: &[f32], ranking: &Ranking, user: u32) -> Vec<u32> {
+    const COUNT_UP_TO: usize = 16;
+    let draw = |row: u32| mix(ranking.seed ^ mix((u64::from(user) << 32) | u64::from(row)));
+    // Whether `other` of the same score stands before a relevant one.
+    let before = |other: u32, row: u32| match ranking.ties {
+        Ties::Pessimistic => relevant.binary_search(&other).is_err() || other < row,
+        Ties::Random => draw(other) < draw(row),
+        Ties::Row => other < row,
+    };
+    let sorted = (relevant.len() > COUNT_UP_TO).then(|| {
+        let mut sorted: Vec<u32> =
+            (0..scores.len() as u32).filter(|&row| scores[row as usize] > f32::NEG_INFINITY).collect();
+        sorted.sort_unstable_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
+        sorted
+    });
+    relevant
+        .iter()
+        .zip(of_relevant)
+        .map(|(&row, &score)| {
+            if score == f32::NEG_INFINITY {
+                return u32::MAX;
+            }
+            let tied_before = |other: &u32| *other != row && before(*other, row);
+            let count = match &sorted {
+                None => (0..)
+                    .zip(scores)
+                    .filter(|&(other, &s): &(u32, &f32)| s > score || (s == score && tied_before(&other)))
+                    .count(),
+                Some(sorted) => {
+                    let first = sorted.partition_point(|&other| scores[other as usize] > score);
+                    let tied = sorted[first..].iter().take_while(|&&other| scores[other as usize] == score);
+                    first + tied.filter(|other| tied_before(other)).count()
+                }
+            };
+            count as u32
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upnext_data::History;
+    use upnext_models::zoo::{Kind, Zoo};
+
+    /// A model with the scores we want: popularity of made-up pairs.
+    fn popular(counts: &[usize]) -> std::sync::Arc<dyn Recommender> {
+        use upnext_data::{Interaction, Interactions, Judgement, Order};
+        let users = (0..counts.iter().copied().max().unwrap_or(0)).map(|user| {
+            (0..counts.len() as u32)
+                .filter(|&video| counts[video as usize] > user)
+                .map(|video| Interaction { video, time: 0, value: None, judgement: Judgement::Positive })
+                .collect()
+        });
+        let interactions = Interactions::from_users(counts.len(), users.collect());
+        let training = upnext_models::Training {
+            interactions: &interactions,
+            content: None,
+            order: Order::Sequence,
+            validation: &[],
+            candidates: &[],
+            seed: 0,
+        };
+        Zoo::new(training).fit(Kind::Popular, &[]).unwrap().model
+    }
+
+    fn ask(counts: &[usize], masked: &[u32], relevant: &[u32], candidates: &[u32], ties: Ties) -> Case {
+        let query = Query {
+            user: 0,
+            history: History::default(),
+            masked: masked.to_vec(),
+            relevant: relevant.to_vec(),
+            at: None,
+        };
+        let ranking = Ranking { candidates, depth: 3, ties, seed: 1 };
+        cases(popular(counts).as_ref(), &[query], &ranking, &|_| {}).remove(0)
+    }
+
+    #[test]
+    fn a_tied_target_stands_last_when_ties_are_pessimistic() {
+        let case = ask(&[5, 3, 3, 3, 1], &[], &[1], &[0, 1, 2, 3, 4], Ties::Pessimistic);
+        assert_eq!((case.list, case.ranks), (vec![0, 2, 3], vec![3]));
+        let case = ask(&[5, 3, 3, 3, 1], &[], &[1], &[0, 1, 2, 3, 4], Ties::Row);
+        assert_eq!((case.list, case.ranks), (vec![0, 1, 2], vec![1]));
+    }
+
+    #[test]
+    fn masked_and_foreign_videos_are_not_ranked() {
+        let case = ask(&[5, 4, 3, 2, 1], &[0], &[3], &[0, 1, 3, 4], Ties::Pessimistic);
+        assert_eq!((case.list, case.ranks, case.n_candidates), (vec![1, 3, 4], vec![1], 3));
+        let case = ask(&[5, 4, 3, 2, 1], &[0], &[2], &[0, 1, 3, 4], Ties::Pessimistic);
+        assert_eq!(case.ranks, [Case::MISSING]);
+    }
+
+    #[test]
+    fn many_relevant_videos_rank_as_few_do() {
+        let counts: Vec<usize> = (0..60).map(|v| (v * 7) % 13).collect();
+        let relevant: Vec<u32> = (0..60).step_by(3).collect();
+        let candidates: Vec<u32> = (0..60).collect();
+        let all = ask(&counts, &[], &relevant, &candidates, Ties::Pessimistic);
+        for (at, &row) in relevant.iter().enumerate() {
+            let plain = (0..60u32).filter(|&other| {
+                let (a, b) = (counts[other as usize], counts[row as usize]);
+                a > b || (a == b && other != row && (!relevant.contains(&other) || other < row))
+            });
+            assert_eq!(all.ranks[at] as usize, plain.count());
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! From the files or the run folder of a command line to a dataset.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use upnext_data::{Dataset, Order, Relevance, SplitRule};
+use upnext_ingest::{CleaningReport, Format, Map, Notice, Options};
+
+use crate::progress;
+
+/// The files, and what is to be known of them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DataArgs {
+    /// Files of one log, one folder of a known format, or a run folder
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// auto, csv, parquet, kuairec, movielens, s3rec, sasrec, sequences, tiktok, recbole, jsonl
+    #[arg(long, default_value = "auto", value_name = "FORMAT")]
+    pub format: String,
+    /// Which column holds what, for example user=uid,video=vid,time=ts
+    #[arg(long, value_name = "FIELD=COLUMN,…")]
+    pub map: Option<String>,
+    /// Features of videos beside the log, for example Beauty_item2attributes.json
+    #[arg(long, value_name = "FILE")]
+    pub features: Vec<PathBuf>,
+    /// What counts as relevant, for example "liked or watch_ratio>=0.5"
+    #[arg(long, value_name = "RULE")]
+    pub relevance: Option<String>,
+    /// The set's name; without it, that of the file
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// A dataset and what is known of where it came from.
+pub struct Loaded {
+    /// The clean set.
+    pub dataset: Dataset,
+    /// What counts as relevant in it.
+    pub relevance: Relevance,
+    /// What was read and dropped; a run folder keeps it.
+    pub cleaning: CleaningReport,
+    /// What the files were taken for.
+    pub recognised: String,
+    /// What a user of the data should be told.
+    pub notice: Option<Notice>,
+}
+
+/// Relevance of KuaiRec's files: watched at least once through, or listed as such.
+const KUAIREC_RELEVANCE: &str = "watch_ratio>=1 or watch";
+
+impl DataArgs {
+    /// Reads what the arguments name.
+    ///
+    /// # Errors
+    /// Whatever `ingest` says of the files.
+    pub fn load(&self) -> Result<Loaded> {
+        let given: Option<Relevance> = self.relevance.as_deref().map(str::parse).transpose()?;
+        if let [folder] = &self.files[..]
+            && upnext_ingest::run::is_run(folder)
+        {
+            let run = upnext_ingest::run::open(folder)?;
+            let relevance = match given {
+                Some(rule) => rule,
+                None => run.manifest.relevance.parse()?,
+            };
+            return Ok(Loaded {
+                dataset: run.dataset,
+                relevance,
+                cleaning: run.cleaning,
+                recognised: "a run folder".into(),
+                notice: run.manifest.notice,
+            });
+        }
+        let format: Format = self.format.parse()?;
+        let map: Map = self.map.as_deref().unwrap_or_default().parse()?;
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .context("the clock is before 1970: set it")?
+            .as_millis() as i64;
+        let options = Options {
+            name: self.name.clone(),
+            format,
+            map,
+            features: self.features.clone(),
+            relevance: given.clone().unwrap_or_default(),
+            now: Some(now),
+            ..Options::default()
+        };
+        let bar = progress::bar(0, "reading");
+        let imported = upnext_ingest::read(&self.files, &options, &|step| {
+            bar.set_length(step.bytes_total);
+            bar.set_position(step.bytes);
+        })?;
+        bar.finish_and_clear();
+        let relevance = match given {
+            Some(rule) => rule,
+            None if imported.dataset.parts().is_some() && imported.recognised.contains("kuairec") => {
+                KUAIREC_RELEVANCE.parse()?
+            }
+            None => Relevance::default(),
+        };
+        Ok(Loaded {
+            dataset: imported.dataset,
+            relevance,
+            cleaning: imported.cleaning,
+            recognised: imported.recognised,
+            notice: imported.notice,
+        })
+    }
+}
+
+/// The split that fits a set, where none is asked for.
+pub fn natural_split(set: &Dataset) -> SplitRule {
+    match (set.parts(), set.order) {
+        (Some(_), _) => SplitRule::Given,
+        (None, Order::Unordered) => SplitRule::Random,
+        (None, Order::Timed | Order::Sequence) => SplitRule::LeaveLastOut,
+    }
+}

@@ -1,0 +1,147 @@
+//! The models that answer requests: fitted on everything, small enough to keep in memory, saved in the run.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use upnext_data::{Dataset, History, Order, Relevance};
+use upnext_features::Content;
+use upnext_models::zoo::{Choices, Kind, Zoo};
+use upnext_models::{Context, FitError, Recommender, Training, checkpoint};
+use upnext_pipeline::{FeedModels, Similarity};
+
+use crate::progress;
+
+/// The strongest entries of each video that the main model keeps, and that each further source keeps.
+const MAIN_NEIGHBOURS: usize = 400;
+const SOURCE_NEIGHBOURS: usize = 200;
+
+/// Which models a feed is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Counting models alone: ready within a second on the bundled sets.
+    Quick,
+    /// The closed blend ranks.
+    Full,
+}
+
+/// Fits a feed's models on all events of a set.
+///
+/// # Errors
+/// When the numbers do not allow it.
+pub fn fit(set: &Dataset, relevance: &Relevance, seed: u64, choices: Choices, depth: Depth) -> Result<FeedModels> {
+    let interactions = set.interactions(relevance);
+    let candidates: Vec<u32> = (0..set.videos.len() as u32).collect();
+    let content = Content::new(&set.videos).map(Arc::new);
+    let training = Training {
+        interactions: &interactions,
+        content: content.clone(),
+        order: set.order,
+        validation: &[],
+        candidates: &candidates,
+        seed,
+    };
+    let mut zoo = Zoo::with_choices(training, choices);
+    let sources = source_models(&mut zoo, set, depth)?;
+    let main = match depth {
+        Depth::Full => fit_one(&mut zoo, Kind::ClosedBlend, &[])?,
+        Depth::Quick => {
+            let parts = [Kind::DirectedCosineContent, Kind::DirectedCosine, Kind::ItemKnn, Kind::Content];
+            let parts: Vec<Kind> = parts.into_iter().filter(|kind| can_fit(&mut zoo, *kind)).collect();
+            fit_one(&mut zoo, Kind::Blend, &parts)?
+        }
+    };
+    let neighbours = [Kind::DirectedCosineContent, Kind::DirectedCosine, Kind::ItemKnn]
+        .into_iter()
+        .find(|kind| can_fit(&mut zoo, *kind))
+        .map_or(Kind::ItemKnn, |kind| kind);
+    let neighbours = compact(fit_one(&mut zoo, neighbours, &[])?, SOURCE_NEIGHBOURS);
+    Ok(FeedModels {
+        similarity: similarity(content, &neighbours),
+        main: compact(main, MAIN_NEIGHBOURS),
+        sources: sources.into_iter().map(|model| compact(model, SOURCE_NEIGHBOURS)).collect(),
+        neighbours,
+    })
+}
+
+fn compact(model: Arc<dyn Recommender>, neighbours: usize) -> Arc<dyn Recommender> {
+    model.compact(neighbours).unwrap_or(model)
+}
+
+fn can_fit(zoo: &mut Zoo, kind: Kind) -> bool {
+    zoo.fit(kind, &[]).is_ok()
+}
+
+fn fit_one(zoo: &mut Zoo, kind: Kind, beside: &[Kind]) -> Result<Arc<dyn Recommender>> {
+    let wheel = progress::wheel(&format!("fitting {kind} on everything"));
+    let fitted = zoo.fit(kind, beside)?;
+    wheel.finish_and_clear();
+    Ok(fitted.model)
+}
+
+fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<dyn Recommender>>> {
+    let mut models = Vec::new();
+    // EASE in its dual form is quick; in its primal form it waits for the full feed.
+    let quick_ease = set.users.len() <= 2_000;
+    for kind in [Kind::Markov, Kind::ItemKnn, Kind::Content, Kind::Ease] {
+        if kind == Kind::Ease && depth == Depth::Quick && !quick_ease {
+            continue;
+        }
+        match zoo.fit(kind, &[]) {
+            Ok(fitted) => models.push(fitted.model),
+            Err(FitError::Needs { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if models.is_empty() {
+        bail!("no model can be fitted on {}: it has {:?} events without order, labels or text", set.name, Order::Unordered);
+    }
+    Ok(models)
+}
+
+/// Likeness for the re-rank: of content where the catalogue tells anything, else of audiences.
+fn similarity(content: Option<Arc<Content>>, neighbours: &Arc<dyn Recommender>) -> Arc<dyn Similarity> {
+    match content {
+        Some(content) => Arc::new(ByContent(content)),
+        None => Arc::new(ByAudience(Arc::clone(neighbours))),
+    }
+}
+
+struct ByContent(Arc<Content>);
+
+impl Similarity for ByContent {
+    fn between(&self, a: u32, b: u32) -> f32 {
+        self.0.between(a, b)
+    }
+}
+
+struct ByAudience(Arc<dyn Recommender>);
+
+impl Similarity for ByAudience {
+    fn between(&self, a: u32, b: u32) -> f32 {
+        let reasons = self.0.because(&History::of_positives(&[a]), &Context::default(), b);
+        reasons.first().map_or(0.0, |&(_, share)| share.clamp(0.0, 1.0))
+    }
+}
+
+/// The bytes of a run's `model.safetensors`: main, neighbours, then the sources.
+///
+/// # Errors
+/// When the file cannot be made.
+pub fn to_bytes(models: &FeedModels) -> Result<Vec<u8>> {
+    let mut all: Vec<&dyn Recommender> = vec![models.main.as_ref(), models.neighbours.as_ref()];
+    all.extend(models.sources.iter().map(AsRef::as_ref));
+    Ok(checkpoint::save(&all)?)
+}
+
+/// The models of a run's `model.safetensors`.
+///
+/// # Errors
+/// When the file is not one that this build writes, or belongs to another set.
+pub fn from_bytes(bytes: &[u8], set: &Dataset) -> Result<FeedModels> {
+    let mut models = checkpoint::load(bytes)?.into_iter();
+    let (Some(main), Some(neighbours)) = (models.next(), models.next()) else {
+        bail!("the model file holds fewer than two models: fit it again with `upnext train`");
+    };
+    let content = Content::new(&set.videos).map(Arc::new);
+    Ok(FeedModels { similarity: similarity(content, &neighbours), main, neighbours, sources: models.collect() })
+}
