@@ -10,7 +10,9 @@ import { results } from "./results.js";
 
 const SHELF = 12;
 const VIEWERS = 60;
-const RECENT = 8;
+// Of these many newest events the first few are listed, and all say what the viewer leans to.
+const RECENT = 50;
+const LISTED = 8;
 
 const state = {
   viewer: null, own: null, answer: null, picks: [], undo: null,
@@ -175,8 +177,19 @@ async function recent() {
   remember(events.map((event) => ({ id: event.video, title: event.title })));
   panel.replaceChildren(
     h("h2", {}, whose, Number.isFinite(total) && total > 0 ? h("small", {}, ` · ${plural(total, "event")}`) : ""),
-    events.length ? h("ul", { class: "events" }, events.map(eventLine)) : h("p", { class: "state" }, "Nothing yet: say what you like, and it stands here."));
+    leaning(events),
+    events.length ? h("ul", { class: "events" }, events.slice(0, LISTED).map(eventLine)) : h("p", { class: "state" }, "Nothing yet: say what you like, and it stands here."));
   return events;
+}
+
+// What the newest events have most in common, in words and numbers.
+function leaning(events) {
+  const wanted = events.filter(({ action }) => action !== "hate");
+  const times = new Map();
+  for (const event of wanted) for (const label of new Set(labelsOf(event))) times.set(label, (times.get(label) ?? 0) + 1);
+  const most = [...times].sort((a, b) => b[1] - a[1]).slice(0, 3).filter(([, n]) => n > 1);
+  if (!most.length) return "";
+  return h("p", { class: "leaning" }, `of the last ${wanted.length}: `, most.map(([label, n], i) => [i ? ", " : "", h("em", {}, label), ` ${n}`]));
 }
 
 function eventLine(event) {
@@ -223,16 +236,28 @@ function undo() {
 
 // What is served, and how good it is.
 
+/** What is served; true as soon as there is a feed to ask for. */
 async function about() {
   try {
-    const { name, users, videos, events, digest, licence, notice, version } = await get("/api/v2/about");
+    const { name, users, videos, events, digest, licence, notice, version, ready } = await get("/api/v2/about");
     const link = /^https?:\/\/\S+$/.test(licence ?? "") ? h("a", { href: licence, rel: "noreferrer" }, licence) : licence;
     at("about").replaceChildren(h("div", {},
       notice && h("p", {}, h("strong", {}, notice)),
       h("p", {}, `${name}: ${plural(users, "viewer")}, ${plural(videos, "title")}, ${plural(events, "event")}`, digest && [" · digest ", h("code", { title: digest }, digest.slice(0, 12))]),
       h("p", {}, licence && ["Licence of the data: ", link, " · "], `UpNext ${version ?? ""} · `, h("a", { href: "/apidocs" }, "API"))));
+    return ready !== false;
   } catch (error) {
     at("about").replaceChildren(h("p", { class: "state" }, inWords("What is served is not known", error)));
+    // Those who are asked next say what is wrong.
+    return true;
+  }
+}
+
+/** The page may be up before the models are fitted; then it says so and waits. */
+async function untilReady() {
+  while (!(await about())) {
+    at("shelves").replaceChildren(h("div", { class: "sheet" }, h("h2", {}, "Nearly there"), h("p", { class: "soft" }, "The models are being fitted on the data that is named below. The feed comes by itself.")));
+    await new Promise((done) => setTimeout(done, 400));
   }
 }
 
@@ -294,6 +319,10 @@ async function start() {
 }
 
 /** Asks for everything the page shows. */
-const load = () => Promise.all([viewers(), become(state.viewer), about(), report()]);
+async function load() {
+  report();
+  await untilReady();
+  await Promise.all([viewers(), become(state.viewer)]);
+}
 
 start();

@@ -57,7 +57,7 @@ export function cover(video) {
   const art = s("svg", { class: "art", viewBox: "0 0 200 300", preserveAspectRatio: "xMidYMax slice", "aria-hidden": "true" });
   figure(art, random(seed));
   return {
-    colours: { "--hue": (hue + (seed % 17) - 8).toString(), "--hue-2": second.toString(), "--chroma": chroma.toString() },
+    colours: { "--hue": (hue + (seed % 29) - 14).toString(), "--hue-2": second.toString(), "--chroma": chroma.toString() },
     inside: [
       art,
       title
