@@ -164,12 +164,12 @@ impl CleaningReport {
 
 impl fmt::Display for CleaningReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<22} {:>12}", "rows read", self.read)?;
-        writeln!(f, "{:<22} {:>12}  {:>6.2} %", "kept", self.kept, self.kept_percent)?;
+        writeln!(f, "{:<28} {:>12}", "rows read", self.read)?;
+        writeln!(f, "{:<28} {:>12}  {:>6.2} %", "kept", self.kept, self.kept_percent)?;
         for dropped in &self.dropped {
             writeln!(
                 f,
-                "{:<22} {:>12}  {:>6.2} %",
+                "{:<28} {:>12}  {:>6.2} %",
                 format!("dropped: {}", dropped.reason.name()),
                 dropped.rows,
                 dropped.percent

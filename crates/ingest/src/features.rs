@@ -5,13 +5,63 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::IngestError;
+use crate::columns::{self, Role};
+use crate::formats::recognise::{self, Sniffed};
+use crate::formats::{users, videos};
 use crate::gather::Gather;
-use crate::source::Source;
+use crate::source::{Source, head};
+use crate::table::{Shape, Table};
+use crate::{IngestError, Map};
+
+/// Reads a file of features: attributes, or a table of videos or users.
+pub(crate) fn read(gather: &mut Gather, path: &Path) -> Result<(), IngestError> {
+    let limits = &gather.options.limits;
+    let head = head(path, 1 << 12)?;
+    let first = head.trim_ascii_start();
+    let lines = first.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    if first.starts_with(b"{") && !lines.take(1).any(is_record) {
+        return attributes(gather, path);
+    }
+    let shape = match recognise::sniff(path)? {
+        Sniffed::Table(shape) => shape,
+        Sniffed::Lines(_) => Shape::Delimited(None),
+        Sniffed::Unknown(reason) => return Err(IngestError::Features { path: path.to_owned(), reason }),
+    };
+    let table = Table::open(path, shape, limits)?;
+    let columns = columns::resolve(path, &table.columns, &Map::default(), false)?;
+    let before = gather.videos.labels.len();
+    match columns.role() {
+        Role::Videos => videos::read(gather, table, &columns, false)?,
+        Role::Users => return users::read(gather, table, &columns),
+        _ => {
+            return Err(IngestError::Features {
+                path: path.to_owned(),
+                reason: format!(
+                    "its columns are {}; expected an id of a video and a title, genres, tags or text",
+                    table.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+                ),
+            });
+        }
+    }
+    let told = |video: &upnext_data::Video| !video.title.is_empty() || !video.text.is_empty();
+    if before == gather.videos.labels.len() && !gather.videos.videos().iter().any(told) {
+        let reason = "none of its ids is a video of the log".into();
+        return Err(IngestError::Features { path: path.to_owned(), reason });
+    }
+    Ok(())
+}
+
+/// Whether a line is an object by itself that describes one video, rather than a table of attributes by id.
+fn is_record(line: &[u8]) -> bool {
+    match serde_json::from_slice::<serde_json::Map<String, Value>>(line) {
+        Ok(object) => object.values().any(|value| !value.is_array()),
+        Err(_) => false,
+    }
+}
 
 /// `{"video": [attribute, …], …}`, as S3-Rec's `item2attributes`: labels `attribute:N`. Videos that no event
 /// names are left out.
-pub(crate) fn attributes(gather: &mut Gather, path: &Path) -> Result<(), IngestError> {
+fn attributes(gather: &mut Gather, path: &Path) -> Result<(), IngestError> {
     let bytes = whole(path, gather.options.limits.features_bytes_max)?;
     // A sorted map, so that labels get the same rows on every machine.
     let table: BTreeMap<String, Vec<Value>> =

@@ -4,23 +4,29 @@
 //! This crate knows file formats. It does not know models.
 
 mod clean;
+mod columns;
 mod error;
 mod features;
 mod formats;
 mod gather;
 mod options;
 mod source;
+mod table;
+mod time;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use upnext_data::Dataset;
+use upnext_data::{Dataset, Order, Part};
 
 pub use clean::{CleaningReport, Dropped, Example, FileRead, Reason};
 pub use error::IngestError;
 pub use options::{Field, Format, Limits, Map, Options, Progress};
 
+use columns::Columns;
+use formats::recognise::{self, EventFile, Plan};
 use gather::Gather;
+use table::Table;
 
 /// What an import yields.
 #[derive(Clone, Debug)]
@@ -53,22 +59,65 @@ pub fn read(
     options: &Options,
     progress: &dyn Fn(Progress),
 ) -> Result<Imported, IngestError> {
-    let first = files.first().ok_or(IngestError::NoFiles)?;
+    let Plan { format, name, why, events, videos, users, tags, ignored, notice } =
+        recognise::plan(files, options)?;
     let mut gather = Gather::new(options, progress);
-    for file in files {
-        formats::lines::read(&mut gather, file, options.format, None)?;
+    gather.order = order_of(&events, format);
+    // In a sequence the same video may come again.
+    gather.drop_duplicates = !matches!(events[..], [EventFile::Lines { .. }, ..]) || format == Format::Parts;
+    let mut recognised = format!("{format}: {why}");
+    for file in events {
+        match file {
+            EventFile::Lines { path, part } => formats::lines::read(&mut gather, &path, format, part)?,
+            EventFile::Table { table, columns, part } => {
+                recognised += &format!("; {}", described(&table, &columns, part));
+                formats::events::read(&mut gather, table, &columns, part)?;
+            }
+        }
     }
-    gather.number_densely(false);
+    if matches!(format, Format::S3rec | Format::Sasrec | Format::Parts) {
+        gather.number_densely(format == Format::Parts);
+    }
+    for (table, columns) in videos {
+        // KuaiRec describes videos of its big matrix too, which the small one does not have.
+        formats::videos::read(&mut gather, table, &columns, format != Format::Kuairec)?;
+    }
+    for (table, columns) in tags {
+        formats::videos::read_tags(&mut gather, table, &columns)?;
+    }
+    for (table, columns) in users {
+        formats::users::read(&mut gather, table, &columns)?;
+    }
     for file in &options.features {
-        features::attributes(&mut gather, file)?;
+        features::read(&mut gather, file)?;
     }
-    let name = options.name.clone().unwrap_or_else(|| name_of(first));
+    for (path, why) in ignored {
+        gather.note(format!("{}: not read: {why}", path.display()));
+    }
     let (dataset, cleaning) = gather.finish(name)?;
-    Ok(Imported { dataset, cleaning, recognised: options.format.to_string(), notice: None })
+    Ok(Imported { dataset, cleaning, recognised, notice })
 }
 
-/// `Beauty` for `data/Beauty.txt.zst`.
-fn name_of(path: &Path) -> String {
-    let name = path.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
-    name.split('.').find(|part| !part.is_empty()).unwrap_or("data").to_string()
+fn order_of(events: &[EventFile], format: Format) -> Order {
+    let all = |has: &dyn Fn(&Columns) -> bool| {
+        events.iter().all(|file| matches!(file, EventFile::Table { columns, .. } if has(columns)))
+    };
+    let is_lines = matches!(events, [EventFile::Lines { .. }, ..]);
+    if all(&|columns| columns.has(Field::Time)) {
+        Order::Timed
+    } else if all(&|columns| columns.has(Field::Position)) || (is_lines && format != Format::Parts) {
+        Order::Sequence
+    } else {
+        Order::Unordered
+    }
+}
+
+/// Which column is read as what, in the words of `--map`.
+fn described(table: &Table, columns: &Columns, part: Option<Part>) -> String {
+    let name = table.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let fields = Field::ALL
+        .into_iter()
+        .filter_map(|field| Some(format!("{}={}", field.name(), table.columns[columns.get(field)?].name)));
+    let part = part.map_or(String::new(), |part| format!(" as {part:?}").to_lowercase());
+    format!("{name}{part}: {}", fields.collect::<Vec<_>>().join(","))
 }

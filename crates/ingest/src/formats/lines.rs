@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use upnext_data::{Action, Order, Part};
+use upnext_data::{Action, Part};
 
 use crate::clean::Reason;
 use crate::gather::{Found, Gather};
@@ -16,8 +16,6 @@ pub(crate) fn read(
     format: Format,
     part: Option<Part>,
 ) -> Result<(), IngestError> {
-    gather.order = Order::Sequence;
-    gather.drop_duplicates = false;
     let mut lines = Lines::open(path, &gather.options.limits)?;
     let mut rows = 0;
     while let Some(line) = lines.next()? {
@@ -45,20 +43,15 @@ pub(crate) fn read(
                 gather.report.drop_row(reason, path, number, || note);
                 continue;
             }
-            gather.report.kept += 1;
-            gather.event(
-                path,
-                &Found {
-                    user,
-                    video,
-                    action: Action::Watch,
-                    time: 0,
-                    value: None,
-                    ratio: None,
-                    part,
-                    position: 0,
-                },
-            )?;
+            let action = Action::Watch;
+            let found = Found { user, video, action, time: 0, value: None, ratio: None, part, position: 0 };
+            if gather.event(path, &found)? {
+                gather.report.kept += 1;
+            } else {
+                gather.report.drop_row(Reason::Duplicate, path, number, || {
+                    format!("user `{user}` and video `{video}` stand there already")
+                });
+            }
             gather.tick(lines.source(), rows);
         }
     }

@@ -1,3 +1,7 @@
-//! One file for each shape of input.
+//! One file for each kind of content, and the recognition of what lies before us.
 
+pub(crate) mod events;
 pub(crate) mod lines;
+pub(crate) mod recognise;
+pub(crate) mod users;
+pub(crate) mod videos;

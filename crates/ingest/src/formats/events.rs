@@ -1,0 +1,414 @@
+//! Tables of events: a user, a video, and what was done.
+
+use std::collections::BTreeMap;
+
+use upnext_data::{Action, Order, Part};
+
+use crate::clean::Reason;
+use crate::columns::{Columns, bare, need_events};
+use crate::formats::videos;
+use crate::gather::{Found, Gather};
+use crate::table::{Cell, Row, Table};
+use crate::{Field, IngestError, time};
+
+/// Columns of 0 and 1, and the action that each 1 stands for.
+const MARKS: [(Field, Action); 7] = [
+    (Field::Like, Action::Like),
+    (Field::Comment, Action::Comment),
+    (Field::Follow, Action::Follow),
+    (Field::Collect, Action::Collect),
+    (Field::Forward, Action::Forward),
+    (Field::EffectiveView, Action::EffectiveView),
+    (Field::Hate, Action::Hate),
+];
+
+/// Reads a table of events; `part` holds for all of it, unless it has a column that says.
+pub(crate) fn read(
+    gather: &mut Gather,
+    mut table: Table,
+    columns: &Columns,
+    part: Option<Part>,
+) -> Result<(), IngestError> {
+    let path = table.path.clone();
+    need_events(&path, &table.columns, columns)?;
+    table.keep(&columns.wanted())?;
+    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    let describes = describes_videos(columns);
+    let mut bad = BadCells::default();
+    let (mut user, mut video) = (String::new(), String::new());
+    let mut rows = 0;
+    loop {
+        let (bytes, bytes_total) = if rows % (1 << 16) == 0 { table.bytes() } else { (0, 0) };
+        let Some(row) = table.next()? else { break };
+        if rows % (1 << 16) == 0 {
+            gather.say(&path, bytes, bytes_total);
+        }
+        rows += 1;
+        if let Some(note) = &row.broken {
+            gather.report.read += 1;
+            bad.row(row.line, note);
+            gather.report.drop_row(Reason::Malformed, &path, row.line, || note.clone());
+            continue;
+        }
+        cell(&row, columns, Field::User).id_into(&mut user);
+        let place = columns.get(Field::Video).map_or(Cell::Missing, |column| row.cell(column));
+        // A list of videos is a sequence: each place is a row of its own.
+        let list = match place {
+            Cell::List(videos) => {
+                video.clear();
+                Some(videos)
+            }
+            cell => {
+                cell.id_into(&mut video);
+                None
+            }
+        };
+        let measured = measure(gather, &row, columns, &user);
+        let one = [std::mem::take(&mut video)];
+        let videos = list.as_deref().unwrap_or(&one);
+        if list.is_some() && gather.order == Order::Unordered {
+            gather.order = Order::Sequence;
+        }
+        if videos.is_empty() {
+            gather.report.read += 1;
+            gather.report.drop_row(Reason::Missing, &path, row.line, || "an empty list of videos".into());
+        }
+        for video in videos {
+            gather.report.read += 1;
+            let place = gather.report.read as i64;
+            let measures = match (&measured, gather.refuses(video, "video")) {
+                (Err(fault), _) => {
+                    bad.cell(fault, row.line);
+                    gather.report.drop_row(fault.reason, &path, row.line, || fault.note(&names, columns));
+                    continue;
+                }
+                (Ok(_), Some((reason, note))) => {
+                    gather.report.drop_row(reason, &path, row.line, || note);
+                    continue;
+                }
+                (Ok(measures), None) => measures,
+            };
+            let found = |action, value, ratio| Found {
+                user: &user,
+                video,
+                action,
+                time: measures.time,
+                value,
+                ratio,
+                part: measures.part.or(part),
+                position: if list.is_some() { place } else { measures.position },
+            };
+            if !gather.event(&path, &found(measures.action, measures.value, measures.ratio))? {
+                gather.report.drop_row(Reason::Duplicate, &path, row.line, || {
+                    format!("user `{user}` and video `{video}` stand there already with the same values")
+                });
+                continue;
+            }
+            gather.report.kept += 1;
+            for (action, value) in measures.marks.iter().flatten() {
+                gather.event(&path, &found(*action, Some(*value), None))?;
+            }
+            if let Some(seconds) = measures.duration {
+                let video = gather.video(&path, video)?;
+                gather.videos.video_mut(video).duration_seconds.get_or_insert(seconds);
+            }
+            if describes {
+                let video = gather.video(&path, video)?;
+                videos::describe(gather, &row, columns, &names, video);
+            }
+        }
+        let [back] = one;
+        video = back;
+    }
+    bad.judge(&path, &names, columns, rows)?;
+    gather.file_read(&path, "events", rows);
+    Ok(())
+}
+
+fn describes_videos(columns: &Columns) -> bool {
+    let known = [Field::Title, Field::Year, Field::Creator, Field::Published];
+    known.into_iter().any(|field| columns.has(field))
+        || !columns.labels.is_empty()
+        || !columns.texts.is_empty()
+}
+
+fn cell<'a>(row: &'a Row, columns: &Columns, field: Field) -> Cell<'a> {
+    columns.get(field).map_or(Cell::Missing, |column| row.cell(column))
+}
+
+/// What a row says beside user and video.
+struct Measures {
+    action: Action,
+    time: i64,
+    value: Option<f32>,
+    ratio: Option<f32>,
+    duration: Option<f32>,
+    part: Option<Part>,
+    position: i64,
+    /// Further events of the row.
+    marks: [Option<(Action, f32)>; MARKS.len() + 1],
+}
+
+/// Why a row is dropped.
+struct Fault {
+    reason: Reason,
+    field: Field,
+    value: String,
+    expected: &'static str,
+}
+
+impl Fault {
+    fn note(&self, names: &[String], columns: &Columns) -> String {
+        let column = columns.get(self.field).map_or(self.field.name(), |column| &names[column]);
+        let value: String = self.value.chars().take(80).collect();
+        match self.reason {
+            Reason::Missing => format!("`{column}` is empty"),
+            _ => format!("`{column}` is `{value}`; expected {}", self.expected),
+        }
+    }
+}
+
+fn fault(reason: Reason, field: Field, value: impl ToString, expected: &'static str) -> Fault {
+    Fault { reason, field, value: value.to_string(), expected }
+}
+
+fn measure(gather: &Gather, row: &Row, columns: &Columns, user: &str) -> Result<Measures, Fault> {
+    let limits = &gather.options.limits;
+    if let Some((reason, note)) = gather.refuses(user, "user") {
+        return Err(fault(reason, Field::User, note, "an id"));
+    }
+    let number = |field| number_of(&cell(row, columns, field), field);
+    let time = time_of(gather, row, columns)?;
+    let scaled = |seconds: Field, milliseconds: Field| -> Result<(Option<f64>, Field), Fault> {
+        Ok(match number(seconds)? {
+            Some(value) => (Some(value), seconds),
+            None => (number(milliseconds)?.map(|value| value / 1_000.0), milliseconds),
+        })
+    };
+    let (duration, field) = scaled(Field::Duration, Field::DurationMs)?;
+    if let Some(seconds) = duration.filter(|&s| s <= 0.0 || s > limits.duration_seconds_max) {
+        let expected = "a length above zero and within a day";
+        return Err(fault(Reason::ImpossibleDuration, field, seconds, expected));
+    }
+    let (watched, field) = scaled(Field::WatchSeconds, Field::WatchMs)?;
+    if let Some(seconds) = watched.filter(|&s| s < 0.0 || s > limits.watch_seconds_max) {
+        let expected = "a watch time of at least zero and within a week";
+        return Err(fault(Reason::ImpossibleDuration, field, seconds, expected));
+    }
+    let ratio = number(Field::Ratio)?;
+    if let Some(ratio) = ratio.filter(|&ratio| ratio < 0.0) {
+        return Err(fault(Reason::ImpossibleDuration, Field::Ratio, ratio, "a ratio of at least zero"));
+    }
+    let ratio = ratio.or_else(|| Some(watched? / duration?)).map(|ratio| ratio as f32);
+    let rating = number(Field::Rating)?;
+    let value = number(Field::Value)?;
+    let mut marks = [None; MARKS.len() + 1];
+    let mut has_marks = false;
+    for (mark, (field, action)) in marks.iter_mut().zip(MARKS) {
+        has_marks |= columns.has(field);
+        *mark = number(field)?.filter(|&mark| mark != 0.0).map(|_| (action, 1.0));
+    }
+    let watch_columns = [Field::WatchSeconds, Field::WatchMs, Field::Ratio, Field::Value];
+    let can_measure = watch_columns.into_iter().find(|&field| columns.has(field));
+    let is_watch = watched.is_some() || ratio.is_some() || value.is_some();
+    let (action, value, ratio) = match action_of(row, columns)? {
+        Some(Action::Watch) => (Action::Watch, watched.or(if ratio.is_none() { value } else { None }), ratio),
+        Some(Action::Rating) => (Action::Rating, rating.or(value), None),
+        Some(action) => (action, value.or(Some(1.0)), None),
+        None if is_watch => (Action::Watch, watched.or(value), ratio),
+        None if rating.is_some() => (Action::Rating, rating, None),
+        // A row of marks alone says that the video was shown, and what followed.
+        None if has_marks => (Action::Impression, None, None),
+        None => match can_measure.or(columns.has(Field::Rating).then_some(Field::Rating)) {
+            Some(field) => return Err(fault(Reason::Missing, field, "", "a number")),
+            None => (Action::Watch, None, None),
+        },
+    };
+    if action != Action::Rating {
+        marks[MARKS.len()] =
+            rating.filter(|_| !columns.has(Field::Action)).map(|stars| (Action::Rating, stars as f32));
+    }
+    Ok(Measures {
+        action,
+        time,
+        value: value.map(|value| value as f32),
+        ratio,
+        duration: duration.map(|seconds| seconds as f32),
+        part: part_of(row, columns)?,
+        position: number(Field::Position)?.map_or(0, |position| position as i64),
+        marks,
+    })
+}
+
+/// Words that stand for nothing where a number belongs.
+fn is_nothing(text: &str) -> bool {
+    ["", "null", "none", "na", "n/a", "\\n"].iter().any(|nothing| text.eq_ignore_ascii_case(nothing))
+}
+
+fn number_of(cell: &Cell, field: Field) -> Result<Option<f64>, Fault> {
+    let expected = "a number";
+    let number = match cell {
+        Cell::Missing => return Ok(None),
+        Cell::Int(int) | Cell::Time(int) => *int as f64,
+        Cell::Float(float) => *float,
+        Cell::Text(text) => match text.trim() {
+            text if is_nothing(text) => return Ok(None),
+            text if text.eq_ignore_ascii_case("true") => 1.0,
+            text if text.eq_ignore_ascii_case("false") => 0.0,
+            text => text.parse().map_err(|_| fault(Reason::Malformed, field, text, expected))?,
+        },
+        Cell::List(values) => {
+            return Err(fault(Reason::Malformed, field, format!("{values:?}"), expected));
+        }
+    };
+    // Values are kept as 32-bit floats: what does not fit there is not finite there.
+    if number.is_finite() && (field == Field::Time || (number as f32).is_finite()) {
+        Ok(Some(number))
+    } else {
+        Err(fault(Reason::NonFinite, field, number, "a finite number"))
+    }
+}
+
+fn time_of(gather: &Gather, row: &Row, columns: &Columns) -> Result<i64, Fault> {
+    let field = Field::Time;
+    let Some(column) = columns.get(field) else { return Ok(0) };
+    let expected = "seconds or milliseconds since 1970, an ISO 8601 time, or YYYYMMDD";
+    let cell = row.cell(column);
+    let time = match &cell {
+        Cell::Time(time) => *time,
+        Cell::Text(text) if text.trim().parse::<f64>().is_err() && !is_nothing(text.trim()) => {
+            time::from_text(text).ok_or_else(|| fault(Reason::Malformed, field, text, expected))?
+        }
+        cell => match number_of(cell, field)? {
+            Some(number) => time::from_number(number),
+            None => return Err(fault(Reason::Missing, field, "", expected)),
+        },
+    };
+    let shown = || match &cell {
+        Cell::Text(text) => text.to_string(),
+        Cell::Int(int) | Cell::Time(int) => int.to_string(),
+        Cell::Float(float) => float.to_string(),
+        _ => String::new(),
+    };
+    if time < 0 {
+        return Err(fault(Reason::NegativeTime, field, shown(), "a time since 1970"));
+    }
+    let latest = gather.options.now.map(|now| now.saturating_add(gather.options.limits.future_ms_max));
+    if latest.is_some_and(|latest| time > latest) {
+        return Err(fault(Reason::FutureTime, field, shown(), "a time that is past"));
+    }
+    Ok(time)
+}
+
+/// The action that people mean by a word.
+pub(crate) fn action_named(name: &str) -> Option<Action> {
+    Action::from_name(name).or_else(|| {
+        Some(match bare(name).as_str() {
+            "watch" | "watched" | "view" | "viewed" | "play" | "played" | "click" | "read" | "seen" => {
+                Action::Watch
+            }
+            "like" | "liked" | "star" | "love" | "favorite" | "favourite" | "thumbsup" | "upvote" => {
+                Action::Like
+            }
+            "comment" | "commented" | "reply" => Action::Comment,
+            "follow" | "followed" | "subscribe" => Action::Follow,
+            "collect" | "collected" | "bookmark" | "save" | "saved" | "watchlater" => Action::Collect,
+            "forward" | "forwarded" | "share" | "shared" | "repost" => Action::Forward,
+            "effectiveview" | "validview" | "longview" | "complete" | "completed" | "finish" => {
+                Action::EffectiveView
+            }
+            "hate" | "dislike" | "notinterested" | "thumbsdown" | "downvote" | "report" => Action::Hate,
+            "impression" | "show" | "shown" | "exposure" => Action::Impression,
+            "search" => Action::Search,
+            "rating" | "rate" | "rated" => Action::Rating,
+            _ => return None,
+        })
+    })
+}
+
+fn action_of(row: &Row, columns: &Columns) -> Result<Option<Action>, Fault> {
+    let field = Field::Action;
+    let Some(column) = columns.get(field) else { return Ok(None) };
+    let expected =
+        "watch, like, comment, follow, collect, forward, effective_view, hate, impression, search or rating";
+    let cell = row.cell(column);
+    match cell.clone().into_id() {
+        None => Err(fault(Reason::Missing, field, "", expected)),
+        Some(name) => match action_named(&name) {
+            Some(action) => Ok(Some(action)),
+            None => Err(fault(Reason::Malformed, field, name, expected)),
+        },
+    }
+}
+
+fn part_of(row: &Row, columns: &Columns) -> Result<Option<Part>, Fault> {
+    let field = Field::Part;
+    let Some(column) = columns.get(field) else { return Ok(None) };
+    let expected = "train, validation or test, or 0, 1, 2";
+    match row.cell(column).into_id() {
+        None => Err(fault(Reason::Missing, field, "", expected)),
+        Some(name) => match part_named(&name) {
+            Some(part) => Ok(Some(part)),
+            None => Err(fault(Reason::Malformed, field, name, expected)),
+        },
+    }
+}
+
+/// The part that a word, or the name of a file, stands for.
+pub(crate) fn part_named(name: &str) -> Option<Part> {
+    match name.to_ascii_lowercase().as_str() {
+        "0" | "train" | "trn" | "training" => Some(Part::Train),
+        "1" | "valid" | "val" | "validation" | "vali" | "dev" => Some(Part::Validation),
+        "2" | "test" | "tst" | "testing" => Some(Part::Test),
+        _ => None,
+    }
+}
+
+/// Cells that cannot be read, by field: a few are dropped, more than half are an error.
+#[derive(Default)]
+struct BadCells {
+    fields: BTreeMap<Field, (u64, u64, String, &'static str)>,
+    rows: Option<(u64, u64, String)>,
+}
+
+impl BadCells {
+    fn cell(&mut self, fault: &Fault, line: u64) {
+        if fault.reason == Reason::Malformed {
+            let first = || (0, line, fault.value.chars().take(80).collect(), fault.expected);
+            self.fields.entry(fault.field).or_insert_with(first).0 += 1;
+        }
+    }
+
+    fn row(&mut self, line: u64, note: &str) {
+        self.rows.get_or_insert_with(|| (0, line, note.into())).0 += 1;
+    }
+
+    fn judge(
+        self,
+        path: &std::path::Path,
+        names: &[String],
+        columns: &Columns,
+        rows: u64,
+    ) -> Result<(), IngestError> {
+        if let Some((bad, line, found)) = self.rows.filter(|(bad, ..)| 2 * bad > rows) {
+            return Err(IngestError::Line {
+                path: path.to_owned(),
+                line,
+                found: format!("{found}, and so are {bad} of {rows} rows"),
+                expected: "rows like the header".into(),
+            });
+        }
+        let worst = self.fields.into_iter().find(|(_, (bad, ..))| 2 * bad > rows);
+        let Some((field, (bad, line, value, expected))) = worst else { return Ok(()) };
+        Err(IngestError::MostlyMalformed {
+            path: path.to_owned(),
+            line,
+            column: columns.get(field).map_or_else(String::new, |column| names[column].clone()),
+            field: field.name().into(),
+            value,
+            expected,
+            bad,
+            rows,
+        })
+    }
+}

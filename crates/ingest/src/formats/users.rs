@@ -1,0 +1,65 @@
+//! Tables of users: columns with few values make groups.
+
+use std::collections::HashMap;
+
+use crate::columns::Columns;
+use crate::gather::Gather;
+use crate::table::{Cell, Table};
+use crate::{Field, IngestError};
+
+/// Reads a table of users. A column with at most `group_values_max` values labels the users who have events.
+pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> Result<(), IngestError> {
+    let path = table.path.clone();
+    let Some(id_column) = columns.get(Field::User) else { return Ok(()) };
+    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    table.keep(&table.readable())?;
+    let most = gather.options.limits.group_values_max;
+    // For each column the values it has, while they are few enough.
+    let mut values: Vec<Option<HashMap<String, u32>>> = vec![Some(HashMap::new()); names.len()];
+    values[id_column] = None;
+    let mut labelled: Vec<(u32, usize, u32)> = Vec::new();
+    let (mut rows, mut unknown) = (0, 0);
+    while let Some(row) = table.next()? {
+        rows += 1;
+        let Some(id) = row.cell(id_column).into_id().filter(|_| row.broken.is_none()) else { continue };
+        let Some(user) = gather.users.row(&id) else {
+            unknown += 1;
+            continue;
+        };
+        for (column, known) in values.iter_mut().enumerate() {
+            let Some(seen) = known else { continue };
+            let cell = row.cell(column);
+            if matches!(cell, Cell::List(_)) {
+                *known = None;
+                continue;
+            }
+            let Some(value) = cell.into_id().filter(|value| value.len() <= 64) else { continue };
+            let next = seen.len() as u32;
+            let value = *seen.entry(value).or_insert(next);
+            if seen.len() > most {
+                *known = None;
+            } else {
+                labelled.push((user, column, value));
+            }
+        }
+    }
+    let mut names_of: Vec<Option<Vec<String>>> = Vec::new();
+    for known in values {
+        names_of.push(known.map(|known| {
+            let mut names: Vec<(String, u32)> = known.into_iter().collect();
+            names.sort_by_key(|(_, value)| *value);
+            names.into_iter().map(|(name, _)| name).collect()
+        }));
+    }
+    for (user, column, value) in labelled {
+        // A column with one value for everybody says nothing.
+        if let Some(of) = names_of[column].as_ref().filter(|of| of.len() > 1) {
+            gather.users.label(user, &format!("{}:{}", names[column], of[value as usize]));
+        }
+    }
+    if unknown > 0 {
+        gather.note(format!("{}: {unknown} users without an event were left out", path.display()));
+    }
+    gather.file_read(&path, "users", rows);
+    Ok(())
+}

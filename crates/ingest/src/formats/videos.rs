@@ -1,0 +1,212 @@
+//! Tables of videos: titles, texts, labels, years, makers, lengths.
+
+use upnext_data::Video;
+
+use crate::columns::Columns;
+use crate::gather::Gather;
+use crate::table::{Cell, Row, Table};
+use crate::{Field, IngestError, time};
+
+/// Reads a table of videos. Unknown ids are added where `add` says so: videos that nobody has seen are part of a
+/// catalogue.
+pub(crate) fn read(
+    gather: &mut Gather,
+    mut table: Table,
+    columns: &Columns,
+    add: bool,
+) -> Result<(), IngestError> {
+    let path = table.path.clone();
+    table.keep(&columns.wanted())?;
+    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    let Some(id_column) = columns.get(Field::Video) else { return Ok(()) };
+    let (mut rows, mut skipped, mut unknown) = (0, 0, 0);
+    let mut id = String::new();
+    while let Some(row) = table.next()? {
+        rows += 1;
+        row.cell(id_column).id_into(&mut id);
+        if row.broken.is_some() || gather.refuses(&id, "video").is_some() {
+            skipped += 1;
+            continue;
+        }
+        let video = match gather.videos.row(&id) {
+            Some(video) => video,
+            None if add => gather.video(&path, &id)?,
+            None => {
+                unknown += 1;
+                continue;
+            }
+        };
+        describe(gather, &row, columns, &names, video);
+    }
+    let file = path.display();
+    if skipped > 0 {
+        gather
+            .note(format!("{file}: {skipped} of {rows} rows have no usable id or another number of fields"));
+    }
+    if unknown > 0 {
+        gather.note(format!("{file}: {unknown} videos without an event were left out"));
+    }
+    gather.file_read(&path, "videos", rows);
+    Ok(())
+}
+
+/// Reads a table of tags that users gave to videos.
+pub(crate) fn read_tags(gather: &mut Gather, mut table: Table, columns: &Columns) -> Result<(), IngestError> {
+    let path = table.path.clone();
+    table.keep(&columns.wanted())?;
+    let (Some(id_column), Some(tag_column)) = (columns.get(Field::Video), columns.tag) else { return Ok(()) };
+    let mut rows = 0;
+    let mut id = String::new();
+    while let Some(row) = table.next()? {
+        rows += 1;
+        row.cell(id_column).id_into(&mut id);
+        if let (Some(video), Some(tag)) = (gather.videos.row(&id), row.cell(tag_column).into_id()) {
+            gather.videos.label(video, &format!("tag:{}", tag.to_lowercase()));
+        }
+    }
+    gather.file_read(&path, "tags", rows);
+    Ok(())
+}
+
+/// Adds to a video what a row says of it. What is known already stays.
+pub(crate) fn describe(gather: &mut Gather, row: &Row, columns: &Columns, names: &[String], video: u32) {
+    let cell = |field| columns.get(field).map_or(Cell::Missing, |column| row.cell(column));
+    let (title, year_in_title) = match said(cell(Field::Title)) {
+        Some(title) => take_year(&title),
+        None => (String::new(), None),
+    };
+    let year =
+        number(&cell(Field::Year)).filter(|year| (1_800.0..2_200.0).contains(year)).map(|year| year as i32);
+    let length = number(&cell(Field::Duration)).or_else(|| Some(number(&cell(Field::DurationMs))? / 1_000.0));
+    let length = length.filter(|&s| s > 0.0 && s <= gather.options.limits.duration_seconds_max);
+    let published = match cell(Field::Published) {
+        Cell::Time(at) => Some(at),
+        Cell::Text(text) if text.trim().parse::<f64>().is_err() => time::from_text(&text),
+        cell => number(&cell).filter(|&at| at > 0.0).map(time::from_number),
+    };
+    let texts: Vec<String> = columns.texts.iter().filter_map(|&column| said(row.cell(column))).collect();
+    let creator = said(cell(Field::Creator)).map(|name| gather.videos.creators.intern(&name));
+    let known: &mut Video = gather.videos.video_mut(video);
+    if known.title.is_empty() {
+        known.title = title;
+    }
+    known.year = known.year.or(year).or(year_in_title);
+    known.duration_seconds = known.duration_seconds.or(length.map(|seconds| seconds as f32));
+    known.published = known.published.or(published);
+    known.creator = known.creator.or(creator);
+    for text in texts {
+        if !known.text.contains(&text) {
+            if !known.text.is_empty() {
+                known.text.push('\n');
+            }
+            known.text.push_str(&text);
+        }
+    }
+    for (column, kind) in &columns.labels {
+        for value in list(row.cell(*column), kind) {
+            gather.videos.label(video, &format!("{kind}:{value}"));
+        }
+    }
+    for &column in &columns.flags {
+        if number(&row.cell(column)) == Some(1.0) {
+            gather.videos.label(video, &names[column]);
+        }
+    }
+}
+
+/// Words by which tables say that something is not known.
+fn is_unknown(text: &str) -> bool {
+    matches!(
+        text,
+        "" | "UNKNOWN" | "unknown" | "(no genres listed)" | "null" | "None" | "NULL" | "nan" | "-124" | "\\N"
+    )
+}
+
+fn said(cell: Cell) -> Option<String> {
+    let text = match cell {
+        Cell::List(values) => values.join(" "),
+        cell => cell.into_id()?,
+    };
+    let text = text.trim();
+    (!is_unknown(text)).then(|| text.to_string())
+}
+
+fn number(cell: &Cell) -> Option<f64> {
+    let number = match cell {
+        Cell::Int(int) => *int as f64,
+        Cell::Float(float) => *float,
+        Cell::Text(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+/// The values of a cell that holds several: a real list, `[a, b]`, `a|b`, or, where no value has a comma of its
+/// own, `a, b`.
+fn list(cell: Cell, kind: &str) -> Vec<String> {
+    let values: Vec<String> = match cell {
+        Cell::List(values) => values,
+        cell => {
+            let Some(text) = cell.into_id() else { return Vec::new() };
+            let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+            let by_comma = inside.is_some() || ["genre", "tag", "topic", "cast"].contains(&kind);
+            let text = inside.unwrap_or(&text);
+            let separator = [('|', true), (';', inside.is_none()), (',', by_comma)];
+            match separator.into_iter().find(|&(separator, may)| may && text.contains(separator)) {
+                Some((separator, _)) => text.split(separator).map(Into::into).collect(),
+                None => vec![text.into()],
+            }
+        }
+    };
+    let quotes = ['\'', '"', ' '];
+    values
+        .iter()
+        .map(|value| value.trim().trim_matches(quotes).trim())
+        .filter(|value| !is_unknown(value))
+        .map(Into::into)
+        .collect()
+}
+
+/// `Matrix, The (1999)` is The Matrix, of 1999.
+fn take_year(raw: &str) -> (String, Option<i32>) {
+    let raw = raw.trim();
+    let in_brackets = || {
+        let (title, year) = raw.strip_suffix(')')?.rsplit_once('(')?;
+        let year = (year.len() == 4).then(|| year.parse::<i32>().ok())??;
+        (1_800..2_200).contains(&year).then(|| (title.trim(), year))
+    };
+    let Some((title, year)) = in_brackets() else { return (raw.into(), None) };
+    let articles = ["The", "A", "An", "La", "Le", "Les", "El", "Il", "Der", "Die", "Das", "Los", "Las", "L'"];
+    let turned = title.rsplit_once(", ").filter(|(_, article)| articles.contains(article));
+    let title = match turned {
+        Some((rest, "L'")) => format!("L'{rest}"),
+        Some((rest, article)) => format!("{article} {rest}"),
+        None => title.to_string(),
+    };
+    (title, Some(year))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_year_in_brackets_leaves_the_title_and_the_article_goes_in_front() {
+        assert_eq!(take_year("Matrix, The (1999)"), ("The Matrix".into(), Some(1999)));
+        assert_eq!(take_year("Avventura, L' (1960)"), ("L'Avventura".into(), Some(1960)));
+        assert_eq!(take_year("Se7en"), ("Se7en".into(), None));
+        assert_eq!(take_year("2001 (film)"), ("2001 (film)".into(), None));
+    }
+
+    #[test]
+    fn lists_are_read_as_people_write_them() {
+        let of = |text: &str, kind| list(Cell::Text(text.to_string().into()), kind);
+        assert_eq!(of("Comedy|Drama", "genre"), ["Comedy", "Drama"]);
+        assert_eq!(of("Action, Family", "genre"), ["Action", "Family"]);
+        assert_eq!(of("[27, 9]", "tag"), ["27", "9"]);
+        assert_eq!(of("['a', 'b']", "tag"), ["a", "b"]);
+        assert_eq!(of("Food, Drink", "category"), ["Food, Drink"]);
+        assert_eq!(of("(no genres listed)", "genre"), Vec::<String>::new());
+        assert_eq!(of("[]", "topic"), Vec::<String>::new());
+    }
+}
