@@ -55,6 +55,9 @@ pub struct FeedConfig {
     pub trace_examples_max: usize,
     /// Moves that a trace lists.
     pub trace_moves_max: usize,
+    /// Pairs of the run up to which it is remembered who wanted what after what (twelve bytes a pair); beyond,
+    /// users have no neighbours and reasons name no numbers.
+    pub audience_pairs_max: usize,
     /// Shelves named after a video of the viewer's past.
     pub because_shelves: usize,
     /// What the store's feedback means.
@@ -77,7 +80,7 @@ impl Default for FeedConfig {
             lambda_cold: 0.7,
             rerank_pool: 100,
             source_weights: BTreeMap::new(),
-            refused_weight: 0.5,
+            refused_weight: 0.3,
             refused_max: 10,
             newcomer_every: 10,
             newcomers_max: 50,
@@ -88,6 +91,7 @@ impl Default for FeedConfig {
             category_kinds: vec!["genre".into(), "category".into()],
             trace_examples_max: 10,
             trace_moves_max: 100,
+            audience_pairs_max: 20_000_000,
             because_shelves: 2,
             feedback: FeedbackConfig::default(),
             live: LiveConfig::default(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use upnext_data::{Dataset, History, Judgement, Order, Relevance};
 use upnext_math::top_k;
 use upnext_models::{Context, Recommender};
-use upnext_store::Store;
+use upnext_store::{Presence, Store};
 
 use crate::live::LiveView;
 use crate::pipeline::{Hydrate, Outcome, Reranker, Scorer, Source, StageError, guard};
@@ -19,7 +19,7 @@ use crate::rerank::{Mmr, Similarity};
 use crate::search::Titles;
 use crate::viewer::{Origin, Viewers};
 use crate::{
-    ConfigError, FeedConfig, Pipeline, Popularity, Request, Response, Stock, filter, scorer, source,
+    Audience, ConfigError, FeedConfig, Pipeline, Popularity, Request, Response, Stock, filter, scorer, source,
 };
 
 /// The models of a feed.
@@ -60,6 +60,7 @@ pub struct Feed {
     pub(crate) pipeline: Pipeline,
     pub(crate) popularity: Arc<Popularity>,
     pub(crate) neighbours: Arc<dyn Recommender>,
+    similarity: Arc<dyn Similarity>,
     dataset: Arc<Dataset>,
     relevance: Relevance,
     viewers: Arc<Viewers>,
@@ -68,14 +69,21 @@ pub struct Feed {
     titles: Titles,
     model_names: Vec<String>,
     digest: OnceLock<String>,
-    audience: OnceLock<Audience>,
+    audience: Option<Arc<Audience>>,
 }
 
-/// Who wanted each video, and how many videos each user wanted.
-struct Audience {
-    starts: Vec<u32>,
-    users: Vec<u32>,
-    n_wanted: Vec<u32>,
+/// A neighbour, and where its score comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near {
+    pub(crate) row: u32,
+    pub(crate) by_model: f32,
+    pub(crate) by_likeness: f32,
+}
+
+impl Near {
+    pub(crate) fn score(&self) -> f32 {
+        self.by_model + self.by_likeness
+    }
 }
 
 /// An outside id with a score.
@@ -195,7 +203,10 @@ impl Feed {
         }
         let model_names: Vec<String> = used.iter().map(|model| model.name().to_string()).collect();
         let used: Arc<[Arc<dyn Recommender>]> = used.into();
-        let popularity = Arc::new(Popularity::new(&dataset, &relevance, config.popular_half_life_days));
+        let pairs = dataset.interactions(&relevance);
+        let popularity = Arc::new(Popularity::new(&dataset, &pairs, config.popular_half_life_days));
+        let audience = (pairs.len() <= config.audience_pairs_max).then(|| Arc::new(Audience::new(&pairs)));
+        drop(pairs);
         let live = Arc::new(LiveView::new(
             config.clone(),
             Arc::clone(&dataset),
@@ -210,12 +221,17 @@ impl Feed {
             Arc::clone(&store),
             Arc::clone(&live),
         ));
-        let pipeline = pipeline(&config, &model_names, Arc::clone(&viewers), &popularity, &models.similarity);
+        // What comes next means something only where events have an order.
+        let next = audience.clone().filter(|_| dataset.order != Order::Unordered);
+        let reasons = |kinds| Reasons::new(kinds, Arc::clone(&popularity), next);
+        let pipeline =
+            pipeline(&config, &model_names, Arc::clone(&viewers), &popularity, &models.similarity, reasons);
         Ok(Self {
             titles: Titles::new(&dataset),
             neighbours: models.neighbours,
+            similarity: models.similarity,
             digest: OnceLock::new(),
-            audience: OnceLock::new(),
+            audience,
             config,
             pipeline,
             popularity,
@@ -260,8 +276,9 @@ impl Feed {
         let row = stock.row(video)?;
         let places = request.offset.saturating_add(request.n).min(self.config.places_max);
         let admits = |other: u32| allow.admits(other);
-        let mut near = if stock.is_of_run(row) {
-            self.near(row, places, admits).unwrap_or_default()
+        let mut near: Vec<(u32, f32)> = if stock.is_of_run(row) {
+            let near = self.near(row, places, admits).unwrap_or_default();
+            near.into_iter().map(|near| (near.row, near.score())).collect()
         } else {
             self.near_by_categories(&stock, row, places, admits)
         };
@@ -269,13 +286,14 @@ impl Feed {
         Some(scored(&stock, near))
     }
 
-    /// The run's videos that a model finds near a row, best first.
+    /// The run's videos near a row, best first: half by the model of neighbours, on a scale where its best is 1,
+    /// and half by likeness. The model retrieves, likeness orders with it.
     pub(crate) fn near(
         &self,
         row: u32,
         n: usize,
         admits: impl Fn(u32) -> bool,
-    ) -> Result<Vec<(u32, f32)>, StageError> {
+    ) -> Result<Vec<Near>, StageError> {
         let model = &self.neighbours;
         let scores = guard(|| {
             let mut scores = vec![0.0; model.n_videos()];
@@ -291,7 +309,20 @@ impl Feed {
                 *score = f32::NEG_INFINITY;
             }
         }
-        Ok(top_k(&masked, n).into_iter().map(|row| (row, masked[row as usize])).collect())
+        let pool = top_k(&masked, n.max(self.config.rerank_pool));
+        let Some(&best) = pool.first() else { return Ok(Vec::new()) };
+        let span = masked[best as usize] - scores.least();
+        let mut near: Vec<Near> = guard(|| {
+            let near = pool.iter().map(|&other| Near {
+                row: other,
+                by_model: 0.5 * (masked[other as usize] - scores.least()) / span,
+                by_likeness: 0.5 * self.similarity.between(row, other).clamp(0.0, 1.0),
+            });
+            Ok(near.collect())
+        })?;
+        near.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.row.cmp(&b.row)));
+        near.truncate(n);
+        Ok(near)
     }
 
     fn near_by_categories(
@@ -319,7 +350,7 @@ impl Feed {
     }
 
     /// Users of the run who wanted the same videos, by cosine of the two sets; `None` if nobody has heard of the
-    /// user. Ties go to the earlier user.
+    /// user. Ties go to the earlier user. Empty beyond [`FeedConfig::audience_pairs_max`].
     pub fn user_neighbors(&self, user: &str, n: usize) -> Option<Vec<Scored>> {
         let own = self.dataset.users.row(user);
         let past = self.past(user);
@@ -331,7 +362,7 @@ impl Feed {
             .map(|video| video.row)
             .filter(|&row| (row as usize) < self.dataset.videos.len())
             .collect();
-        let audience = self.audience.get_or_init(|| Audience::new(&self.dataset, &self.relevance));
+        let Some(audience) = &self.audience else { return Some(Vec::new()) };
         let mut shared: HashMap<u32, u32> = HashMap::new();
         for &row in &wanted {
             audience.of(row).iter().filter(|&&other| Some(other) != own).for_each(|&other| {
@@ -339,7 +370,7 @@ impl Feed {
             });
         }
         let cosine = |(other, shared): (u32, u32)| {
-            let norm = (wanted.len() as f64 * f64::from(audience.n_wanted[other as usize])).sqrt();
+            let norm = (wanted.len() as f64 * f64::from(audience.n_wanted(other))).sqrt();
             (other, f64::from(shared) / norm)
         };
         let mut near: Vec<(u32, f64)> = shared.into_iter().map(cosine).collect();
@@ -450,8 +481,11 @@ impl Feed {
 
     /// Whether the run or the store has heard of a user.
     pub fn knows(&self, user: &str) -> bool {
-        self.dataset.users.row(user).is_some()
-            || matches!(self.store.user_presence(user), Ok(upnext_store::Presence::Present))
+        match self.store.user_presence(user) {
+            Ok(Presence::Present) => true,
+            Ok(Presence::Deleted) => false,
+            Ok(Presence::Unknown) | Err(_) => self.dataset.users.row(user).is_some(),
+        }
     }
 
     /// People to look at the feed as: half of the places for those the store saw lately, newest first; the rest
@@ -566,6 +600,7 @@ fn pipeline(
     viewers: Arc<Viewers>,
     popularity: &Arc<Popularity>,
     similarity: &Arc<dyn Similarity>,
+    reasons: impl FnOnce(Vec<SourceKind>) -> Reasons,
 ) -> Pipeline {
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
     let mut kinds = Vec::new();
@@ -610,40 +645,10 @@ fn pipeline(
         ],
         scorers,
         reranker,
-        served: Box::new(Reasons::new(kinds, Arc::clone(popularity))),
+        served: Box::new(reasons(kinds)),
         candidates_per_source: config.candidates_per_source,
         trace_examples_max: config.trace_examples_max,
         trace_moves_max: config.trace_moves_max,
         ids: RequestIds::starting_at(start),
-    }
-}
-
-impl Audience {
-    fn new(dataset: &Dataset, rule: &Relevance) -> Self {
-        let pairs = dataset.interactions(rule);
-        let counts = pairs.popularity();
-        let mut starts: Vec<u32> = Vec::with_capacity(counts.len() + 1);
-        let mut total = 0;
-        for count in counts {
-            starts.push(total);
-            total += count;
-        }
-        starts.push(total);
-        let mut next = starts.clone();
-        let mut users = vec![0; total as usize];
-        let mut n_wanted = vec![0; pairs.n_users()];
-        for (user, rows) in pairs.users().enumerate() {
-            for row in rows.iter().filter(|row| row.is_positive()) {
-                let at = &mut next[row.video as usize];
-                users[*at as usize] = user as u32;
-                *at += 1;
-                n_wanted[user] += 1;
-            }
-        }
-        Self { starts, users, n_wanted }
-    }
-
-    fn of(&self, video: u32) -> &[u32] {
-        &self.users[self.starts[video as usize] as usize..self.starts[video as usize + 1] as usize]
     }
 }

@@ -5,6 +5,7 @@
 //! know async, HTTP or training.
 
 mod allow;
+mod audience;
 mod candidate;
 mod config;
 mod explain;
@@ -32,6 +33,7 @@ mod testing;
 mod tests;
 
 pub use allow::Allow;
+pub use audience::Audience;
 pub use candidate::{Candidate, Retrieved};
 pub use config::{ConfigError, FeedConfig, FeedbackConfig, LiveConfig, Meaning};
 pub use explain::{Because, Explanation, FilterView, SourceView, Verdict};

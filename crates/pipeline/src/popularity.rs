@@ -1,6 +1,6 @@
 //! How many viewers of the run wanted each video, ever and lately.
 
-use upnext_data::{Dataset, Order, Relevance};
+use upnext_data::{Dataset, Interactions, Order};
 
 use crate::stock::released;
 
@@ -24,9 +24,8 @@ pub struct Popularity {
 }
 
 impl Popularity {
-    /// Counts a set; without times all events weigh the same.
-    pub fn new(dataset: &Dataset, rule: &Relevance, half_life_days: f64) -> Self {
-        let pairs = dataset.interactions(rule);
+    /// Counts the pairs of a set; without times all weigh the same.
+    pub fn new(dataset: &Dataset, pairs: &Interactions, half_life_days: f64) -> Self {
         let counts = pairs.popularity();
         let newest = pairs.rows().iter().map(|row| row.time).max().unwrap_or(0);
         let mut recent = vec![0.0f64; counts.len()];

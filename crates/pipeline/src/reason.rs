@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::pipeline::{Place, Served, StageError, guard};
-use crate::{Failure, Popularity, Query, Reason, ReasonKind};
+use crate::{Audience, Failure, Popularity, Query, Reason, ReasonKind};
 
 /// What a source of the pipeline is, for the words of a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +23,24 @@ pub(crate) enum SourceKind {
 pub(crate) struct Reasons {
     kinds: Vec<SourceKind>,
     popularity: Arc<Popularity>,
+    next: Option<Arc<Audience>>,
 }
 
 /// Ranks in the live counts that are "popular right now".
 const POPULAR_NOW_RANKS: u32 = 20;
+/// Videos of the past that are tried for each model.
+const CAUSES_MAX: usize = 5;
+/// "Watched soon after" is said of at least one in so many.
+const SHARE_LEAST: usize = 50;
 
 impl Reasons {
     /// With what each source of the pipeline is; model 0 is the main one.
-    pub(crate) fn new(kinds: Vec<SourceKind>, popularity: Arc<Popularity>) -> Self {
-        Self { kinds, popularity }
+    pub(crate) fn new(
+        kinds: Vec<SourceKind>,
+        popularity: Arc<Popularity>,
+        next: Option<Arc<Audience>>,
+    ) -> Self {
+        Self { kinds, popularity, next }
     }
 
     fn reason(&self, query: &Query, place: &Place<'_>, failures: &mut Vec<Failure>) -> Reason {
@@ -48,7 +57,7 @@ impl Reasons {
                 .collect();
             models.sort_unstable();
             for (_, _, model) in models {
-                match cause(query, model, row) {
+                match self.cause(query, model, row) {
                     Ok(Some(reason)) => return reason,
                     Ok(None) => {}
                     Err(error) => {
@@ -66,6 +75,30 @@ impl Reasons {
             }
         }
         self.without_a_past(query, place)
+    }
+
+    /// The video of the past that raises `row` most in a model, if the model can name one that was wanted, and
+    /// what would be said of it is true.
+    fn cause(&self, query: &Query, model: usize, row: u32) -> Result<Option<Reason>, StageError> {
+        let of = &query.models()[model];
+        let because = guard(|| Ok(of.because(&query.history, &query.context, row)))?;
+        let raising = because.into_iter().filter(|&(past, weight)| {
+            weight.is_finite() && weight > 0.0 && past != row && query.wanted.contains_key(&past)
+        });
+        Ok(raising.take(CAUSES_MAX).find_map(|(past, _)| {
+            let mut reason = in_words(query, of.name(), past, query.wanted[&past].verb());
+            if let (ReasonKind::WatchedNext, Some(next)) = (reason.kind, &self.next) {
+                let (followed, all) = next.soon_after(past, row);
+                let title = query.stock.title(past);
+                reason.text = match () {
+                    // What one viewer did, or hardly anybody, is no reason.
+                    () if followed < 2 || followed * SHARE_LEAST < all => return None,
+                    () if followed * 2 > all => format!("watched soon after {title} by most who wanted it"),
+                    () => format!("watched soon after {title} by 1 in {}", (all + followed / 2) / followed),
+                };
+            }
+            Some(reason)
+        }))
     }
 
     fn without_a_past(&self, query: &Query, place: &Place<'_>) -> Reason {
@@ -93,17 +126,6 @@ pub(crate) fn popular_or_new(popularity: &Popularity, of_run: bool, now: bool, r
         (ReasonKind::Popular, format!("{count} viewers wanted it"))
     };
     Reason { kind, text, video: None }
-}
-
-/// The video of the past that raises `row` most in a model, if the model can name one that was wanted.
-pub(crate) fn cause(query: &Query, model: usize, row: u32) -> Result<Option<Reason>, StageError> {
-    let of = &query.models()[model];
-    let because = guard(|| Ok(of.because(&query.history, &query.context, row)))?;
-    let named = because.into_iter().find_map(|(past, weight)| {
-        let how = query.wanted.get(&past).copied()?;
-        (weight.is_finite() && weight > 0.0 && past != row).then_some((past, how))
-    });
-    Ok(named.map(|(past, how)| in_words(query, of.name(), past, how.verb())))
 }
 
 /// A sentence about a video of the past, in the manner of a model.

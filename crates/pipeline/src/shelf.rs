@@ -92,18 +92,23 @@ impl Feed {
                     break;
                 }
             };
-            shown.extend(near.iter().map(|&(row, _)| row));
+            shown.extend(near.iter().map(|near| near.row));
             let model = self.neighbours.name();
-            let items = near
-                .into_iter()
-                .map(|(row, score)| {
-                    let reason = in_words(query, model, past, verb);
-                    self.plain_slot(outcome, row, model, f64::from(score), reason)
-                })
-                .collect();
+            let items = near.into_iter().map(|near| {
+                // Half way between the two, content is what a person can check.
+                let by = if near.by_likeness >= near.by_model { "content" } else { model };
+                let reason = in_words(query, by, past, verb);
+                let mut slot = self.plain_slot(outcome, near.row, model, f64::from(near.score()), reason);
+                slot.parts = vec![
+                    (model.to_string(), f64::from(near.by_model)),
+                    ("likeness".to_string(), f64::from(near.by_likeness)),
+                ];
+                slot
+            });
+            let items = items.collect();
             shelves.push(Shelf {
                 name: format!("Because you {verb} {}", query.stock.title(past)),
-                subtitle: "Its nearest neighbours that you have not seen".into(),
+                subtitle: "Its neighbours by who watches and by what they are".into(),
                 items,
             });
         }

@@ -68,6 +68,11 @@ impl Timeline {
             (Action::Like | Action::Collect | Action::Forward, _) => How::Liked,
             _ => How::Watched,
         };
+        // No clock reaches what stands for picks.
+        let event = &Event {
+            time: if origin == Origin::Pick { event.time } else { event.time.min(FIRST_PICK) },
+            ..*event
+        };
         let explicit = matches!(
             event.action,
             Action::Like | Action::Collect | Action::Forward | Action::Rating | Action::Hate

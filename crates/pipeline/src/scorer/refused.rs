@@ -42,7 +42,8 @@ impl Scorer for Refused {
         for candidate in candidates.iter_mut().filter(|c| of_run(&c.row())) {
             let nearest =
                 refused.iter().map(|&row| self.similarity.between(candidate.row(), row)).fold(0.0, f32::max);
-            if nearest > 0.0 {
+            // Below this, two videos are not neighbours.
+            if nearest >= 0.05 {
                 candidate.add(&self.name, -self.weight * spread * f64::from(nearest));
             }
         }
