@@ -45,10 +45,12 @@ async function viewers() {
   if (!isOwn() && !others.some(({ id }) => id === state.viewer)) others.unshift({ id: state.viewer });
   select.replaceChildren(
     h("optgroup", { label: "New here" }, h("option", { value: state.own }, "you")),
-    others.length > 0 && h("optgroup", { label: "In the data" }, others.map((viewer) => h("option", { value: viewer.id }, described(viewer)))) || "");
+    group("Seen here lately", others.filter(({ recent: lately }) => lately)),
+    group("In the data", others.filter(({ recent: lately }) => !lately)));
   select.value = state.viewer;
 }
 
+const group = (label, list) => (list.length ? h("optgroup", { label }, list.map((viewer) => h("option", { value: viewer.id }, described(viewer)))) : "");
 const described = ({ id, events, genres }) => [id, Number.isFinite(events) && plural(events, "event"), genres?.length && genres.slice(0, 2).join(", ")].filter(Boolean).join(" · ");
 
 async function become(viewer) {
@@ -151,7 +153,7 @@ async function act(action, item, card) {
 async function takeBack(user, action, item) {
   hush();
   try {
-    await remove(path("api", "feedback", action, user, item.id ?? item.video));
+    await remove(path("api", "feedback", action, user, item.id));
   } catch (error) {
     return say(inWords("That could not be undone", error));
   }
@@ -192,14 +194,20 @@ function leaning(events) {
   return h("p", { class: "leaning" }, `of the last ${wanted.length}: `, most.map(([label, n], i) => [i ? ", " : "", h("em", {}, label), ` ${n}`]));
 }
 
+const SAID = { rating: "Rated", comment: "Commented on", follow: "Followed the creator of", collect: "Kept", forward: "Sent on", effective_view: "Watched", impression: "Was shown", search: "Searched for" };
+
 function eventLine(event) {
-  const known = { like: "like", watch: "watch", hate: "hate", rating: "watch" }[event.action] ?? event.action;
-  const named = titleOf({ id: event.video, title: event.title });
-  return h("li", { class: known },
-    icon(known), h("span", { class: "unseen" }, ACTIONS[known]?.said ?? event.action),
-    h("span", { class: "what", title: [named, labelsOf(event).join(", ")].filter(Boolean).join(" · ") }, named),
+  const { video, action, time, origin } = event;
+  const named = titleOf({ id: video, title: event.title });
+  const said = ACTIONS[action]?.said ?? SAID[action] ?? action;
+  const viewer = state.viewer;
+  return h("li", { class: action, title: `${said} ${named}` },
+    icon(action === "rating" || action === "effective_view" ? "watch" : action), h("span", { class: "unseen" }, said),
+    h("span", { class: "what" }, named),
     h("span", { class: "how" }, how(event)),
-    event.time > 0 && h("time", { datetime: new Date(event.time).toISOString() }, when(event.time)));
+    time > 0 && h("time", { datetime: new Date(time).toISOString() }, when(time)),
+    // What the run was trained on stays; what was said here can be taken back.
+    origin === "store" && ACTIONS[action] && h("button", { type: "button", "aria-label": `Take back: ${said} ${named}`, title: "Take it back", onclick: () => takeBack(viewer, action, { id: video, title: event.title }) }, "undo"));
 }
 
 const how = ({ action, value }) => (action === "rating" && Number.isFinite(value) ? `★ ${value}` : action === "watch" && Number.isFinite(value) && value > 0 ? `${Math.round(100 * value)} %` : "");

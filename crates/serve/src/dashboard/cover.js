@@ -40,7 +40,10 @@ export function labelsOf(video) {
 }
 
 /** What a video is called: its title, or its id where it has none. */
-export const titleOf = (video) => (video.title ?? "").trim() || `Video ${video.id}`;
+export const titleOf = (video) => given(video) || `Video ${video.id}`;
+
+// A server that knows no title may send the id in its place.
+const given = ({ title, id }) => ((title ?? "").trim() === String(id) ? "" : (title ?? "").trim());
 
 /** The inside of a cover, for a `.cover` element. */
 export function cover(video) {
@@ -52,7 +55,7 @@ export function cover(video) {
   // Films of one genre would look alike, so some take the figure of their second.
   const figure = named[1] && seed % 5 < 2 ? named[1][3] : first;
   const second = hue + turn(hue, named[1]?.[1] ?? hue + 36);
-  const title = (video.title ?? "").trim();
+  const title = given(video);
   const year = video.year ? String(video.year) : null;
   const art = s("svg", { class: "art", viewBox: "0 0 200 300", preserveAspectRatio: "xMidYMax slice", "aria-hidden": "true" });
   figure(art, random(seed));
