@@ -15,7 +15,7 @@ const RECENT = 50;
 const LISTED = 8;
 
 const state = {
-  viewer: null, own: null, answer: null, picks: [], undo: null,
+  viewer: null, own: null, models: null, answer: null, picks: [], undo: null,
   // Titles by id, as they come by, so that reasons and traces can name videos.
   titles: new Map(),
   // Only the newest question's answer is shown.
@@ -247,7 +247,8 @@ function undo() {
 /** What is served; true as soon as there is a feed to ask for. */
 async function about() {
   try {
-    const { name, users, videos, events, digest, licence, notice, version, ready } = await get("/api/v2/about");
+    const { name, users, videos, events, digest, licence, notice, version, ready, models } = await get("/api/v2/about");
+    newer(models ?? []);
     const link = /^https?:\/\/\S+$/.test(licence ?? "") ? h("a", { href: licence, rel: "noreferrer" }, licence) : licence;
     at("about").replaceChildren(h("div", {},
       notice && h("p", {}, h("strong", {}, notice)),
@@ -261,6 +262,25 @@ async function about() {
   }
 }
 
+// A feed made while models were still being fitted can be made again with all of them; it never changes by itself.
+function newer(models) {
+  const known = models.join(", ");
+  const changed = state.models && known && state.models !== known;
+  state.models = known;
+  if (changed && state.answer) {
+    at("again").replaceChildren("Since then more models are ready: ", h("button", { type: "button", class: "plain", title: known, onclick: refresh }, "make it again"));
+  }
+  return changed;
+}
+
+/** Looks for them after the results are in, for a while: that is when `upnext demo` fits the last ones. */
+async function watchModels(times = 60) {
+  await new Promise((done) => setTimeout(done, 1500));
+  try {
+    if (!newer((await get("/api/v2/about")).models ?? []) && times > 1) watchModels(times - 1);
+  } catch { /* The next question says what is wrong. */ }
+}
+
 /** The page may be up before the models are fitted; then it says so and waits. */
 async function untilReady() {
   while (!(await about())) {
@@ -270,15 +290,16 @@ async function untilReady() {
 }
 
 let waiting = 0;
-async function report() {
+async function report(waited = false) {
   clearTimeout(waiting);
   try {
     const answer = await get("/api/v2/report");
     results(answer);
-    if (answer.status === "running") waiting = setTimeout(report, 1200);
+    if (answer.status === "running") waiting = setTimeout(() => report(true), 1200);
+    else if (waited) watchModels();
   } catch (error) {
     results(null, error);
-    if (error.status === 0 || error.status === 503) waiting = setTimeout(report, 4000);
+    if (error.status === 0 || error.status === 503) waiting = setTimeout(() => report(waited), 4000);
   }
 }
 

@@ -33,7 +33,8 @@ export function made(answer) {
     h("h2", {}, "How this feed was made ", h("small", {}, `· ${time(answer.took_microseconds)}`)),
     h("ol", {}, rows),
     ...failures(answer.failures),
-    h("p", { class: "small" }, "request ", h("code", { title: answer.request_id }, short(answer.request_id)), " · every stage, every score: ", h("a", { href: "#pipeline" }, "open the trace")));
+    h("p", { class: "small" }, "request ", h("code", { title: answer.request_id }, short(answer.request_id)), " · every stage, every score: ", h("a", { href: "#pipeline" }, "open the trace")),
+    h("p", { class: "small", id: "again", "aria-live": "polite" }));
 }
 
 /** The panel where there is no answer to show. */
