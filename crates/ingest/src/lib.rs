@@ -10,6 +10,7 @@ mod features;
 mod formats;
 mod gather;
 mod options;
+pub mod run;
 mod source;
 mod table;
 mod time;

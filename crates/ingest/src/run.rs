@@ -1,0 +1,657 @@
+//! The run folder: a dataset and what was made from it, each file with its digest.
+//!
+//! `dataset/{events,users,videos}.parquet`, `cleaning.json`, `manifest.json`; training adds
+//! `model.safetensors` and `report.json`. A folder is written aside and renamed, so no half-written one is left;
+//! a folder of another version, or with a file that was changed, is refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Int32Type, Int64Type, UInt8Type, UInt32Type};
+use arrow_array::{
+    Array, ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
+use upnext_data::{Action, Catalogue, Dataset, Event, Events, Order, Part, Users};
+
+use crate::{CleaningReport, Notice};
+
+/// The version of the folder that this build writes and reads.
+pub const FORMAT: u32 = 1;
+const MANIFEST: &str = "manifest.json";
+const CLEANING: &str = "cleaning.json";
+const EVENTS: &str = "dataset/events.parquet";
+const USERS: &str = "dataset/users.parquet";
+const VIDEOS: &str = "dataset/videos.parquet";
+
+/// What cannot be done with a run folder.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Not a run folder.
+    #[error("{path}: is not a run folder (no {MANIFEST}); make one with `upnext import FILE --out {path}`")]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A manifest that cannot be understood.
+    #[error("{path}: the manifest cannot be read ({reason}); import again with --force")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder of another version.
+    #[error("{path}: is format {found}; this build reads {FORMAT}: import again with --force")]
+    Format {
+        /// The folder.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// A file that is not what the manifest says.
+    #[error(
+        "{path}: was changed or damaged since it was written ({reason}); restore it, or make it again with `upnext {verb}`"
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What is different.
+        reason: String,
+        /// The command that makes it.
+        verb: &'static str,
+    },
+    /// Something is already there.
+    #[error("{path}: is there already; name another folder with --out, or replace it with --force")]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A name that leads out of the folder.
+    #[error("{name}: expected the name of a file inside the run folder")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The system says no.
+    #[error("{path}: cannot be {action}; check that the folder exists, can be written and has room")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// `read` or `written`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A table that cannot be encoded or decoded.
+    #[error("{path}: {reason}")]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        reason: String,
+    },
+}
+
+/// What a run is told when it is made.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// What counts as relevant.
+    pub relevance: String,
+    /// Terms of the data.
+    pub notice: Option<Notice>,
+    /// What the files were taken for.
+    pub recognised: String,
+    /// The command line that made it.
+    pub command: String,
+    /// The seed of what is fitted later.
+    pub seed: u64,
+}
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the folder.
+    pub format: u32,
+    /// The version of UpNext that wrote it.
+    pub version: String,
+    /// The set's name.
+    pub name: String,
+    /// The dataset's digest.
+    pub digest: String,
+    /// What is known about order.
+    pub order: Order,
+    /// What counts as relevant.
+    pub relevance: String,
+    /// What the files were taken for.
+    pub recognised: String,
+    /// Terms of the data.
+    pub notice: Option<Notice>,
+    /// The command line that made it.
+    pub command: String,
+    /// The seed of what is fitted later.
+    pub seed: u64,
+    /// Every file but this one, by its path in the folder.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// A file of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its content, in hex.
+    pub blake3: String,
+}
+
+/// A run that was opened.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    /// What is written in `manifest.json`.
+    pub manifest: Manifest,
+    /// The clean set.
+    pub dataset: Dataset,
+    /// What the import read and dropped.
+    pub cleaning: CleaningReport,
+}
+
+/// Whether a path is a folder with a manifest.
+pub fn is_run(path: &Path) -> bool {
+    path.join(MANIFEST).is_file()
+}
+
+/// Writes a run folder: aside first, then renamed. With `replace` an older run there gives way.
+///
+/// # Errors
+/// When something else is there, or the folder cannot be written.
+pub fn write(
+    path: &Path,
+    set: &Dataset,
+    cleaning: &CleaningReport,
+    about: &About,
+    replace: bool,
+) -> Result<(), RunError> {
+    if path.exists() && !(replace && (is_run(path) || is_empty_folder(path))) {
+        return Err(RunError::Exists { path: path.into() });
+    }
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|source| io_error(parent, "written", source))?;
+    let name = path.file_name().ok_or_else(|| RunError::Name { name: path.display().to_string() })?;
+    let aside = parent.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+    let done = write_aside(&aside, set, cleaning, about).and_then(|()| {
+        if path.exists() {
+            let old = parent.join(format!(".{}.{}.old", name.to_string_lossy(), std::process::id()));
+            fs::rename(path, &old).map_err(|source| io_error(path, "written", source))?;
+            fs::rename(&aside, path).map_err(|source| io_error(path, "written", source))?;
+            return fs::remove_dir_all(&old).map_err(|source| io_error(&old, "written", source));
+        }
+        fs::rename(&aside, path).map_err(|source| io_error(path, "written", source))
+    });
+    if done.is_err() {
+        // What was written aside is of no use; that it may stay behind does not hide the cause.
+        let _ = fs::remove_dir_all(&aside);
+    }
+    done
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn io_error(path: &Path, action: &'static str, source: io::Error) -> RunError {
+    RunError::Io { path: path.into(), action, source }
+}
+
+fn write_aside(
+    folder: &Path,
+    set: &Dataset,
+    cleaning: &CleaningReport,
+    about: &About,
+) -> Result<(), RunError> {
+    let dataset = folder.join("dataset");
+    fs::create_dir_all(&dataset).map_err(|source| io_error(&dataset, "written", source))?;
+    let mut files = BTreeMap::new();
+    let mut put = |name: &str, bytes: Vec<u8>| -> Result<(), RunError> {
+        let path = folder.join(name);
+        fs::write(&path, &bytes).map_err(|source| io_error(&path, "written", source))?;
+        files.insert(name.to_string(), entry(&bytes));
+        Ok(())
+    };
+    put(EVENTS, parquet_bytes(&folder.join(EVENTS), &events_table(set))?)?;
+    put(USERS, parquet_bytes(&folder.join(USERS), &users_table(set))?)?;
+    put(VIDEOS, parquet_bytes(&folder.join(VIDEOS), &videos_table(set))?)?;
+    put(CLEANING, json_bytes(&folder.join(CLEANING), cleaning)?)?;
+    let manifest = Manifest {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").into(),
+        name: set.name.clone(),
+        digest: set.digest(),
+        order: set.order,
+        relevance: about.relevance.clone(),
+        recognised: about.recognised.clone(),
+        notice: about.notice.clone(),
+        command: about.command.clone(),
+        seed: about.seed,
+        files,
+    };
+    let path = folder.join(MANIFEST);
+    fs::write(&path, json_bytes(&path, &manifest)?).map_err(|source| io_error(&path, "written", source))
+}
+
+fn entry(bytes: &[u8]) -> FileEntry {
+    FileEntry { bytes: bytes.len() as u64, blake3: blake3::hash(bytes).to_hex().to_string() }
+}
+
+fn json_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, RunError> {
+    serde_json::to_vec_pretty(value)
+        .map_err(|error| RunError::Table { path: path.into(), reason: error.to_string() })
+}
+
+/// Adds a file to a run, or replaces it: the file aside and renamed, then the manifest likewise.
+///
+/// # Errors
+/// When the folder is no run or cannot be written.
+pub fn add_file(run: &Path, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+    let path = inside(run, name)?;
+    let mut manifest = manifest(run)?;
+    replace_file(&path, bytes)?;
+    manifest.files.insert(name.into(), entry(bytes));
+    let path = run.join(MANIFEST);
+    replace_file(&path, &json_bytes(&path, &manifest)?)
+}
+
+fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let aside = path.with_extension(format!("{}.aside", std::process::id()));
+    fs::write(&aside, bytes)
+        .and_then(|()| fs::File::open(&aside)?.sync_all())
+        .and_then(|()| fs::rename(&aside, path))
+        .map_err(|source| {
+            let _ = fs::remove_file(&aside);
+            io_error(path, "written", source)
+        })
+}
+
+fn inside(run: &Path, name: &str) -> Result<PathBuf, RunError> {
+    let plain = !name.is_empty() && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+    if plain { Ok(run.join(name)) } else { Err(RunError::Name { name: name.into() }) }
+}
+
+/// A file of the run, checked against the manifest; `None` when the run has none of that name.
+///
+/// # Errors
+/// When the file is missing or is not the one that was written.
+pub fn read_file(run: &Path, name: &str) -> Result<Option<Vec<u8>>, RunError> {
+    let path = inside(run, name)?;
+    match manifest(run)?.files.get(name) {
+        Some(expected) => checked(&path, expected, "train").map(Some),
+        None => Ok(None),
+    }
+}
+
+fn checked(path: &Path, expected: &FileEntry, verb: &'static str) -> Result<Vec<u8>, RunError> {
+    let changed = |reason: String| RunError::Changed { path: path.into(), reason, verb };
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(changed("it is missing".into())),
+        Err(source) => return Err(io_error(path, "read", source)),
+    };
+    let found = entry(&bytes);
+    if found.bytes != expected.bytes {
+        return Err(changed(format!("{} bytes, expected {}", found.bytes, expected.bytes)));
+    }
+    if found.blake3 != expected.blake3 {
+        return Err(changed("its digest is another".into()));
+    }
+    Ok(bytes)
+}
+
+fn manifest(run: &Path) -> Result<Manifest, RunError> {
+    let path = run.join(MANIFEST);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(RunError::NotARun { path: run.into() });
+        }
+        Err(source) => return Err(io_error(&path, "read", source)),
+    };
+    let unreadable =
+        |error: serde_json::Error| RunError::Manifest { path: path.clone(), reason: error.to_string() };
+    #[derive(Deserialize)]
+    struct Version {
+        format: u64,
+    }
+    // The version first: another version may have other keys.
+    let Version { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    if format != u64::from(FORMAT) {
+        return Err(RunError::Format { path: run.into(), found: format });
+    }
+    serde_json::from_slice(&bytes).map_err(unreadable)
+}
+
+/// Opens a run: every file is checked against its digest.
+///
+/// # Errors
+/// When the folder is no run, is of another version, or a file was changed.
+pub fn open(run: &Path) -> Result<RunFolder, RunError> {
+    let manifest = manifest(run)?;
+    let file = |name: &str| -> Result<Vec<u8>, RunError> {
+        let path = run.join(name);
+        let missing = || RunError::Changed {
+            path: path.clone(),
+            reason: "the manifest does not name it".into(),
+            verb: "import",
+        };
+        checked(&path, manifest.files.get(name).ok_or_else(missing)?, "import")
+    };
+    let users = read_users(run, file(USERS)?)?;
+    let videos = read_videos(run, file(VIDEOS)?)?;
+    let (events, parts) = read_events(run, file(EVENTS)?, users.len(), videos.len())?;
+    let cleaning = serde_json::from_slice(&file(CLEANING)?)
+        .map_err(|error| RunError::Manifest { path: run.join(CLEANING), reason: error.to_string() })?;
+    let dataset = Dataset::new(manifest.name.clone(), users, videos, events, manifest.order, parts);
+    if dataset.digest() != manifest.digest {
+        let reason = "the dataset's digest is not the manifest's".into();
+        return Err(RunError::Changed { path: run.into(), reason, verb: "import" });
+    }
+    Ok(RunFolder { manifest, dataset, cleaning })
+}
+
+fn parquet_bytes(path: &Path, columns: &[(&str, ArrayRef)]) -> Result<Vec<u8>, RunError> {
+    let failed = |reason: String| RunError::Table { path: path.into(), reason };
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.iter().map(|(name, column)| (*name, Arc::clone(column), column.is_nullable())),
+    )
+    .map_err(|error| failed(error.to_string()))?;
+    table_bytes(&batch).map_err(|error| failed(error.to_string()))
+}
+
+/// A table as the bytes of a Parquet file.
+pub(crate) fn table_bytes(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
+    let properties =
+        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+    writer.write(batch)?;
+    writer.into_inner()
+}
+
+fn events_table(set: &Dataset) -> Vec<(&'static str, ArrayRef)> {
+    let events = set.events();
+    let mut columns: Vec<(&'static str, ArrayRef)> = vec![
+        ("user", Arc::new(UInt32Array::from(events.users().to_vec()))),
+        ("video", Arc::new(UInt32Array::from(events.videos().to_vec()))),
+        ("action", Arc::new(StringArray::from_iter_values(events.iter().map(|event| event.action.name())))),
+        ("time", Arc::new(Int64Array::from(events.times().to_vec()))),
+        ("value", Arc::new(events.iter().map(|event| event.value).collect::<Float32Array>())),
+        ("ratio", Arc::new(events.iter().map(|event| event.ratio).collect::<Float32Array>())),
+    ];
+    if let Some(parts) = set.parts() {
+        columns.push(("part", Arc::new(UInt8Array::from_iter_values(parts.iter().map(|&part| part as u8)))));
+    }
+    columns
+}
+
+fn strings<'a>(rows: impl Iterator<Item = Vec<&'a str>>) -> ArrayRef {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        row.into_iter().for_each(|value| builder.values().append_value(value));
+        builder.append(true);
+    }
+    Arc::new(builder.finish())
+}
+
+fn users_table(set: &Dataset) -> Vec<(&'static str, ArrayRef)> {
+    let users = &set.users;
+    let labels = (0..users.len() as u32)
+        .map(|row| users.labels_of(row).iter().map(|&label| users.labels.name(label)).collect());
+    vec![("id", Arc::new(StringArray::from_iter_values(users.names().iter()))), ("labels", strings(labels))]
+}
+
+fn videos_table(set: &Dataset) -> Vec<(&'static str, ArrayRef)> {
+    let catalogue = &set.videos;
+    let all = || catalogue.videos().iter();
+    let labels = all().map(|video| video.labels.iter().map(|&label| catalogue.labels.name(label)).collect());
+    let creators = all().map(|video| video.creator.map(|row| catalogue.creators.name(row)));
+    vec![
+        ("id", Arc::new(StringArray::from_iter_values(catalogue.names().iter()))),
+        ("title", Arc::new(StringArray::from_iter_values(all().map(|video| &video.title)))),
+        ("text", Arc::new(StringArray::from_iter_values(all().map(|video| &video.text)))),
+        ("labels", strings(labels)),
+        ("creator", Arc::new(creators.collect::<StringArray>())),
+        ("year", Arc::new(all().map(|video| video.year).collect::<Int32Array>())),
+        ("duration_seconds", Arc::new(all().map(|video| video.duration_seconds).collect::<Float32Array>())),
+        ("published", Arc::new(all().map(|video| video.published).collect::<Int64Array>())),
+    ]
+}
+
+/// The batches of a file whose digest was right: what fails now was written wrongly, and is said so.
+fn batches(run: &Path, name: &str, bytes: Vec<u8>) -> Result<Vec<RecordBatch>, RunError> {
+    let failed = |reason: String| RunError::Table { path: run.join(name), reason };
+    ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(|error| failed(error.to_string()))?
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(error.to_string()))
+}
+
+fn column<'a>(
+    run: &Path,
+    name: &str,
+    batch: &'a RecordBatch,
+    column: &str,
+) -> Result<&'a ArrayRef, RunError> {
+    batch.column_by_name(column).ok_or_else(|| RunError::Table {
+        path: run.join(name),
+        reason: format!("column `{column}` is missing; import again with --force"),
+    })
+}
+
+macro_rules! typed {
+    ($run:expr, $file:expr, $batch:expr, $column:literal, $as:ident $(::<$type:ty>)?) => {
+        column($run, $file, $batch, $column)?.$as$(::<$type>)?().ok_or_else(|| RunError::Table {
+            path: $run.join($file),
+            reason: format!("column `{}` has another type; import again with --force", $column),
+        })?
+    };
+}
+
+type EventsAndParts = (Events, Option<Vec<Part>>);
+
+fn read_events(
+    run: &Path,
+    bytes: Vec<u8>,
+    n_users: usize,
+    n_videos: usize,
+) -> Result<EventsAndParts, RunError> {
+    let wrong = |reason: &str| RunError::Table { path: run.join(EVENTS), reason: reason.into() };
+    let mut events = Events::new();
+    let mut parts: Option<Vec<Part>> = None;
+    for batch in &batches(run, EVENTS, bytes)? {
+        let users = typed!(run, EVENTS, batch, "user", as_primitive_opt::<UInt32Type>);
+        let videos = typed!(run, EVENTS, batch, "video", as_primitive_opt::<UInt32Type>);
+        let actions = typed!(run, EVENTS, batch, "action", as_string_opt::<i32>);
+        let times = typed!(run, EVENTS, batch, "time", as_primitive_opt::<Int64Type>);
+        let values = typed!(run, EVENTS, batch, "value", as_primitive_opt::<Float32Type>);
+        let ratios = typed!(run, EVENTS, batch, "ratio", as_primitive_opt::<Float32Type>);
+        for at in 0..batch.num_rows() {
+            let event = Event {
+                user: users.value(at),
+                video: videos.value(at),
+                action: Action::from_name(actions.value(at))
+                    .ok_or_else(|| wrong("an action is not known"))?,
+                time: times.value(at),
+                value: values.is_valid(at).then(|| values.value(at)),
+                ratio: ratios.is_valid(at).then(|| ratios.value(at)),
+            };
+            if event.user as usize >= n_users || event.video as usize >= n_videos {
+                return Err(wrong("an event names a user or video that is not there"));
+            }
+            events.push(event);
+        }
+        if let Some(column) = batch.column_by_name("part") {
+            let column =
+                column.as_primitive_opt::<UInt8Type>().ok_or_else(|| wrong("`part` has another type"))?;
+            for &part in column.values() {
+                parts.get_or_insert_default().push(match part {
+                    0 => Part::Train,
+                    1 => Part::Validation,
+                    2 => Part::Test,
+                    _ => return Err(wrong("a part is not known")),
+                });
+            }
+        }
+    }
+    Ok((events, parts))
+}
+
+fn read_users(run: &Path, bytes: Vec<u8>) -> Result<Users, RunError> {
+    let mut users = Users::new();
+    for batch in &batches(run, USERS, bytes)? {
+        let ids = typed!(run, USERS, batch, "id", as_string_opt::<i32>);
+        let labels = typed!(run, USERS, batch, "labels", as_list_opt::<i32>);
+        for at in 0..batch.num_rows() {
+            let row = users.intern(ids.value(at));
+            let of_user = labels.value(at);
+            of_user.as_string::<i32>().iter().flatten().for_each(|label| users.label(row, label));
+        }
+    }
+    Ok(users)
+}
+
+fn read_videos(run: &Path, bytes: Vec<u8>) -> Result<Catalogue, RunError> {
+    let mut catalogue = Catalogue::new();
+    for batch in &batches(run, VIDEOS, bytes)? {
+        let ids = typed!(run, VIDEOS, batch, "id", as_string_opt::<i32>);
+        let titles = typed!(run, VIDEOS, batch, "title", as_string_opt::<i32>);
+        let texts = typed!(run, VIDEOS, batch, "text", as_string_opt::<i32>);
+        let labels = typed!(run, VIDEOS, batch, "labels", as_list_opt::<i32>);
+        let creators = typed!(run, VIDEOS, batch, "creator", as_string_opt::<i32>);
+        let years = typed!(run, VIDEOS, batch, "year", as_primitive_opt::<Int32Type>);
+        let durations = typed!(run, VIDEOS, batch, "duration_seconds", as_primitive_opt::<Float32Type>);
+        let published = typed!(run, VIDEOS, batch, "published", as_primitive_opt::<Int64Type>);
+        for at in 0..batch.num_rows() {
+            let row = catalogue.intern(ids.value(at));
+            let creator = creators.is_valid(at).then(|| catalogue.creators.intern(creators.value(at)));
+            let video = catalogue.video_mut(row);
+            video.title = titles.value(at).into();
+            video.text = texts.value(at).into();
+            video.creator = creator;
+            video.year = years.is_valid(at).then(|| years.value(at));
+            video.duration_seconds = durations.is_valid(at).then(|| durations.value(at));
+            video.published = published.is_valid(at).then(|| published.value(at));
+            let of_video = labels.value(at);
+            of_video.as_string::<i32>().iter().flatten().for_each(|label| catalogue.label(row, label));
+        }
+    }
+    Ok(catalogue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> Dataset {
+        let (mut users, mut videos, mut events) = (Users::new(), Catalogue::new(), Events::new());
+        users.intern("ann/1");
+        let second = users.intern("影");
+        users.label(second, "age:18-24");
+        for id in ["v1", "v 2", ""] {
+            let row = videos.intern(id);
+            videos.label(row, "genre:Drama");
+            videos.label(row, &format!("tag:{id}"));
+        }
+        videos.video_mut(1).title = "A title".into();
+        videos.video_mut(1).year = Some(1999);
+        videos.video_mut(2).creator = Some(videos.creators.intern("maker"));
+        for (user, video, value) in [(0, 1, Some(2.0)), (1, 0, None), (1, 2, Some(0.5))] {
+            events.push(Event { user, video, action: Action::Watch, time: 5, value, ratio: value });
+        }
+        let parts = Some(vec![Part::Train, Part::Test, Part::Train]);
+        Dataset::new("tiny", users, videos, events, Order::Timed, parts)
+    }
+
+    fn written() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs/tiny");
+        let about = About { relevance: "any".into(), seed: 3, ..About::default() };
+        write(&path, &set(), &CleaningReport::default(), &about, false).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_run_comes_back_as_it_was_written() {
+        let (_folder, path) = written();
+        let run = open(&path).unwrap();
+        assert_eq!(run.dataset.digest(), set().digest());
+        assert_eq!(run.dataset.parts(), set().parts());
+        assert_eq!(run.dataset.videos.videos()[2].creator, Some(0));
+        assert_eq!((run.manifest.seed, run.manifest.relevance.as_str()), (3, "any"));
+        assert_eq!(run.dataset.users.labels_of(1).len(), 1);
+    }
+
+    #[test]
+    fn a_changed_file_is_named() {
+        let (_folder, path) = written();
+        let file = path.join(EVENTS);
+        let mut bytes = fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        let error = open(&path).unwrap_err().to_string();
+        assert!(error.contains("events.parquet") && error.contains("upnext import"), "{error}");
+        fs::remove_file(&file).unwrap();
+        assert!(open(&path).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn a_run_of_another_version_is_refused() {
+        let (_folder, path) = written();
+        let file = path.join(MANIFEST);
+        let text = fs::read_to_string(&file).unwrap().replace("\"format\": 1", "\"format\": 7");
+        fs::write(&file, text).unwrap();
+        let error = open(&path).unwrap_err().to_string();
+        assert!(error.contains("format 7") && error.contains("reads 1"), "{error}");
+    }
+
+    #[test]
+    fn an_older_run_gives_way_only_when_asked() {
+        let (_folder, path) = written();
+        let again = |replace| write(&path, &set(), &CleaningReport::default(), &About::default(), replace);
+        assert!(matches!(again(false), Err(RunError::Exists { .. })));
+        again(true).unwrap();
+        assert!(open(&path).is_ok());
+        let others: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(others.len(), 1, "nothing is left beside the run");
+    }
+
+    #[test]
+    fn a_file_where_a_folder_should_be_is_named_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("runs");
+        fs::write(&file, "mine").unwrap();
+        let path = file.join("tiny");
+        let error = write(&path, &set(), &CleaningReport::default(), &About::default(), false).unwrap_err();
+        assert!(error.to_string().contains("runs"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+        assert!(matches!(open(&file), Err(RunError::NotARun { .. })));
+    }
+
+    #[test]
+    fn an_added_file_is_checked_when_it_is_read() {
+        let (_folder, path) = written();
+        assert_eq!(read_file(&path, "report.json").unwrap(), None);
+        add_file(&path, "report.json", b"{}").unwrap();
+        assert_eq!(read_file(&path, "report.json").unwrap().as_deref(), Some(&b"{}"[..]));
+        fs::write(path.join("report.json"), "[]").unwrap();
+        assert!(matches!(read_file(&path, "report.json"), Err(RunError::Changed { .. })));
+        assert!(matches!(add_file(&path, "../x", b""), Err(RunError::Name { .. })));
+    }
+}
