@@ -102,9 +102,12 @@ impl Dataset {
                 hasher.update(&(text.len() as u64).to_le_bytes());
                 hasher.update(text.as_bytes());
             }
-            for &label in &video.labels {
+            // By name: the rows of labels depend on the order in which a reader met them.
+            let mut labels: Vec<&str> = video.labels.iter().map(|&l| self.videos.labels.name(l)).collect();
+            labels.sort_unstable();
+            for label in labels {
                 hasher.update(&(row as u32).to_le_bytes());
-                hasher.update(self.videos.labels.name(label).as_bytes());
+                hasher.update(label.as_bytes());
             }
         }
         for Event { user, video, action, time, value, ratio } in self.events.iter() {

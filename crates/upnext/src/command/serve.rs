@@ -1,0 +1,170 @@
+//! `upnext serve`: a run folder over HTTP.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use upnext_data::Dataset;
+use upnext_ingest::Notice;
+use upnext_ingest::run::{self, RunFolder};
+use upnext_pipeline::{Feed, FeedModels};
+use upnext_serve::{About, AppState};
+use upnext_store::{Memory, Sqlite, Store};
+
+use crate::command::train::{MODEL_FILE, REPORT_FILE, conditions, train};
+use crate::config::Config;
+use crate::{output, serving};
+
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088")]
+pub struct ServeArgs {
+    /// The run folder
+    run: PathBuf,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
+    listen: String,
+    /// What X-API-Key must say for writing and admin; required when the address is not loopback
+    #[arg(long, env = "UPNEXT_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// The file of the store; without it, store.sqlite in the run folder
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// The configuration
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say where it listens as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The store's file in a run folder.
+pub const STORE_FILE: &str = "store.sqlite";
+
+impl ServeArgs {
+    /// Runs the command until it is told to stop.
+    ///
+    /// # Errors
+    /// When the run, the store or the address cannot be used.
+    pub fn run(self) -> Result<()> {
+        let mut config = Config::read(self.config.as_deref())?;
+        config.serve.key = self.key.or(config.serve.key);
+        let folder = run::open(&self.run)?;
+        // The address and the store first: what is refused is refused before models are fitted.
+        let runtime = runtime()?;
+        let listener = runtime.block_on(upnext_serve::bind(&self.listen))?;
+        upnext_serve::check_exposure(&listener, &config.serve)?;
+        let file = self.store.unwrap_or_else(|| self.run.join(STORE_FILE));
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file, config.store.clone())?);
+        let about = about(&folder.dataset, folder.manifest.notice.as_ref());
+        let state = AppState::new(Arc::clone(&store), config.serve.clone(), about)?;
+        let (models, report) = models(&self.run, &folder)?;
+        let relevance = folder.manifest.relevance.parse()?;
+        let feed = Feed::new(config.feed, Arc::new(folder.dataset), relevance, models, store)?;
+        state.publish(Arc::new(feed));
+        if let Some(report) = report {
+            state.set_report(report);
+        }
+        let url = format!("http://{}", listener.local_addr()?);
+        say_where(&url, self.json)?;
+        runtime.block_on(upnext_serve::serve(listener, state, stop_signal()))?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Prints the address, so that a script can read it.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn say_where(url: &str, json: bool) -> Result<()> {
+    if json {
+        output::print(&serde_json::json!({"url": url, "pid": std::process::id()}).to_string())
+    } else {
+        output::print(&format!("serving on {url}  (the page: {url}/, the routes: {url}/apidocs)"))
+    }
+}
+
+/// The threads that connections run on.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system gives no threads")
+}
+
+/// Ends at Ctrl-C or SIGTERM.
+pub async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} },
+            Err(_) => drop(interrupt.await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupt.await);
+}
+
+/// What the service says of its set.
+pub fn about(set: &Dataset, notice: Option<&Notice>) -> About {
+    About {
+        name: set.name.clone(),
+        users: set.users.len(),
+        videos: set.videos.len(),
+        events: set.events().len(),
+        digest: set.digest(),
+        licence: notice.map(|notice| notice.licence.clone()),
+        notice: notice.map(|notice| notice.text.clone()),
+    }
+}
+
+/// The run's models and report; a run without models is trained first.
+///
+/// # Errors
+/// When a file was changed, or the models cannot be fitted.
+pub fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Option<serde_json::Value>)> {
+    let model = match run::read_file(path, MODEL_FILE)? {
+        Some(bytes) => bytes,
+        None => {
+            tracing::info!("{} has no models yet: fitting them once", path.display());
+            train(path, folder, &conditions(folder, folder.manifest.seed)?)?;
+            run::read_file(path, MODEL_FILE)?.context("training left no model file")?
+        }
+    };
+    let report = run::read_file(path, REPORT_FILE)?
+        .map(|bytes| serde_json::from_slice(&bytes))
+        .transpose()
+        .with_context(|| format!("{}: expected JSON", path.join(REPORT_FILE).display()))?;
+    Ok((serving::from_bytes(&model, &folder.dataset)?, report))
+}
+
+/// A feed over a run, for commands that answer and end.
+pub struct Opened {
+    /// The feed.
+    pub feed: Arc<Feed>,
+    /// The outside ids of the run's users.
+    pub users: Vec<String>,
+}
+
+/// Opens a run's feed with the store that `serve` left in it, if there is one.
+///
+/// # Errors
+/// When the run cannot be used.
+pub fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
+    let folder = run::open(path)?;
+    let (models, _) = models(path, &folder)?;
+    let file = path.join(STORE_FILE);
+    let store: Arc<dyn Store> = if file.exists() {
+        Arc::new(Sqlite::open(&file, config.store.clone())?)
+    } else {
+        Arc::new(Memory::new(config.store.clone()))
+    };
+    let relevance = folder.manifest.relevance.parse()?;
+    let users = folder.dataset.users.names().iter().map(str::to_string).collect();
+    let feed = Feed::new(config.feed.clone(), Arc::new(folder.dataset), relevance, models, store)?;
+    Ok(Opened { feed: Arc::new(feed), users })
+}
