@@ -30,6 +30,8 @@ pub(crate) struct Reasons {
 const POPULAR_NOW_RANKS: u32 = 20;
 /// Videos of the past that are tried for each model.
 const CAUSES_MAX: usize = 5;
+/// "Watched soon after" is said of a video that at least so many wanted.
+const WATCHED_LEAST: usize = 8;
 /// "Watched soon after" is said of at least one in so many.
 const SHARE_LEAST: usize = 50;
 
@@ -92,7 +94,7 @@ impl Reasons {
                 let title = query.stock.title(past);
                 reason.text = match () {
                     // What one viewer did, or hardly anybody, is no reason.
-                    () if followed < 2 || followed * SHARE_LEAST < all => return None,
+                    () if followed < 2 || all < WATCHED_LEAST || followed * SHARE_LEAST < all => return None,
                     () if followed * 2 > all => format!("watched soon after {title} by most who wanted it"),
                     () => format!("watched soon after {title} by 1 in {}", (all + followed / 2) / followed),
                 };

@@ -34,6 +34,11 @@ pub struct Shelves {
     pub failures: Vec<Failure>,
 }
 
+/// Half the cosine from which on two videos are called close in content.
+const LIKENESS_LEAST: f32 = 0.05;
+/// A shelf is rather named after a video that at least so many wanted: it has neighbours to show.
+const WANTED_LEAST: u32 = 10;
+
 impl Feed {
     /// The feed of a viewer: top picks, neighbours of what was wanted last, most popular, trending, new. Each
     /// shelf has at most `request.n` videos.
@@ -77,6 +82,7 @@ impl Feed {
         if about.is_empty() {
             about = newest().collect();
         }
+        about.sort_by_key(|&row| self.popularity.count(row) < WANTED_LEAST);
         about.truncate(self.config.because_shelves);
 
         let mut shelves = Vec::new();
@@ -95,8 +101,8 @@ impl Feed {
             shown.extend(near.iter().map(|near| near.row));
             let model = self.neighbours.name();
             let items = near.into_iter().map(|near| {
-                // Half way between the two, content is what a person can check.
-                let by = if near.by_likeness >= near.by_model { "content" } else { model };
+                let alike = near.by_likeness >= LIKENESS_LEAST && near.by_likeness >= near.by_model;
+                let by = if alike { "content" } else { model };
                 let reason = in_words(query, by, past, verb);
                 let mut slot = self.plain_slot(outcome, near.row, model, f64::from(near.score()), reason);
                 slot.parts = vec![

@@ -1,0 +1,216 @@
+//! Lists beside the feed: neighbours, most popular, latest, titles.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+use upnext_data::{History, Judgement};
+use upnext_math::top_k;
+use upnext_models::Context;
+
+use crate::feed::{Feed, now};
+use crate::pipeline::{Hydrate, StageError, guard};
+use crate::query::Scores;
+use crate::{Allow, Request, Stock};
+
+/// An outside id with a score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Scored {
+    /// Outside id of a video, or of a user.
+    pub id: String,
+    /// Larger is better; finite.
+    pub score: f64,
+}
+
+/// A neighbour, and where its score comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near {
+    pub(crate) row: u32,
+    pub(crate) by_model: f32,
+    pub(crate) by_likeness: f32,
+}
+
+impl Near {
+    pub(crate) fn score(&self) -> f32 {
+        self.by_model + self.by_likeness
+    }
+}
+
+impl Feed {
+    /// The nearest videos to one, hidden ones left out; `None` if nobody has heard of it. For a newcomer: those
+    /// that share most of its categories.
+    pub fn neighbors(&self, video: &str, n: usize) -> Option<Vec<Scored>> {
+        self.neighbors_for(video, &Request { n, now: now(), ..Request::default() })
+    }
+
+    /// The same for a viewer: what they have seen, excluded or not asked for by category is left out.
+    pub fn neighbors_for(&self, video: &str, request: &Request) -> Option<Vec<Scored>> {
+        let (stock, allow) = self.permitted(request);
+        let row = stock.row(video)?;
+        let places = request.offset.saturating_add(request.n).min(self.config.places_max);
+        let admits = |other: u32| allow.admits(other);
+        let mut near: Vec<(u32, f32)> = if stock.is_of_run(row) {
+            let near = self.near(row, places, admits).unwrap_or_default();
+            near.into_iter().map(|near| (near.row, near.score())).collect()
+        } else {
+            self.near_by_categories(&stock, row, places, admits)
+        };
+        near.drain(..request.offset.min(near.len()));
+        Some(scored(&stock, near))
+    }
+
+    /// The run's videos near a row, best first: half by the model of neighbours, on a scale where its best is 1,
+    /// and half by likeness. The model retrieves, likeness orders with it.
+    pub(crate) fn near(
+        &self,
+        row: u32,
+        n: usize,
+        admits: impl Fn(u32) -> bool,
+    ) -> Result<Vec<Near>, StageError> {
+        let model = &self.neighbours;
+        let scores = guard(|| {
+            let mut scores = vec![0.0; model.n_videos()];
+            model.score_all(&History::of_positives(&[row]), &Context::default(), &mut scores);
+            Scores::new(scores)
+        })?;
+        if scores.is_flat() {
+            return Ok(Vec::new());
+        }
+        let mut masked = scores.values().to_vec();
+        for (at, score) in masked.iter_mut().enumerate() {
+            if at == row as usize || *score <= scores.least() || !admits(at as u32) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+        let pool = top_k(&masked, n.max(self.config.rerank_pool));
+        let Some(&best) = pool.first() else { return Ok(Vec::new()) };
+        let span = masked[best as usize] - scores.least();
+        let mut near: Vec<Near> = guard(|| {
+            let near = pool.iter().map(|&other| Near {
+                row: other,
+                by_model: 0.5 * (masked[other as usize] - scores.least()) / span,
+                by_likeness: 0.5 * self.similarity.between(row, other).clamp(0.0, 1.0),
+            });
+            Ok(near.collect())
+        })?;
+        near.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.row.cmp(&b.row)));
+        near.truncate(n);
+        Ok(near)
+    }
+
+    fn near_by_categories(
+        &self,
+        stock: &Stock,
+        row: u32,
+        n: usize,
+        admits: impl Fn(u32) -> bool,
+    ) -> Vec<(u32, f32)> {
+        let kinds = &self.config.category_kinds;
+        let own: HashSet<&str> = stock.genres(row, kinds).into_iter().collect();
+        let likeness = |other: u32| {
+            let genres: HashSet<&str> = stock.genres(other, kinds).into_iter().collect();
+            let shared = own.intersection(&genres).count() as f32;
+            (shared > 0.0).then(|| (other, shared / (own.len() + genres.len()) as f32 * 2.0))
+        };
+        let others = (0..stock.n_rows() as u32).filter(|&other| other != row && admits(other));
+        let mut near: Vec<(u32, f32)> = others.filter_map(likeness).collect();
+        near.sort_by(|a, b| {
+            let counts = self.popularity.count(b.0).cmp(&self.popularity.count(a.0));
+            b.1.total_cmp(&a.1).then(counts).then(a.0.cmp(&b.0))
+        });
+        near.truncate(n);
+        near
+    }
+
+    /// Users of the run who wanted the same videos, by cosine of the two sets; `None` if nobody has heard of the
+    /// user. Ties go to the earlier user. Empty beyond [`FeedConfig::audience_pairs_max`].
+    pub fn user_neighbors(&self, user: &str, n: usize) -> Option<Vec<Scored>> {
+        let own = self.dataset.users.row(user);
+        let past = self.past(user);
+        if own.is_none() && past.is_empty() {
+            return None;
+        }
+        let wanted: Vec<u32> = (past.iter())
+            .filter(|video| video.judgement == Judgement::Positive)
+            .map(|video| video.row)
+            .filter(|&row| (row as usize) < self.dataset.videos.len())
+            .collect();
+        let Some(audience) = &self.audience else { return Some(Vec::new()) };
+        let mut shared: HashMap<u32, u32> = HashMap::new();
+        for &row in &wanted {
+            audience.of(row).iter().filter(|&&other| Some(other) != own).for_each(|&other| {
+                *shared.entry(other).or_default() += 1;
+            });
+        }
+        let cosine = |(other, shared): (u32, u32)| {
+            let norm = (wanted.len() as f64 * f64::from(audience.n_wanted(other))).sqrt();
+            (other, f64::from(shared) / norm)
+        };
+        let mut near: Vec<(u32, f64)> = shared.into_iter().map(cosine).collect();
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        near.truncate(n.min(self.config.places_max));
+        let id = |row| self.dataset.users.name(row).to_string();
+        Some(near.into_iter().map(|(row, score)| Scored { id: id(row), score }).collect())
+    }
+
+    /// What viewers of the run wanted, lately first; what is wanted right now stands above. A user's seen
+    /// videos, exclusions and categories of the request hold.
+    pub fn popular(&self, request: &Request) -> Vec<Scored> {
+        let (stock, allow) = self.permitted(request);
+        let now: HashMap<u32, f32> = stock.wanted.iter().copied().collect();
+        let score = |row: u32| {
+            self.popularity.recent.get(row as usize).copied().unwrap_or(0.0)
+                + now.get(&row).copied().unwrap_or(0.0)
+        };
+        let mut rows: Vec<(u32, f32)> = allow.rows().map(|row| (row, score(row))).collect();
+        rows.sort_by(|a, b| {
+            let counts = self.popularity.count(b.0).cmp(&self.popularity.count(a.0));
+            b.1.total_cmp(&a.1).then(counts).then(a.0.cmp(&b.0))
+        });
+        self.page(&stock, rows, request)
+    }
+
+    /// What came in last by the store's times, newest first, then the run's videos by release. The score is the
+    /// time in seconds since 1970.
+    pub fn latest(&self, request: &Request) -> Vec<Scored> {
+        let (stock, allow) = self.permitted(request);
+        let stored: HashMap<u32, i64> = stock.live.latest().iter().map(|&(time, row)| (row, time)).collect();
+        let time = |row: u32| stored.get(&row).copied().or_else(|| stock.published(row));
+        let mut rows: Vec<(i64, u32)> = allow.rows().filter_map(|row| Some((time(row)?, row))).collect();
+        rows.sort_by_key(|&(time, row)| (std::cmp::Reverse(time), row));
+        let places = request.offset.min(rows.len())..request.offset.saturating_add(request.n).min(rows.len());
+        let score = |&(time, row): &(i64, u32)| Scored {
+            id: stock.id(row).to_string(),
+            score: time as f64 / 1_000.0,
+        };
+        rows[places].iter().take(self.config.places_max).map(score).collect()
+    }
+
+    /// Videos by title; an empty query finds well-known ones, varied by genre. The score is the number of the
+    /// run's viewers who wanted it.
+    pub fn search(&self, query: &str, n: usize) -> Vec<Scored> {
+        let stock = self.stock(now());
+        let n = n.min(self.config.places_max);
+        let rows = self.titles.search(query, n, &stock, &self.popularity, &self.config.category_kinds);
+        let count = |row| self.popularity.count(row) as f32;
+        scored(&stock, rows.into_iter().map(|row| (row, count(row))).collect())
+    }
+
+    /// The stock, and what of it the filters permit in a request.
+    fn permitted(&self, request: &Request) -> (Stock, Allow) {
+        let hydrate: &dyn Hydrate = &*self.pipeline.hydrate;
+        let query = guard(|| hydrate.hydrate(request)).unwrap_or_else(|_| hydrate.stranger(request));
+        let allow = self.pipeline.permitted(&query);
+        (query.stock, allow)
+    }
+
+    fn page(&self, stock: &Stock, mut rows: Vec<(u32, f32)>, request: &Request) -> Vec<Scored> {
+        rows.drain(..request.offset.min(rows.len()));
+        rows.truncate(request.n.min(self.config.places_max));
+        scored(stock, rows)
+    }
+}
+
+fn scored(stock: &Stock, rows: Vec<(u32, f32)>) -> Vec<Scored> {
+    let scored = |(row, score)| Scored { id: stock.id(row).to_string(), score: f64::from(score) };
+    rows.into_iter().map(scored).collect()
+}
