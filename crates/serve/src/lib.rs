@@ -1,1 +1,22 @@
-//! To be written.
+//! The door: HTTP over a feed and a store.
+//!
+//! [`app`] is the whole service as a router, which is tested without a port; [`serve`] runs it on a socket.
+//! This crate knows sockets and JSON: wire types live here and are converted by hand. It does not know ranking.
+//! Async ends here: every request's work is plain and runs on a thread, within bounds.
+
+mod auth;
+mod config;
+mod dashboard;
+mod error;
+mod extract;
+mod moment;
+mod rest;
+mod server;
+mod state;
+mod telemetry;
+mod work;
+
+pub use config::ServeConfig;
+pub use error::ServeError;
+pub use server::{app, bind, check_exposure, serve};
+pub use state::{About, AppState};

@@ -1,0 +1,374 @@
+//! Every route, in one table: what answers it, who may use it, and how it is described in `/apidocs`.
+
+mod apidocs;
+mod feedback;
+mod health;
+mod items;
+mod lists;
+mod page;
+mod users;
+mod v2;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use axum::http::Method;
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+
+use crate::AppState;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anybody who reaches the service.
+    Open,
+    /// Changes something: the key, where there is one.
+    Write,
+    /// Tells what is stored of people: the key, where there is one.
+    People,
+}
+
+/// One way to ask.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) handler: MethodRouter<AppState>,
+    access: Access,
+    tag: &'static str,
+    summary: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    body: Option<&'static str>,
+    answer: &'static str,
+}
+
+impl Route {
+    fn new(
+        method: &'static str,
+        path: &'static str,
+        handler: MethodRouter<AppState>,
+        tag: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        let access = if method == "GET" { Access::Open } else { Access::Write };
+        Self { method, path, handler, access, tag, summary, query: &[], body: None, answer: "" }
+    }
+
+    fn access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    fn query(self, query: &'static [(&'static str, &'static str)]) -> Self {
+        Self { query, ..self }
+    }
+
+    fn body(self, example: &'static str) -> Self {
+        Self { body: Some(example), ..self }
+    }
+
+    fn answer(self, example: &'static str) -> Self {
+        Self { answer: example, ..self }
+    }
+}
+
+/// Who may use a route of the table; what is not in it is the page, which anybody may read.
+pub(crate) fn access(method: &Method, path: &str) -> Access {
+    static TABLE: OnceLock<HashMap<(&'static str, &'static str), Access>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        routes().into_iter().map(|route| ((route.method, route.path), route.access)).collect()
+    });
+    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    let safe = matches!(method, "GET" | "OPTIONS" | "TRACE");
+    let unlisted = if safe { Access::Open } else { Access::Write };
+    table.get(&(method, path)).copied().unwrap_or(unlisted)
+}
+
+const ROWS: &str = r#"{"RowAffected":1}"#;
+const USER: &str = r#"{"UserId":"bob","Labels":{"country":"NO"},"Comment":""}"#;
+const USERS: &str = r#"[{"UserId":"bob","Labels":{"country":"NO"},"Comment":""}]"#;
+const ITEM: &str = r#"{"ItemId":"v1","IsHidden":false,"Categories":["sport"],"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":"A title"}"#;
+const ITEMS: &str = r#"[{"ItemId":"v1","IsHidden":false,"Categories":["sport"],"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":"A title"}]"#;
+const FEEDBACK: &str = r#"[{"FeedbackType":"read","UserId":"bob","ItemId":"v1","Value":0.8,"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":""}]"#;
+const ONE_FEEDBACK: &str = r#"{"FeedbackType":"read","UserId":"bob","ItemId":"v1","Value":0.8,"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":""}"#;
+const SCORES: &str = r#"[{"Id":"v1","Score":0.9}]"#;
+const SLATE: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"items":[{"id":"v1","score":1.2,"title":"Heat","year":1995,"labels":{"genre":["Crime"]},"sources":["markov"],"parts":{"closed-blend":1.2},"ranks":{"markov":1},"reason":{"kind":"because_liked","text":"because you liked Ronin","video":"v7"}}],"trace":{"stages":[{"name":"sources","in":0,"out":1842,"microseconds":400,"parts":[{"name":"markov","count":500,"microseconds":120}]}]},"failures":[]}"#;
+const SHELVES: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"shelves":[{"name":"Top picks for you","subtitle":"From what you wanted","items":[{"id":"v1","score":1.2,"title":"Heat"}]}],"trace":{"stages":[]},"failures":[]}"#;
+
+const N: (&str, &str) = ("n", "how many; the configuration bounds it");
+const OFFSET: (&str, &str) = ("offset", "how many places to skip");
+const CURSOR: (&str, &str) = ("cursor", "where the page before ended; empty to begin");
+const CATEGORY: (&str, &str) = ("category", "only in this category; several mean all of them");
+const USER_ID: (&str, &str) = ("user-id", "leave out what this user has seen");
+const WRITE_BACK: (&str, &str) = ("write-back-type", "write feedback of this kind for what is returned");
+const DELAY: (&str, &str) = ("write-back-delay", "count that feedback only after this time, 10m for example");
+const LAMBDA: (&str, &str) = ("lambda", "weight of relevance in the re-rank, 0 to 1");
+const DIVERSITY: (&str, &str) = ("diversity", "the same number said the other way: 1 - lambda");
+const EXCLUDE: (&str, &str) = ("exclude", "an id that must not be shown; may stand more than once");
+const PICK: (&str, &str) = ("pick", "an id that counts as liked; may stand more than once");
+
+const PAGED: &[(&str, &str)] = &[N, CURSOR];
+const FEW: &[(&str, &str)] = &[N];
+const LISTED: &[(&str, &str)] = &[N, OFFSET, CATEGORY, USER_ID];
+const RECOMMENDED: &[(&str, &str)] = &[N, OFFSET, CATEGORY, WRITE_BACK, DELAY];
+const ASKED: &[(&str, &str)] = &[N, OFFSET, EXCLUDE, CATEGORY, PICK, LAMBDA, DIVERSITY];
+
+/// Every route but the page's.
+pub(crate) fn routes() -> Vec<Route> {
+    [v2_routes(), user_routes(), item_routes(), feedback_routes(), list_routes(), health_routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn v2_routes() -> Vec<Route> {
+    let route = |method, path, handler, summary| Route::new(method, path, handler, "v2", summary);
+    vec![
+        route("GET", "/api/v2/recommend/{user}", get(v2::recommend), "A slate for a user, with scores, sources, reasons and trace")
+            .query(ASKED)
+            .answer(SLATE),
+        route("POST", "/api/v2/recommend", post(v2::recommend_by_body), "The same, asked by a body; without a user it goes by the picks")
+            .access(Access::Open)
+            .body(r#"{"user":"bob","n":10,"picks":["v7"],"exclude":["v3"],"categories":["Crime"],"lambda":0.8}"#)
+            .answer(SLATE),
+        route("GET", "/api/v2/feed/{user}", get(v2::feed), "A feed of shelves for a user").query(ASKED).answer(SHELVES),
+        route("GET", "/api/v2/trace/{request_id}", get(v2::trace), "An earlier answer, by its request id; the newest few hundred are remembered")
+            .answer(SLATE),
+        route("GET", "/api/v2/explain", get(v2::explain), "Why a video is shown to a user, or which stage lost it")
+            .query(&[("user", "who"), ("video", "which"), N, OFFSET, EXCLUDE, CATEGORY, PICK, LAMBDA, DIVERSITY])
+            .answer(r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","video":"v1","verdict":"shown","text":"place 3 of 10","parts":[["closed-blend",1.2]]}"#),
+        route("POST", "/api/v2/events", post(v2::events), "Events, durable when answered; the very next answer reflects them")
+            .body(r#"[{"user":"bob","video":"v1","action":"like","value":1.0,"time":1767225600000}]"#)
+            .answer(r#"{"accepted":1}"#),
+        route("GET", "/api/v2/viewers", get(v2::viewers), "Somebody to look at the feed as")
+            .query(FEW)
+            .answer(r#"{"viewers":[{"id":"414","events":2698,"genres":["Drama","Comedy"],"recent":false}]}"#),
+        route("GET", "/api/v2/history/{user}", get(v2::history), "What a user did, newest first")
+            .query(FEW)
+            .answer(r#"{"user":"bob","events":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store"}],"total":1}"#),
+        route("GET", "/api/v2/videos", get(v2::videos), "Videos by title; without a query well-known ones, varied by genre")
+            .query(&[("query", "words of the title"), N])
+            .answer(r#"{"videos":[{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]}}]}"#),
+        route("GET", "/api/v2/report", get(v2::report), "How good each model is, with the protocol; status running until it is known")
+            .answer(r#"{"protocol":{"split":"leave-last-out"},"models":[{"name":"markov","metrics":{"ndcg@10":{"mean":0.05,"low":0.04,"high":0.06}}}]}"#),
+        route("GET", "/api/v2/about", get(v2::about), "What is served, and under which licence")
+            .answer(r#"{"name":"movies","users":610,"videos":6270,"events":87000,"digest":"…","licence":"…","notice":"for non-commercial use","version":"0.1.0"}"#),
+    ]
+}
+
+fn user_routes() -> Vec<Route> {
+    let route = |method, path, handler, summary| Route::new(method, path, handler, "users", summary);
+    vec![
+        route("POST", "/api/user", post(users::put_one), "Write a user").body(USER).answer(ROWS),
+        route("POST", "/api/users", post(users::put_many), "Write users").body(USERS).answer(ROWS),
+        route("GET", "/api/users", get(users::list), "Users of the store, by id")
+            .access(Access::People)
+            .query(PAGED)
+            .answer(r#"{"Cursor":"","Users":[{"UserId":"bob","Labels":{},"Comment":""}]}"#),
+        route("GET", "/api/user/{id}", get(users::one), "A user of the store or the run")
+            .access(Access::People)
+            .answer(USER),
+        route("PATCH", "/api/user/{id}", patch(users::change), "Change the given parts of a user")
+            .body(r#"{"Labels":{"country":"SE"}}"#)
+            .answer(ROWS),
+        route("DELETE", "/api/user/{id}", delete(users::remove), "Delete a user and all their feedback")
+            .answer(ROWS),
+        route("GET", "/api/user/{id}/feedback", get(feedback::of_user), "What a user did")
+            .access(Access::People)
+            .query(FEW)
+            .answer(FEEDBACK),
+        route(
+            "GET",
+            "/api/user/{id}/feedback/{kind}",
+            get(feedback::of_user_by_kind),
+            "What a user did, of one kind",
+        )
+        .access(Access::People)
+        .query(FEW)
+        .answer(FEEDBACK),
+        route(
+            "GET",
+            "/api/user/{id}/neighbors",
+            get(lists::user_neighbors),
+            "Users of the run with a similar taste",
+        )
+        .access(Access::People)
+        .query(&[N, OFFSET])
+        .answer(SCORES),
+        route(
+            "GET",
+            "/api/user-to-user/{name}/{id}",
+            get(lists::user_to_user),
+            "The same, by the name of the recommender: neighbors",
+        )
+        .access(Access::People)
+        .query(&[N, OFFSET])
+        .answer(SCORES),
+    ]
+}
+
+fn item_routes() -> Vec<Route> {
+    let route = |method, path, handler, summary| Route::new(method, path, handler, "items", summary);
+    vec![
+        route("POST", "/api/item", post(items::put_one), "Write an item; it can be shown at once").body(ITEM).answer(ROWS),
+        route("POST", "/api/items", post(items::put_many), "Write items").body(ITEMS).answer(ROWS),
+        route("GET", "/api/items", get(items::list), "Items of the store, by id")
+            .query(PAGED)
+            .answer(r#"{"Cursor":"","Items":[{"ItemId":"v1","IsHidden":false,"Categories":[],"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":""}]}"#),
+        route("GET", "/api/item/{id}", get(items::one), "An item of the store or the run").answer(ITEM),
+        route("PATCH", "/api/item/{id}", patch(items::change), "Change the given parts of an item")
+            .body(r#"{"IsHidden":true}"#)
+            .answer(ROWS),
+        route("DELETE", "/api/item/{id}", delete(items::remove), "Delete an item and all feedback on it; it is not shown again")
+            .answer(ROWS),
+        route("PUT", "/api/item/{id}/category/{category}", put(items::add_category), "Put an item into a category").answer(ROWS),
+        route("DELETE", "/api/item/{id}/category/{category}", delete(items::remove_category), "Take an item out of a category")
+            .answer(ROWS),
+        route("GET", "/api/item/{id}/feedback", get(feedback::of_item), "What was done with an item")
+            .access(Access::People)
+            .query(FEW)
+            .answer(FEEDBACK),
+        route("GET", "/api/item/{id}/feedback/{kind}", get(feedback::of_item_by_kind), "What was done with an item, of one kind")
+            .access(Access::People)
+            .query(FEW)
+            .answer(FEEDBACK),
+        route("GET", "/api/item/{id}/neighbors", get(lists::item_neighbors), "More like this").query(LISTED).answer(SCORES),
+        route("GET", "/api/item/{id}/neighbors/{category}", get(lists::item_neighbors_in), "More like this, in a category")
+            .query(LISTED)
+            .answer(SCORES),
+        route("GET", "/api/item-to-item/{name}/{id}", get(lists::item_to_item), "The same, by the name of the recommender: neighbors")
+            .query(LISTED)
+            .answer(SCORES),
+    ]
+}
+
+fn feedback_routes() -> Vec<Route> {
+    let route = |method, path, handler, summary| Route::new(method, path, handler, "feedback", summary);
+    vec![
+        route(
+            "POST",
+            "/api/feedback",
+            post(feedback::accumulate),
+            "Write feedback; the value is added to what is there",
+        )
+        .body(FEEDBACK)
+        .answer(ROWS),
+        route("PUT", "/api/feedback", put(feedback::overwrite), "Write feedback, replacing what is there")
+            .body(FEEDBACK)
+            .answer(ROWS),
+        route("GET", "/api/feedback", get(feedback::list), "All feedback, in order of arrival")
+            .access(Access::People)
+            .query(PAGED)
+            .answer(r#"{"Cursor":"","Feedback":[]}"#),
+        route("GET", "/api/feedback/{first}", get(feedback::list_by_kind), "All feedback of a kind")
+            .access(Access::People)
+            .query(PAGED)
+            .answer(r#"{"Cursor":"","Feedback":[]}"#),
+        route(
+            "GET",
+            "/api/feedback/{first}/{second}",
+            get(feedback::of_pair),
+            "What a user (first) did with an item (second)",
+        )
+        .access(Access::People)
+        .answer(FEEDBACK),
+        route(
+            "DELETE",
+            "/api/feedback/{first}/{second}",
+            delete(feedback::remove_pair),
+            "Take back what a user did with an item",
+        )
+        .answer(ROWS),
+        route(
+            "GET",
+            "/api/feedback/{first}/{second}/{third}",
+            get(feedback::of_key),
+            "Feedback by kind, user and item",
+        )
+        .access(Access::People)
+        .answer(ONE_FEEDBACK),
+        route(
+            "DELETE",
+            "/api/feedback/{first}/{second}/{third}",
+            delete(feedback::remove_key),
+            "Take back feedback by kind, user and item",
+        )
+        .answer(ROWS),
+    ]
+}
+
+fn list_routes() -> Vec<Route> {
+    let route =
+        |method, path, handler, summary| Route::new(method, path, handler, "recommendations", summary);
+    vec![
+        route(
+            "GET",
+            "/api/recommend/{user}",
+            get(lists::recommend),
+            "Ids for a user; with the header X-API-Version: 2 also scores",
+        )
+        .query(RECOMMENDED)
+        .answer(r#"["v1","v2"]"#),
+        route("GET", "/api/recommend/{user}/{category}", get(lists::recommend_in), "The same, in a category")
+            .query(RECOMMENDED)
+            .answer(r#"["v1","v2"]"#),
+        route(
+            "POST",
+            "/api/session/recommend",
+            post(lists::session),
+            "Items for a session, which is not stored",
+        )
+        .access(Access::Open)
+        .query(&[N, OFFSET, CATEGORY])
+        .body(FEEDBACK)
+        .answer(SCORES),
+        route(
+            "POST",
+            "/api/session/recommend/{category}",
+            post(lists::session_in),
+            "The same, in a category",
+        )
+        .access(Access::Open)
+        .query(&[N, OFFSET, CATEGORY])
+        .body(FEEDBACK)
+        .answer(SCORES),
+        route(
+            "GET",
+            "/api/collaborative-filtering/{user}",
+            get(lists::collaborative),
+            "Items for a user with scores",
+        )
+        .query(&[N, OFFSET, CATEGORY])
+        .answer(SCORES),
+        route("GET", "/api/popular", get(lists::popular), "What viewers want most, lately first")
+            .query(LISTED)
+            .answer(SCORES),
+        route("GET", "/api/popular/{category}", get(lists::popular_in), "The same, in a category")
+            .query(LISTED)
+            .answer(SCORES),
+        route("GET", "/api/latest", get(lists::latest), "What came in last").query(LISTED).answer(SCORES),
+        route("GET", "/api/latest/{category}", get(lists::latest_in), "The same, in a category")
+            .query(LISTED)
+            .answer(SCORES),
+        route(
+            "GET",
+            "/api/non-personalized/{name}",
+            get(lists::non_personalized),
+            "A list by name: popular or latest",
+        )
+        .query(LISTED)
+        .answer(SCORES),
+    ]
+}
+
+fn health_routes() -> Vec<Route> {
+    let route = |path, handler, summary| Route::new("GET", path, handler, "health", summary);
+    let health = r#"{"Ready":true,"DataStoreError":null,"CacheStoreError":null,"DataStoreConnected":true,"CacheStoreConnected":true}"#;
+    vec![
+        route("/api/health/live", get(health::live), "Whether the process answers").answer(health),
+        route("/api/health/ready", get(health::ready), "Whether it can recommend; 503 while it cannot")
+            .answer(health),
+        route("/metrics", get(health::metrics), "Counters and histograms, as Prometheus reads them"),
+        route("/apidocs", get(apidocs::page), "This description, to read"),
+        route("/apidocs.js", get(apidocs::script), "The script of that page"),
+        route("/apidocs.json", get(apidocs::json), "This description, as OpenAPI"),
+    ]
+}

@@ -1,0 +1,433 @@
+//! Our own routes: scores, sources, reasons, traces. The page is made of these.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+use upnext_pipeline::{Explanation, Failure, Feed, HistoryItem, Reason, Request, Slot, Trace, Verdict};
+use upnext_store::{Feedback, Write};
+
+use super::page::{now, weight};
+use crate::AppState;
+use crate::error::ApiError;
+use crate::extract::{Body, Named, Params};
+use crate::moment::Moment;
+use crate::state::{About, Answer, Traced};
+
+/// Labels of one kind that an item carries at most: a film has many actors.
+const LABELS_MAX: usize = 12;
+
+/// An answer: a slate or a feed.
+#[derive(Serialize)]
+pub(super) struct Envelope {
+    request_id: String,
+    user: Option<String>,
+    took_microseconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<Item>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shelves: Option<Vec<Shelf>>,
+    trace: Trace,
+    failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Shelf {
+    name: String,
+    subtitle: String,
+    items: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    id: String,
+    score: f64,
+    #[serde(flatten)]
+    shown: Shown,
+    sources: Vec<String>,
+    #[serde(serialize_with = "as_object")]
+    parts: Vec<(String, f64)>,
+    #[serde(serialize_with = "as_object")]
+    ranks: Vec<(String, usize)>,
+    reason: Reason,
+}
+
+/// What a page shows of a video.
+#[derive(Serialize)]
+struct Shown {
+    title: String,
+    year: Option<i32>,
+    labels: BTreeMap<String, Vec<String>>,
+}
+
+/// Pairs as one object, in their order; a name that stands twice keeps its first value.
+fn as_object<S: Serializer, V: Serialize>(pairs: &[(String, V)], serializer: S) -> Result<S::Ok, S::Error> {
+    let first = |(at, pair): &(usize, &(String, V))| !pairs[..*at].iter().any(|(name, _)| *name == pair.0);
+    serializer.collect_map(pairs.iter().enumerate().filter(first).map(|(_, (name, value))| (name, value)))
+}
+
+fn shown(feed: &Feed, id: &str) -> Shown {
+    match feed.card(id) {
+        None => Shown { title: id.to_owned(), year: None, labels: BTreeMap::new() },
+        Some(mut card) => {
+            card.labels.values_mut().for_each(|labels| labels.truncate(LABELS_MAX));
+            Shown { title: card.title, year: card.year, labels: card.labels }
+        }
+    }
+}
+
+fn items(feed: &Feed, slate: &[Slot]) -> Vec<Item> {
+    let item = |slot: &Slot| Item {
+        id: slot.video.clone(),
+        score: slot.score,
+        shown: shown(feed, &slot.video),
+        sources: slot.sources.clone(),
+        parts: slot.parts.clone(),
+        ranks: slot.ranks.clone(),
+        reason: slot.reason.clone(),
+    };
+    slate.iter().map(item).collect()
+}
+
+fn envelope(feed: &Feed, traced: &Traced) -> Envelope {
+    let (user, took_microseconds) = (traced.user.clone(), traced.took_microseconds);
+    match &traced.answer {
+        Answer::Slate(response) => Envelope {
+            request_id: response.request_id.clone(),
+            user,
+            took_microseconds,
+            items: Some(items(feed, &response.slate)),
+            shelves: None,
+            trace: response.trace.clone(),
+            failures: response.failures.clone(),
+        },
+        Answer::Shelves(shelves) => Envelope {
+            request_id: shelves.request_id.clone(),
+            user,
+            took_microseconds,
+            items: None,
+            shelves: Some(
+                shelves
+                    .shelves
+                    .iter()
+                    .map(|shelf| Shelf {
+                        name: shelf.name.clone(),
+                        subtitle: shelf.subtitle.clone(),
+                        items: items(feed, &shelf.items),
+                    })
+                    .collect(),
+            ),
+            trace: shelves.trace.clone(),
+            failures: shelves.failures.clone(),
+        },
+    }
+}
+
+/// Remembers an answer and dresses it for the wire.
+fn answered(
+    state: &AppState,
+    feed: &Feed,
+    user: Option<String>,
+    start: Instant,
+    answer: Answer,
+) -> Json<Envelope> {
+    let took_microseconds = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    match &answer {
+        Answer::Slate(response) => state.telemetry().traced(&response.trace, &response.failures),
+        Answer::Shelves(shelves) => state.telemetry().traced(&shelves.trace, &shelves.failures),
+    }
+    let traced = Traced { user, took_microseconds, answer };
+    let envelope = envelope(feed, &traced);
+    state.remember(traced);
+    Json(envelope)
+}
+
+async fn ask(state: AppState, feed: Arc<Feed>, request: Request) -> Result<Json<Envelope>, ApiError> {
+    state
+        .read(move |state| {
+            let start = Instant::now();
+            let answer = Answer::Slate(feed.recommend(&request));
+            Ok(answered(state, &feed, request.user, start, answer))
+        })
+        .await
+}
+
+const ASKED: &[&str] = &["n", "offset", "exclude", "category", "pick", "lambda", "diversity"];
+
+pub(super) async fn recommend(
+    State(state): State<AppState>,
+    Named(user): Named<String>,
+    params: Params,
+) -> Result<Json<Envelope>, ApiError> {
+    params.only(ASKED)?;
+    let feed = state.ready_feed()?;
+    let request = state.asked(&feed, Some(&user), &params)?;
+    ask(state, feed, request).await
+}
+
+/// A question in a body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question {
+    user: Option<String>,
+    n: Option<usize>,
+    #[serde(default)]
+    offset: usize,
+    #[serde(default)]
+    picks: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    #[serde(default)]
+    categories: Vec<String>,
+    lambda: Option<f32>,
+    diversity: Option<f32>,
+}
+
+pub(super) async fn recommend_by_body(
+    State(state): State<AppState>,
+    Body(question): Body<Question>,
+) -> Result<Json<Envelope>, ApiError> {
+    let feed = state.ready_feed()?;
+    question.user.iter().try_for_each(|user| state.check_id("user", user))?;
+    let n = question.n.unwrap_or(state.config().n_default);
+    state.check_places(&feed, n, question.offset)?;
+    let request = Request {
+        lambda: weight(question.lambda, question.diversity)?,
+        user: question.user,
+        picks: question.picks,
+        n,
+        offset: question.offset,
+        exclude: question.exclude,
+        categories: question.categories,
+        now: now(),
+        ..Request::default()
+    };
+    state.check_lists(&feed, &request)?;
+    ask(state, feed, request).await
+}
+
+pub(super) async fn feed(
+    State(state): State<AppState>,
+    Named(user): Named<String>,
+    params: Params,
+) -> Result<Json<Envelope>, ApiError> {
+    params.only(ASKED)?;
+    let feed = state.ready_feed()?;
+    let request = state.asked(&feed, Some(&user), &params)?;
+    state
+        .read(move |state| {
+            let start = Instant::now();
+            let answer = Answer::Shelves(feed.shelves(&request));
+            Ok(answered(state, &feed, request.user, start, answer))
+        })
+        .await
+}
+
+pub(super) async fn trace(
+    State(state): State<AppState>,
+    Named(request_id): Named<String>,
+) -> Result<Json<Envelope>, ApiError> {
+    let feed = state.ready_feed()?;
+    let traced = state.traced(&request_id).ok_or_else(|| {
+        let max = state.config().traces_max;
+        let hint = format!("the newest {max} answers are remembered; `traces_max` says how many");
+        ApiError::new(
+            axum::http::StatusCode::NOT_FOUND,
+            "unknown_request",
+            format!("there is no answer {request_id:?}"),
+            hint,
+        )
+    })?;
+    state.read(move |_| Ok(Json(envelope(&feed, &traced)))).await
+}
+
+pub(super) async fn explain(
+    State(state): State<AppState>,
+    params: Params,
+) -> Result<Json<Explanation>, ApiError> {
+    params.only(&["user", "video", "n", "offset", "exclude", "category", "pick", "lambda", "diversity"])?;
+    let feed = state.ready_feed()?;
+    let video = params.required("video")?.to_owned();
+    state.check_id("video", &video)?;
+    let request = state.asked(&feed, params.one("user"), &params)?;
+    state
+        .read(move |_| {
+            let explanation = feed.explain(&request, &video);
+            match explanation.verdict {
+                Verdict::UnknownVideo => Err(ApiError::unknown("item", &video)),
+                _ => Ok(Json(explanation)),
+            }
+        })
+        .await
+}
+
+/// An event as the page sends it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewEvent {
+    user: String,
+    video: String,
+    action: String,
+    #[serde(default)]
+    value: f64,
+    #[serde(default)]
+    time: Moment,
+}
+
+#[derive(Serialize)]
+pub(super) struct Accepted {
+    accepted: usize,
+}
+
+/// An event replaces what was said before of its kind, so that it may be sent again without harm.
+pub(super) async fn events(
+    State(state): State<AppState>,
+    Body(events): Body<Vec<NewEvent>>,
+) -> Result<Json<Accepted>, ApiError> {
+    state.check_batch(events.len())?;
+    let now = now();
+    let mut feedback = Vec::with_capacity(events.len());
+    for (at, event) in events.into_iter().enumerate() {
+        feedback.push(Feedback {
+            time: state.time_of(&format!("[{at}].time"), event.time, now)?,
+            kind: event.action,
+            user: event.user,
+            video: event.video,
+            value: event.value,
+            labels: Value::Null,
+            comment: String::new(),
+        });
+    }
+    state
+        .write(move |state| {
+            state.check_keys(&feedback)?;
+            Ok(Json(Accepted { accepted: state.keep(&feedback, Write::Overwrite)? }))
+        })
+        .await
+}
+
+#[derive(Serialize)]
+pub(super) struct Viewers {
+    viewers: Vec<Viewer>,
+}
+
+#[derive(Serialize)]
+struct Viewer {
+    id: String,
+    events: usize,
+    genres: Vec<String>,
+    recent: bool,
+}
+
+pub(super) async fn viewers(
+    State(state): State<AppState>,
+    params: Params,
+) -> Result<Json<Viewers>, ApiError> {
+    params.only(&["n"])?;
+    let feed = state.ready_feed()?;
+    let n = params.count("n", state.config().n_default, 1, state.config().n_max)?;
+    state
+        .read(move |_| {
+            let viewers = feed.viewers(n).into_iter().map(|viewer| Viewer {
+                id: viewer.user,
+                events: viewer.events,
+                genres: viewer.genres,
+                recent: viewer.recent,
+            });
+            Ok(Json(Viewers { viewers: viewers.collect() }))
+        })
+        .await
+}
+
+#[derive(Serialize)]
+pub(super) struct Past {
+    user: String,
+    events: Vec<HistoryItem>,
+    total: usize,
+}
+
+pub(super) async fn history(
+    State(state): State<AppState>,
+    Named(user): Named<String>,
+    params: Params,
+) -> Result<Json<Past>, ApiError> {
+    params.only(&["n"])?;
+    let feed = state.ready_feed()?;
+    state.check_id("user", &user)?;
+    let n = params.count("n", state.config().n_default, 1, state.config().n_max)?;
+    state
+        .read(move |_| {
+            let mut events = feed.history(&user, usize::MAX);
+            let total = events.len();
+            events.truncate(n);
+            Ok(Json(Past { user, events, total }))
+        })
+        .await
+}
+
+#[derive(Serialize)]
+pub(super) struct Videos {
+    videos: Vec<Found>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    id: String,
+    /// Viewers of the run who wanted it.
+    wanted: f64,
+    #[serde(flatten)]
+    shown: Shown,
+}
+
+pub(super) async fn videos(State(state): State<AppState>, params: Params) -> Result<Json<Videos>, ApiError> {
+    params.only(&["query", "n"])?;
+    let feed = state.ready_feed()?;
+    let query = params.one("query").unwrap_or_default().to_owned();
+    if !query.is_empty() {
+        state.check_id("query", &query)?;
+    }
+    let n = params.count("n", state.config().n_default, 1, state.config().n_max)?;
+    state
+        .read(move |_| {
+            let found = feed.search(&query, n).into_iter();
+            let videos = found.map(|found| {
+                let shown = shown(&feed, &found.id);
+                Found { id: found.id, wanted: found.score, shown }
+            });
+            Ok(Json(Videos { videos: videos.collect() }))
+        })
+        .await
+}
+
+pub(super) async fn report(State(state): State<AppState>) -> Json<Value> {
+    Json(state.report().unwrap_or_else(|| json!({"status": "running"})))
+}
+
+#[derive(Serialize)]
+pub(super) struct AboutAnswer {
+    #[serde(flatten)]
+    about: About,
+    version: &'static str,
+    ready: bool,
+    models: Vec<String>,
+    relevance: Option<String>,
+}
+
+pub(super) async fn about(State(state): State<AppState>) -> Result<Json<AboutAnswer>, ApiError> {
+    state
+        .read(|state| {
+            let feed = state.feed().map(|feed| feed.about());
+            Ok(Json(AboutAnswer {
+                about: state.about().clone(),
+                version: env!("CARGO_PKG_VERSION"),
+                ready: feed.is_some(),
+                models: feed.as_ref().map(|feed| feed.models.clone()).unwrap_or_default(),
+                relevance: feed.map(|feed| feed.relevance),
+            }))
+        })
+        .await
+}

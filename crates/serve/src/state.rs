@@ -1,0 +1,169 @@
+//! What every request can reach.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use upnext_pipeline::{Feed, Response, Shelves};
+use upnext_store::Store;
+
+use crate::error::ApiError;
+use crate::telemetry::Telemetry;
+use crate::{ServeConfig, ServeError};
+
+/// What is served, for `/api/v2/about`: known before the models are fitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The data set.
+    pub name: String,
+    /// Its users.
+    pub users: usize,
+    /// Its videos.
+    pub videos: usize,
+    /// Its events.
+    pub events: usize,
+    /// Its digest.
+    pub digest: String,
+    /// The licence of the data, where there is one.
+    pub licence: Option<String>,
+    /// What must be said where a user sees it, "for non-commercial use" for example.
+    pub notice: Option<String>,
+}
+
+/// The service's state. Cloning it is cheap; all clones are one.
+#[derive(Clone)]
+pub struct AppState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    config: ServeConfig,
+    about: About,
+    feed: RwLock<Option<Arc<Feed>>>,
+    report: RwLock<Option<Value>>,
+    traces: Mutex<VecDeque<Arc<Traced>>>,
+    telemetry: Telemetry,
+    reads: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+    exposed: AtomicBool,
+}
+
+/// An answer that was given, for `/api/v2/trace`.
+pub(crate) struct Traced {
+    pub(crate) user: Option<String>,
+    pub(crate) took_microseconds: u64,
+    pub(crate) answer: Answer,
+}
+
+/// What was answered.
+pub(crate) enum Answer {
+    Slate(Response),
+    Shelves(Shelves),
+}
+
+impl Traced {
+    fn request_id(&self) -> &str {
+        match &self.answer {
+            Answer::Slate(response) => &response.request_id,
+            Answer::Shelves(shelves) => &shelves.request_id,
+        }
+    }
+}
+
+impl AppState {
+    /// A service without a feed: what needs one is told to come back until [`AppState::publish`].
+    ///
+    /// # Errors
+    /// If a setting is out of bounds.
+    pub fn new(store: Arc<dyn Store>, config: ServeConfig, about: About) -> Result<Self, ServeError> {
+        config.check()?;
+        let inner = Inner {
+            reads: Arc::new(Semaphore::new(config.reads_max)),
+            writes: Arc::new(Semaphore::new(config.writes_max)),
+            store,
+            config,
+            about,
+            feed: RwLock::default(),
+            report: RwLock::default(),
+            traces: Mutex::default(),
+            telemetry: Telemetry::default(),
+            exposed: AtomicBool::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Serves this feed from now on. Requests in flight finish with the one they began with.
+    pub fn publish(&self, feed: Arc<Feed>) {
+        *self.inner.feed.write().unwrap_or_else(PoisonError::into_inner) = Some(feed);
+    }
+
+    /// Shows these results from now on: the object that `upnext eval --json` prints.
+    pub fn set_report(&self, report: Value) {
+        *self.inner.report.write().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    }
+
+    /// The feed, if there is one yet.
+    pub fn feed(&self) -> Option<Arc<Feed>> {
+        self.inner.feed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The limits.
+    pub fn config(&self) -> &ServeConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn about(&self) -> &About {
+        &self.inner.about
+    }
+
+    pub(crate) fn report(&self) -> Option<Value> {
+        self.inner.report.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.inner.telemetry
+    }
+
+    pub(crate) fn ready_feed(&self) -> Result<Arc<Feed>, ApiError> {
+        self.feed().ok_or_else(ApiError::not_ready)
+    }
+
+    pub(crate) fn reads(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.reads)
+    }
+
+    pub(crate) fn writes(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.writes)
+    }
+
+    /// Whether other machines can reach the service.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.inner.exposed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn expose(&self, exposed: bool) {
+        self.inner.exposed.store(exposed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remember(&self, traced: Traced) {
+        let mut traces = self.inner.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.push_back(Arc::new(traced));
+        while traces.len() > self.inner.config.traces_max {
+            traces.pop_front();
+        }
+    }
+
+    pub(crate) fn traced(&self, request_id: &str) -> Option<Arc<Traced>> {
+        let traces = self.inner.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.iter().rev().find(|traced| traced.request_id() == request_id).cloned()
+    }
+}
