@@ -9,6 +9,7 @@ mod error;
 mod features;
 mod formats;
 mod gather;
+pub mod lists;
 mod options;
 pub mod run;
 mod source;
