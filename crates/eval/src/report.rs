@@ -178,7 +178,7 @@ impl Report {
     /// beneath.
     pub fn table(&self, style: &TableStyle) -> String {
         let mut out = String::new();
-        let metrics = self.metric_names();
+        let metrics = self.metric_names(style);
         // A model's name, then as many metrics as fit; what is left goes beneath, names repeated.
         let name_width = self.models.iter().map(|m| m.name.chars().count()).chain([5]).max().unwrap_or(5);
         let per_block = (style.width.saturating_sub(name_width) / (CELL + 2)).max(1);
@@ -186,13 +186,14 @@ impl Report {
             self.block(block, name_width, style, &mut out);
             out.push('\n');
         }
-        self.costs(name_width, &mut out);
+        self.costs(name_width, style, &mut out);
         self.beneath(&mut out);
         out
     }
 
-    /// Accuracy with the headline first, then what else was measured.
-    fn metric_names(&self) -> Vec<&str> {
+    /// Accuracy with the headline first, then what else was measured; unless all are wanted, what a reader looks
+    /// for first.
+    fn metric_names(&self, style: &TableStyle) -> Vec<&str> {
         let mut names: Vec<&str> =
             self.models.iter().flat_map(|model| model.metrics.keys().map(String::as_str)).collect();
         let key = |name: &&str| {
@@ -201,6 +202,18 @@ impl Report {
         };
         names.sort_by_key(key);
         names.dedup();
+        if !style.all {
+            let k = self.protocol.k.first().copied().unwrap_or(10);
+            let short = ["ndcg", "hr", "recall", "mrr"].map(|name| format!("{name}@{k}"));
+            names.retain(|name| *name == self.headline || short.iter().any(|short| short == name));
+            // With one relevant video a user, recall is the hit rate.
+            let column = |name: &str| -> Vec<Option<f64>> {
+                self.models.iter().map(|model| Some(model.metrics.get(name)?.mean)).collect()
+            };
+            if column(&short[1]) == column(&short[2]) {
+                names.retain(|name| *name != short[2]);
+            }
+        }
         names
     }
 
@@ -246,12 +259,13 @@ impl Report {
         metric.parse::<Ranked>().is_ok() && of_all().count() > 1 && of_all().all(|other| other.mean <= mean)
     }
 
-    fn costs(&self, name_width: usize, out: &mut String) {
+    fn costs(&self, name_width: usize, style: &TableStyle, out: &mut String) {
         let overall: Vec<&str> = {
             let mut names: Vec<&str> =
                 self.models.iter().flat_map(|model| model.overall.keys().map(String::as_str)).collect();
             names.sort_unstable();
             names.dedup();
+            names.retain(|name| style.all || name.starts_with("coverage@"));
             names
         };
         *out += &format!("{:name_width$}  {:>9}  {:>9}", "model", "fit s", "score s");
@@ -322,11 +336,13 @@ pub struct TableStyle {
     pub width: usize,
     /// Whether the best stands in bold, by an ANSI escape.
     pub bold: bool,
+    /// Every metric, or what a reader looks for first.
+    pub all: bool,
 }
 
 impl Default for TableStyle {
     fn default() -> Self {
-        Self { width: 120, bold: false }
+        Self { width: 120, bold: false, all: false }
     }
 }
 
@@ -465,7 +481,7 @@ mod tests {
         let bold = report.table(&TableStyle { bold: true, ..TableStyle::default() });
         assert!(bold.contains("\u{1b}[1m") && bold.contains("\u{1b}[0m"));
         // Narrow terminals get one metric a block.
-        let narrow = report.table(&TableStyle { width: 40, bold: false });
+        let narrow = report.table(&TableStyle { width: 40, ..TableStyle::default() });
         assert_eq!(narrow.lines().filter(|line| line.starts_with("model")).count(), 3, "{narrow}");
     }
 

@@ -1,23 +1,81 @@
-//! Inner loops over slices.
+//! Inner loops over slices: each has a plain form and, on x86-64 with AVX2 and FMA, a wide one that is compiled
+//! from the same lines. The machine is asked once; a test holds the two forms against each other.
 
-/// The inner product, with eight running sums so that the compiler can use wide registers.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    let mut sums = [0.0f32; LANES];
-    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
-    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+/// Rows of a panel, see [`panel_product`].
+pub const PANEL: usize = 32;
+
+macro_rules! with_wide_twin {
+    ($(#[$doc:meta])* $name:ident, $plain:ident, $wide:ident, ($($arg:ident: $type:ty),*) $(-> $out:ty)?, $fma:ident => $body:block) => {
+        $(#[$doc])*
+        #[inline]
+        pub fn $name($($arg: $type),*) $(-> $out)? {
+            #[cfg(target_arch = "x86_64")]
+            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                // SAFETY: the machine has both features: it was asked in the line above.
+                #[allow(unsafe_code, reason = "calling code for a feature that was detected")]
+                return unsafe { $wide($($arg),*) };
+            }
+            $plain($($arg),*)
         }
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+
+        fn $plain($($arg: $type),*) $(-> $out)? {
+            #[inline(always)]
+            fn $fma(a: f32, b: f32, c: f32) -> f32 {
+                a * b + c
+            }
+            $body
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn $wide($($arg: $type),*) $(-> $out)? {
+            #[inline(always)]
+            fn $fma(a: f32, b: f32, c: f32) -> f32 {
+                a.mul_add(b, c)
+            }
+            $body
+        }
+    };
 }
 
-/// `y += weight * x`.
-pub fn add_scaled(y: &mut [f32], weight: f32, x: &[f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += weight * x;
+with_wide_twin! {
+    /// The inner product, with 32 running sums so that the compiler can use wide registers.
+    dot, dot_plain, dot_wide, (a: &[f32], b: &[f32]) -> f32, fma => {
+        const LANES: usize = 32;
+        let mut sums = [0.0f32; LANES];
+        let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+        let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+        for (a, b) in a_blocks.iter().zip(b_blocks) {
+            for lane in 0..LANES {
+                sums[lane] = fma(a[lane], b[lane], sums[lane]);
+            }
+        }
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        sums.iter().sum::<f32>() + rest
+    }
+}
+
+with_wide_twin! {
+    /// `y += weight * x`.
+    add_scaled, add_scaled_plain, add_scaled_wide, (y: &mut [f32], weight: f32, x: &[f32]), fma => {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = fma(weight, *x, *y);
+        }
+    }
+}
+
+with_wide_twin! {
+    /// One column of 32 rows times a sparse column: the sum of `weights[i] * panel[rows[i]]`.
+    panel_product, panel_product_plain, panel_product_wide,
+    (rows: &[u32], weights: &[f32], panel: &[[f32; PANEL]]) -> [f32; PANEL], fma => {
+        let mut sums = [0.0f32; PANEL];
+        for (&row, &weight) in rows.iter().zip(weights) {
+            let values = &panel[row as usize];
+            for lane in 0..PANEL {
+                sums[lane] = fma(weight, values[lane], sums[lane]);
+            }
+        }
+        sums
     }
 }
 
@@ -54,16 +112,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_agree_with_the_plain_loop() {
-        for n in [0usize, 1, 7, 8, 9, 100] {
+    fn the_wide_forms_agree_with_the_plain_ones() {
+        for n in [0usize, 1, 7, 31, 32, 33, 100] {
             let a: Vec<f32> = (0..n).map(|i| (i as f32).sin()).collect();
             let b: Vec<f32> = (0..n).map(|i| (i as f32).cos()).collect();
-            let plain: f32 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
-            assert!((dot(&a, &b) - plain).abs() < 1e-5);
-            let mut y = b.clone();
-            add_scaled(&mut y, 2.0, &a);
-            assert!(y.iter().zip(a.iter().zip(&b)).all(|(y, (a, b))| (y - (b + 2.0 * a)).abs() < 1e-6));
+            assert!((dot(&a, &b) - dot_plain(&a, &b)).abs() < 1e-5);
+            let (mut wide, mut plain) = (b.clone(), b.clone());
+            add_scaled(&mut wide, 2.0, &a);
+            add_scaled_plain(&mut plain, 2.0, &a);
+            assert!(wide.iter().zip(&plain).all(|(x, y)| (x - y).abs() < 1e-6));
         }
+        let panel: Vec<[f32; PANEL]> = (0..5).map(|i| [i as f32; PANEL]).collect();
+        let (rows, weights) = ([4, 1], [0.5, 2.0]);
+        assert_eq!(panel_product(&rows, &weights, &panel), [4.0; PANEL]);
+        assert_eq!(panel_product_plain(&rows, &weights, &panel), [4.0; PANEL]);
+    }
+
+    #[test]
+    fn the_mean_of_one_and_three_is_two_and_so_is_not_their_deviation() {
         assert_eq!(mean_and_deviation(&[1.0, 3.0]), (2.0, 1.0));
+        assert_eq!(mean_and_deviation(&[]), (0.0, 0.0));
     }
 }

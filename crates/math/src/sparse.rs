@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::Matrix;
+use crate::dot::{PANEL, panel_product};
 
 /// `(n_rows, n_columns)` with few entries. The columns of a row are sorted, each once.
 #[derive(Clone, Debug, PartialEq)]
@@ -247,7 +248,6 @@ impl Sparse {
     /// # Panics
     /// If the shapes differ.
     pub fn right_times_in_place(&self, dense: &mut Matrix) {
-        const PANEL: usize = 32;
         let n = self.n_columns;
         assert_eq!((self.n_rows(), dense.n_rows(), dense.n_columns()), (n, n, n), "square shapes");
         if n == 0 {
@@ -264,13 +264,8 @@ impl Sparse {
                     }
                 }
                 for column in 0..n {
-                    let mut sums = [0.0f32; PANEL];
                     let (inner, weights) = transposed.row(column);
-                    for (&at, &weight) in inner.iter().zip(weights) {
-                        for (sum, value) in sums.iter_mut().zip(&panel[at as usize]) {
-                            *sum += weight * value;
-                        }
-                    }
+                    let sums = panel_product(inner, weights, panel);
                     for row in 0..height {
                         rows[row * n + column] = sums[row];
                     }

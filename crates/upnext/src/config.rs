@@ -11,13 +11,13 @@ use upnext_store::StoreConfig;
 /// All settings of a process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// How a request is answered.
-    pub feed: FeedConfig,
+    pub(crate) feed: FeedConfig,
     /// The store's bounds.
-    pub store: StoreConfig,
+    pub(crate) store: StoreConfig,
     /// The door's bounds.
-    pub serve: ServeConfig,
+    pub(crate) serve: ServeConfig,
 }
 
 impl Config {
@@ -25,7 +25,7 @@ impl Config {
     ///
     /// # Errors
     /// When the file cannot be read, a key is not known, or a value is out of bounds.
-    pub fn read(path: Option<&Path>) -> Result<Self> {
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{}: the configuration cannot be read", path.display()))?;

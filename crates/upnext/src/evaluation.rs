@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use upnext_data::{Dataset, Interactions, Query, Relevance, Split, SplitRule, hold_out, lint};
 use upnext_eval::metric::{
-    Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Popularity, Serendipity,
-    by_creator_group, by_viewer_group, coverage, gap, gini, light_and_active, recommended_counts,
+    Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Popularity, Serendipity, by_creator_group,
+    by_viewer_group, coverage, gap, gini, light_and_active, recommended_counts,
 };
 use upnext_eval::{Bootstrap, Candidates, Case, LeftOut, Measured, Protocol, Ranked, Report, Ties, measure};
 use upnext_features::Content;
@@ -20,7 +20,7 @@ use crate::progress;
 
 /// What is ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum CandidateRule {
+pub(crate) enum CandidateRule {
     /// Every video that occurs in an event of the set.
     Occurring,
     /// Every video of the catalogue.
@@ -29,25 +29,25 @@ pub enum CandidateRule {
 
 /// The conditions of an evaluation.
 #[derive(Clone, Debug)]
-pub struct Conditions {
+pub(crate) struct Conditions {
     /// How to cut.
-    pub split: SplitRule,
+    pub(crate) split: SplitRule,
     /// What counts as relevant.
-    pub relevance: Relevance,
+    pub(crate) relevance: Relevance,
     /// Which models.
-    pub models: Vec<Kind>,
+    pub(crate) models: Vec<Kind>,
     /// Lengths of lists.
-    pub k: Vec<usize>,
+    pub(crate) k: Vec<usize>,
     /// For split, models, ties and bootstrap.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// How equal scores rank.
-    pub ties: Ties,
+    pub(crate) ties: Ties,
     /// What is ranked.
-    pub candidates: CandidateRule,
+    pub(crate) candidates: CandidateRule,
     /// Resampled user sets behind each interval.
-    pub bootstrap_samples: usize,
+    pub(crate) bootstrap_samples: usize,
     /// Kinds of leak over which a headline may stand all the same.
-    pub allow_leak: Vec<String>,
+    pub(crate) allow_leak: Vec<String>,
 }
 
 impl Default for Conditions {
@@ -67,11 +67,11 @@ impl Default for Conditions {
 }
 
 /// What an evaluation leaves behind.
-pub struct Evaluation {
+pub(crate) struct Evaluation {
     /// The numbers.
-    pub report: Report,
+    pub(crate) report: Report,
     /// What was chosen on validation, for fitting again on everything.
-    pub choices: Choices,
+    pub(crate) choices: Choices,
 }
 
 /// The metrics of every table, for each K; AUC has none.
@@ -88,13 +88,15 @@ const ACCURACY: [MetricKind; 9] = [
 ];
 
 /// Cuts, lints, fits on train, chooses on validation, and looks at the test once.
-pub fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluation> {
+pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluation> {
     let split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
     let findings = lint(&split);
     if let Some(leak) = findings.iter().find(|f| {
         !f.handled && !conditions.allow_leak.iter().any(|name| f.to_string().contains(name) || name == "all")
     }) {
-        bail!("{leak}: a headline over a leak would be wrong; mend the split, or pass --allow-leak all to print it all the same");
+        bail!(
+            "{leak}: a headline over a leak would be wrong; mend the split, or pass --allow-leak all to print it all the same"
+        );
     }
     let candidates = match conditions.candidates {
         CandidateRule::Occurring => set.videos_in_events(),

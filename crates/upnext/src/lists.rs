@@ -12,19 +12,19 @@ use upnext_models::{Context, Recommender};
 const BLOCK: usize = 32;
 
 /// What is ranked, how deep, and how equal scores count.
-pub struct Ranking<'a> {
+pub(crate) struct Ranking<'a> {
     /// Rows that may be ranked, sorted.
-    pub candidates: &'a [u32],
+    pub(crate) candidates: &'a [u32],
     /// Length of the lists.
-    pub depth: usize,
+    pub(crate) depth: usize,
     /// How a relevant video ranks among equal scores.
-    pub ties: Ties,
+    pub(crate) ties: Ties,
     /// For ties at random, and for models that draw.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// Asks a model every question. `done` is told of each block of questions that is answered.
-pub fn cases(
+pub(crate) fn cases(
     model: &dyn Recommender,
     questions: &[Query],
     ranking: &Ranking,

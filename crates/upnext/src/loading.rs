@@ -11,39 +11,39 @@ use crate::progress;
 
 /// The files, and what is to be known of them.
 #[derive(Args, Clone, Debug, Default)]
-pub struct DataArgs {
+pub(crate) struct DataArgs {
     /// Files of one log, one folder of a known format, or a run folder
     #[arg(required = true)]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// auto, csv, parquet, kuairec, movielens, s3rec, sasrec, sequences, tiktok, recbole, jsonl
     #[arg(long, default_value = "auto", value_name = "FORMAT")]
-    pub format: String,
+    pub(crate) format: String,
     /// Which column holds what, for example user=uid,video=vid,time=ts
     #[arg(long, value_name = "FIELD=COLUMN,…")]
-    pub map: Option<String>,
+    pub(crate) map: Option<String>,
     /// Features of videos beside the log, for example Beauty_item2attributes.json
     #[arg(long, value_name = "FILE")]
-    pub features: Vec<PathBuf>,
+    pub(crate) features: Vec<PathBuf>,
     /// What counts as relevant, for example "liked or watch_ratio>=0.5"
     #[arg(long, value_name = "RULE")]
-    pub relevance: Option<String>,
+    pub(crate) relevance: Option<String>,
     /// The set's name; without it, that of the file
     #[arg(long)]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// A dataset and what is known of where it came from.
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The clean set.
-    pub dataset: Dataset,
+    pub(crate) dataset: Dataset,
     /// What counts as relevant in it.
-    pub relevance: Relevance,
+    pub(crate) relevance: Relevance,
     /// What was read and dropped; a run folder keeps it.
-    pub cleaning: CleaningReport,
+    pub(crate) cleaning: CleaningReport,
     /// What the files were taken for.
-    pub recognised: String,
+    pub(crate) recognised: String,
     /// What a user of the data should be told.
-    pub notice: Option<Notice>,
+    pub(crate) notice: Option<Notice>,
 }
 
 /// Relevance of KuaiRec's files: watched at least once through, or listed as such.
@@ -54,7 +54,7 @@ impl DataArgs {
     ///
     /// # Errors
     /// Whatever `ingest` says of the files.
-    pub fn load(&self) -> Result<Loaded> {
+    pub(crate) fn load(&self) -> Result<Loaded> {
         let given: Option<Relevance> = self.relevance.as_deref().map(str::parse).transpose()?;
         if let [folder] = &self.files[..]
             && upnext_ingest::run::is_run(folder)
@@ -111,7 +111,7 @@ impl DataArgs {
 }
 
 /// The split that fits a set, where none is asked for.
-pub fn natural_split(set: &Dataset) -> SplitRule {
+pub(crate) fn natural_split(set: &Dataset) -> SplitRule {
     match (set.parts(), set.order) {
         (Some(_), _) => SplitRule::Given,
         (None, Order::Unordered) => SplitRule::Random,

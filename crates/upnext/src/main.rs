@@ -44,7 +44,7 @@ enum Command {
 
 /// The command line asks for something that cannot be meant: exit code 2.
 #[derive(Debug)]
-pub struct WrongUse(pub String);
+pub(crate) struct WrongUse(pub String);
 
 impl std::fmt::Display for WrongUse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,6 +60,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .compact()
         .init();

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     match write!(out, "{text}{end}").and_then(|()| out.flush()) {
@@ -22,11 +22,14 @@ pub fn print(text: &str) -> Result<()> {
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().with_context(|| format!("{}: expected the name of a file", path.display()))?;
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name =
+        path.file_name().with_context(|| format!("{}: expected the name of a file", path.display()))?;
     let aside = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
     std::fs::write(&aside, bytes)
         .and_then(|()| std::fs::rename(&aside, path))
         .inspect_err(|_| drop(std::fs::remove_file(&aside)))
-        .with_context(|| format!("{} cannot be written: check that its folder exists and is writable", path.display()))
+        .with_context(|| {
+            format!("{} cannot be written: check that its folder exists and is writable", path.display())
+        })
 }

@@ -17,7 +17,7 @@ const SOURCE_NEIGHBOURS: usize = 200;
 
 /// Which models a feed is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub(crate) enum Depth {
     /// Counting models alone: ready within a second on the bundled sets.
     Quick,
     /// The closed blend ranks.
@@ -28,7 +28,13 @@ pub enum Depth {
 ///
 /// # Errors
 /// When the numbers do not allow it.
-pub fn fit(set: &Dataset, relevance: &Relevance, seed: u64, choices: Choices, depth: Depth) -> Result<FeedModels> {
+pub(crate) fn fit(
+    set: &Dataset,
+    relevance: &Relevance,
+    seed: u64,
+    choices: Choices,
+    depth: Depth,
+) -> Result<FeedModels> {
     let interactions = set.interactions(relevance);
     let candidates: Vec<u32> = (0..set.videos.len() as u32).collect();
     let content = Content::new(&set.videos).map(Arc::new);
@@ -93,7 +99,11 @@ fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<d
         }
     }
     if models.is_empty() {
-        bail!("no model can be fitted on {}: it has {:?} events without order, labels or text", set.name, Order::Unordered);
+        bail!(
+            "no model can be fitted on {}: it has {:?} events without order, labels or text",
+            set.name,
+            Order::Unordered
+        );
     }
     Ok(models)
 }
@@ -127,7 +137,7 @@ impl Similarity for ByAudience {
 ///
 /// # Errors
 /// When the file cannot be made.
-pub fn to_bytes(models: &FeedModels) -> Result<Vec<u8>> {
+pub(crate) fn to_bytes(models: &FeedModels) -> Result<Vec<u8>> {
     let mut all: Vec<&dyn Recommender> = vec![models.main.as_ref(), models.neighbours.as_ref()];
     all.extend(models.sources.iter().map(AsRef::as_ref));
     Ok(checkpoint::save(&all)?)
@@ -137,11 +147,16 @@ pub fn to_bytes(models: &FeedModels) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When the file is not one that this build writes, or belongs to another set.
-pub fn from_bytes(bytes: &[u8], set: &Dataset) -> Result<FeedModels> {
+pub(crate) fn from_bytes(bytes: &[u8], set: &Dataset) -> Result<FeedModels> {
     let mut models = checkpoint::load(bytes)?.into_iter();
     let (Some(main), Some(neighbours)) = (models.next(), models.next()) else {
         bail!("the model file holds fewer than two models: fit it again with `upnext train`");
     };
     let content = Content::new(&set.videos).map(Arc::new);
-    Ok(FeedModels { similarity: similarity(content, &neighbours), main, neighbours, sources: models.collect() })
+    Ok(FeedModels {
+        similarity: similarity(content, &neighbours),
+        main,
+        neighbours,
+        sources: models.collect(),
+    })
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use upnext_data::{Dataset, Relevance};
-use upnext_eval::{Report, TableStyle};
+use upnext_eval::Report;
 use upnext_models::zoo::{Choices, Kind};
 use upnext_pipeline::Feed;
 use upnext_serve::AppState;
@@ -24,8 +24,10 @@ use crate::serving::{self, Depth};
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  upnext demo\n  upnext demo --data kuairec --port 0\n  upnext demo --once --json")]
-pub struct DemoArgs {
+#[command(
+    after_help = "Examples:\n  upnext demo\n  upnext demo --data kuairec --port 0\n  upnext demo --once --json"
+)]
+pub(crate) struct DemoArgs {
     /// Which of the two bundled sets
     #[arg(long, value_enum, default_value_t = Bundled::Movies)]
     data: Bundled,
@@ -123,7 +125,7 @@ impl DemoArgs {
     ///
     /// # Errors
     /// When the port is taken, or a scratch folder cannot be made.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let started = Instant::now();
         let scratch = tempfile::Builder::new()
             .prefix("upnext-demo-")
@@ -212,11 +214,7 @@ impl Background {
         let report: &Report = &evaluation.report;
         self.state.set_report(serde_json::to_value(report)?);
         tracing::info!("the table is ready after {:.1} s", self.started.elapsed().as_secs_f64());
-        if self.json {
-            output::print(&serde_json::to_string(report)?)?;
-        } else {
-            output::print(&report.table(&TableStyle::default()))?;
-        }
+        print_report(report, self.json)?;
         self.publish(evaluation.choices, Depth::Full)?;
         tracing::info!("all models serve after {:.1} s", self.started.elapsed().as_secs_f64());
         Ok(())

@@ -7,11 +7,14 @@ use upnext_models::zoo::Kind;
 
 use crate::evaluation::{CandidateRule, Conditions, evaluate};
 use crate::loading::{DataArgs, natural_split};
+use crate::output;
 
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  upnext eval Beauty.txt --format s3rec --features Beauty_item2attributes.json \\\n    --split leave-last-out --models popular,markov,ease,closed-blend --k 10,20 --seed 1 --json")]
-pub struct EvalArgs {
+#[command(
+    after_help = "Example:\n  upnext eval Beauty.txt --format s3rec --features Beauty_item2attributes.json \\\n    --split leave-last-out --models popular,markov,ease,closed-blend --k 10,20 --seed 1 --json"
+)]
+pub(crate) struct EvalArgs {
     #[command(flatten)]
     data: DataArgs,
     /// leave-last-out, global-time, per-user-90-10, random or given; without it, what fits the set
@@ -43,6 +46,9 @@ pub struct EvalArgs {
     /// Write the report here too
     #[arg(long, value_name = "FILE")]
     out: Option<std::path::PathBuf>,
+    /// Every metric in the table, not only the first few
+    #[arg(long)]
+    full: bool,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -63,7 +69,7 @@ impl EvalArgs {
     ///
     /// # Errors
     /// When the set cannot be read, cut or measured.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let k = parse_k(&self.k)?;
         let models = parse_models(&self.models)?;
         let split = self.split.as_deref().map(str::parse).transpose()?;
@@ -86,9 +92,9 @@ impl EvalArgs {
         };
         let report = evaluate(&loaded.dataset, &conditions)?.report;
         if let Some(file) = &self.out {
-            crate::output::write_file(file, serde_json::to_string_pretty(&report)?.as_bytes())?;
+            output::write_file(file, serde_json::to_string_pretty(&report)?.as_bytes())?;
         }
-        print_report(&report, self.json)?;
+        print_table(&report, self.json, self.full)?;
         if let Some(notice) = loaded.notice {
             tracing::info!("{}", notice.text);
         }
@@ -102,12 +108,16 @@ fn parse_k(k: &[usize]) -> Result<Vec<usize>> {
         return Err(crate::WrongUse(format!("--k {wrong}: expected 1 to {K_MAX}")).into());
     }
     let mut unique = Vec::new();
-    k.iter().for_each(|&k| if !unique.contains(&k) { unique.push(k) });
+    k.iter().for_each(|&k| {
+        if !unique.contains(&k) {
+            unique.push(k)
+        }
+    });
     Ok(unique)
 }
 
 /// Models by name, each once; blends of all others last.
-pub fn parse_models(names: &[String]) -> Result<Vec<Kind>> {
+pub(crate) fn parse_models(names: &[String]) -> Result<Vec<Kind>> {
     let mut kinds: Vec<Kind> = Vec::new();
     for name in names {
         if name == "all" {
@@ -117,18 +127,26 @@ pub fn parse_models(names: &[String]) -> Result<Vec<Kind>> {
         }
     }
     let mut unique: Vec<Kind> = Vec::new();
-    kinds.into_iter().for_each(|kind| if !unique.contains(&kind) { unique.push(kind) });
+    kinds.into_iter().for_each(|kind| {
+        if !unique.contains(&kind) {
+            unique.push(kind)
+        }
+    });
     Ok(unique)
 }
 
-/// The report on standard output, as JSON or as a table.
+/// The report on standard output, as JSON or as a short table.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn print_report(report: &Report, json: bool) -> Result<()> {
+pub(crate) fn print_report(report: &Report, json: bool) -> Result<()> {
+    print_table(report, json, false)
+}
+
+fn print_table(report: &Report, json: bool, all: bool) -> Result<()> {
     if json {
-        crate::output::print(&serde_json::to_string(report)?)
-    } else {
-        crate::output::print(&report.table(&TableStyle::default()))
+        return output::print(&serde_json::to_string(report)?);
     }
+    let bold = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    output::print(&report.table(&TableStyle { bold, all, ..TableStyle::default() }))
 }

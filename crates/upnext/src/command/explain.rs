@@ -13,7 +13,7 @@ use crate::output;
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  upnext explain runs/mine --user 42 --video 318 --json")]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// The run folder
     run: PathBuf,
     /// The user's outside id
@@ -38,7 +38,7 @@ impl ExplainArgs {
     ///
     /// # Errors
     /// When the run cannot be read.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let config = Config::read(self.config.as_deref())?;
         let places_max = config.feed.places_max;
         if self.n == 0 || self.n > places_max {

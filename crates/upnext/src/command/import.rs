@@ -12,8 +12,10 @@ use crate::output;
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json")]
-pub struct ImportArgs {
+#[command(
+    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json"
+)]
+pub(crate) struct ImportArgs {
     #[command(flatten)]
     data: DataArgs,
     /// The run folder to make; without it, runs/ and the set's name
@@ -46,7 +48,7 @@ impl ImportArgs {
     ///
     /// # Errors
     /// When the files cannot be read or the run folder cannot be written.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let loaded = self.data.load()?;
         let set = &loaded.dataset;
         let out = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&set.name));

@@ -1,9 +1,9 @@
 //! One file for each verb.
 
-pub mod demo;
-pub mod import;
-pub mod train;
-pub mod eval;
-pub mod recommend;
-pub mod explain;
-pub mod serve;
+pub(crate) mod demo;
+pub(crate) mod eval;
+pub(crate) mod explain;
+pub(crate) mod import;
+pub(crate) mod recommend;
+pub(crate) mod serve;
+pub(crate) mod train;

@@ -14,8 +14,10 @@ use crate::{WrongUse, output, progress};
 
 /// Arguments of `recommend`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  upnext recommend runs/mine --user 42 --n 10 --json\n  upnext recommend runs/mine --all --n 50 --out top.parquet")]
-pub struct RecommendArgs {
+#[command(
+    after_help = "Examples:\n  upnext recommend runs/mine --user 42 --n 10 --json\n  upnext recommend runs/mine --all --n 50 --out top.parquet"
+)]
+pub(crate) struct RecommendArgs {
     /// The run folder
     run: PathBuf,
     /// The user's outside id; one that is not known gets a cold answer
@@ -51,7 +53,7 @@ pub struct RecommendArgs {
 }
 
 /// Milliseconds since 1970.
-pub fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
@@ -60,11 +62,13 @@ impl RecommendArgs {
     ///
     /// # Errors
     /// When the run cannot be read, or the lists cannot be written.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let config = Config::read(self.config.as_deref())?;
         let places_max = config.feed.places_max;
         if self.n == 0 || self.n > places_max {
-            return Err(WrongUse(format!("--n {}: expected 1 to {places_max} (feed.places_max)", self.n)).into());
+            return Err(
+                WrongUse(format!("--n {}: expected 1 to {places_max} (feed.places_max)", self.n)).into()
+            );
         }
         if self.lambda.is_some_and(|lambda| !(0.0..=1.0).contains(&lambda)) {
             return Err(WrongUse("--lambda: expected a number from 0 to 1".into()).into());
@@ -106,7 +110,13 @@ fn one(feed: &Feed, request: &Request, user: &str, json: bool) -> Result<()> {
     output::print(&text)
 }
 
-fn all(feed: &Arc<Feed>, users: &[String], request: &Request, out: &std::path::Path, json: bool) -> Result<()> {
+fn all(
+    feed: &Arc<Feed>,
+    users: &[String],
+    request: &Request,
+    out: &std::path::Path,
+    json: bool,
+) -> Result<()> {
     let bar = progress::bar(users.len(), "recommending");
     let lists: Vec<Vec<(String, f64)>> = users
         .par_iter()

@@ -18,8 +18,10 @@ use crate::{output, serving};
 
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088")]
-pub struct ServeArgs {
+#[command(
+    after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088"
+)]
+pub(crate) struct ServeArgs {
     /// The run folder
     run: PathBuf,
     /// Where to listen; port 0 takes a free one
@@ -40,14 +42,14 @@ pub struct ServeArgs {
 }
 
 /// The store's file in a run folder.
-pub const STORE_FILE: &str = "store.sqlite";
+pub(crate) const STORE_FILE: &str = "store.sqlite";
 
 impl ServeArgs {
     /// Runs the command until it is told to stop.
     ///
     /// # Errors
     /// When the run, the store or the address cannot be used.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let mut config = Config::read(self.config.as_deref())?;
         config.serve.key = self.key.or(config.serve.key);
         let folder = run::open(&self.run)?;
@@ -78,7 +80,7 @@ impl ServeArgs {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn say_where(url: &str, json: bool) -> Result<()> {
+pub(crate) fn say_where(url: &str, json: bool) -> Result<()> {
     if json {
         output::print(&serde_json::json!({"url": url, "pid": std::process::id()}).to_string())
     } else {
@@ -90,12 +92,12 @@ pub fn say_where(url: &str, json: bool) -> Result<()> {
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system gives no threads")
 }
 
 /// Ends at Ctrl-C or SIGTERM.
-pub async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {
@@ -110,7 +112,7 @@ pub async fn stop_signal() {
 }
 
 /// What the service says of its set.
-pub fn about(set: &Dataset, notice: Option<&Notice>) -> About {
+pub(crate) fn about(set: &Dataset, notice: Option<&Notice>) -> About {
     About {
         name: set.name.clone(),
         users: set.users.len(),
@@ -126,7 +128,7 @@ pub fn about(set: &Dataset, notice: Option<&Notice>) -> About {
 ///
 /// # Errors
 /// When a file was changed, or the models cannot be fitted.
-pub fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Option<serde_json::Value>)> {
+pub(crate) fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Option<serde_json::Value>)> {
     let model = match run::read_file(path, MODEL_FILE)? {
         Some(bytes) => bytes,
         None => {
@@ -143,18 +145,18 @@ pub fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Option<ser
 }
 
 /// A feed over a run, for commands that answer and end.
-pub struct Opened {
+pub(crate) struct Opened {
     /// The feed.
-    pub feed: Arc<Feed>,
+    pub(crate) feed: Arc<Feed>,
     /// The outside ids of the run's users.
-    pub users: Vec<String>,
+    pub(crate) users: Vec<String>,
 }
 
 /// Opens a run's feed with the store that `serve` left in it, if there is one.
 ///
 /// # Errors
 /// When the run cannot be used.
-pub fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
+pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
     let folder = run::open(path)?;
     let (models, _) = models(path, &folder)?;
     let file = path.join(STORE_FILE);

@@ -16,7 +16,7 @@ use crate::serving::{self, Depth};
 /// Arguments of `train`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  upnext train runs/mine --json")]
-pub struct TrainArgs {
+pub(crate) struct TrainArgs {
     /// The run folder that `upnext import` made
     run: PathBuf,
     /// leave-last-out, global-time, per-user-90-10, random or given; without it, what fits the set
@@ -34,16 +34,16 @@ pub struct TrainArgs {
 }
 
 /// The names of what training leaves in a run.
-pub const MODEL_FILE: &str = "model.safetensors";
+pub(crate) const MODEL_FILE: &str = "model.safetensors";
 /// The results table.
-pub const REPORT_FILE: &str = "report.json";
+pub(crate) const REPORT_FILE: &str = "report.json";
 
 impl TrainArgs {
     /// Runs the command.
     ///
     /// # Errors
     /// When the run cannot be read, fitted or written.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let mut models = parse_models(&self.models)?;
         if !models.contains(&Kind::ClosedBlend) {
             models.push(Kind::ClosedBlend);
@@ -62,7 +62,7 @@ impl TrainArgs {
 ///
 /// # Errors
 /// When the manifest's rule of relevance cannot be read.
-pub fn conditions(folder: &RunFolder, seed: u64) -> Result<Conditions> {
+pub(crate) fn conditions(folder: &RunFolder, seed: u64) -> Result<Conditions> {
     Ok(Conditions {
         split: natural_split(&folder.dataset),
         relevance: folder.manifest.relevance.parse()?,
@@ -75,7 +75,7 @@ pub fn conditions(folder: &RunFolder, seed: u64) -> Result<Conditions> {
 ///
 /// # Errors
 /// When the set cannot be cut or fitted, or the run cannot be written.
-pub fn train(path: &Path, folder: &RunFolder, conditions: &Conditions) -> Result<Report> {
+pub(crate) fn train(path: &Path, folder: &RunFolder, conditions: &Conditions) -> Result<Report> {
     let evaluation = evaluate(&folder.dataset, conditions)?;
     let models = serving::fit(
         &folder.dataset,
