@@ -67,6 +67,14 @@ impl Audience {
         self.user_starts[user as usize + 1] - self.user_starts[user as usize]
     }
 
+    /// Of those who wanted `video`, how many wanted `other` too, at any time; and how many they are.
+    pub fn shared(&self, video: u32, other: u32) -> (usize, usize) {
+        // Both are in the order of users.
+        let others = self.of(other);
+        let all = self.of(video);
+        (all.iter().filter(|user| others.binary_search(user).is_ok()).count(), all.len())
+    }
+
     /// Of those who wanted `video`, how many wanted `next` within the three after it; and how many they are.
     pub fn soon_after(&self, video: u32, next: u32) -> (usize, usize) {
         let range = self.range(video);
@@ -100,5 +108,6 @@ mod tests {
         // The fourth after it is not soon any more, and what comes before never counts.
         assert_eq!(audience.soon_after(0, 1), (1, 3));
         assert_eq!(audience.soon_after(5, 1), (0, 0));
+        assert_eq!((audience.shared(0, 1), audience.shared(1, 4)), ((3, 3), (1, 3)));
     }
 }

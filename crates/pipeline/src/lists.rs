@@ -122,7 +122,7 @@ impl Feed {
     }
 
     /// Users of the run who wanted the same videos, by cosine of the two sets; `None` if nobody has heard of the
-    /// user. Ties go to the earlier user. Empty beyond [`FeedConfig::audience_pairs_max`].
+    /// user. Ties go to the earlier user. Empty beyond [`crate::FeedConfig::audience_pairs_max`].
     pub fn user_neighbors(&self, user: &str, n: usize) -> Option<Vec<Scored>> {
         let own = self.dataset.users.row(user);
         let past = self.past(user);

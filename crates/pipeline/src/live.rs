@@ -158,7 +158,7 @@ impl LiveView {
             self.store.recent(since, live.events_max).map_err(|error| StageError::new(error.to_string()))?;
         let mut pairs = HashSet::new();
         let mut wanted: HashMap<String, u32> = HashMap::new();
-        for piece in &recent {
+        for piece in recent.iter().filter(|piece| piece.time <= now) {
             let (_, judgement) = judge(piece, &self.config.feedback, &self.relevance);
             if judgement == Judgement::Positive && pairs.insert((&piece.user, &piece.video)) {
                 *wanted.entry(piece.video.clone()).or_default() += 1;

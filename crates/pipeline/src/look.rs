@@ -127,7 +127,7 @@ impl Feed {
 
     /// A viewer's newest `n` videos, newest first: the run's events, then the store's.
     pub fn history(&self, user: &str, n: usize) -> Vec<HistoryItem> {
-        let stock = self.live.last();
+        let stock = self.stock(now());
         let item = |past: &PastVideo| HistoryItem {
             video: stock.id(past.row).to_string(),
             title: stock.title(past.row).to_string(),

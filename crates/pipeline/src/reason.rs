@@ -30,9 +30,9 @@ pub(crate) struct Reasons {
 const POPULAR_NOW_RANKS: u32 = 20;
 /// Videos of the past that are tried for each model.
 const CAUSES_MAX: usize = 5;
-/// "Watched soon after" is said of a video that at least so many wanted.
+/// A share is named of a video that at least so many wanted.
 const WATCHED_LEAST: usize = 8;
-/// "Watched soon after" is said of at least one in so many.
+/// A share is named if it is at least one in so many.
 const SHARE_LEAST: usize = 50;
 
 impl Reasons {
@@ -91,13 +91,8 @@ impl Reasons {
             let mut reason = in_words(query, of.name(), past, query.wanted[&past].verb());
             if let (ReasonKind::WatchedNext, Some(next)) = (reason.kind, &self.next) {
                 let (followed, all) = next.soon_after(past, row);
-                let title = query.stock.title(past);
-                reason.text = match () {
-                    // What one viewer did, or hardly anybody, is no reason.
-                    () if followed < 2 || all < WATCHED_LEAST || followed * SHARE_LEAST < all => return None,
-                    () if followed * 2 > all => format!("watched soon after {title} by most who wanted it"),
-                    () => format!("watched soon after {title} by 1 in {}", (all + followed / 2) / followed),
-                };
+                let share = share_in_words(followed, all)?;
+                reason.text = format!("watched soon after {} by {share}", query.stock.short_title(past));
             }
             Some(reason)
         }))
@@ -110,6 +105,17 @@ impl Reasons {
                 && retrieved.rank < POPULAR_NOW_RANKS
         });
         popular_or_new(&self.popularity, query.stock.is_of_run(row), now, row)
+    }
+}
+
+/// `1 in 6`, or `most who wanted it`; what one viewer did, or hardly anybody, is no reason.
+pub(crate) fn share_in_words(some: usize, all: usize) -> Option<String> {
+    if some < 2 || all < WATCHED_LEAST || some * SHARE_LEAST < all {
+        return None;
+    }
+    match some * 2 > all {
+        true => Some("most who wanted it".into()),
+        false => Some(format!("1 in {}", (all + some / 2) / some)),
     }
 }
 
@@ -132,7 +138,7 @@ pub(crate) fn popular_or_new(popularity: &Popularity, of_run: bool, now: bool, r
 
 /// A sentence about a video of the past, in the manner of a model.
 pub(crate) fn in_words(query: &Query, model: &str, past: u32, verb: &str) -> Reason {
-    let title = query.stock.title(past);
+    let title = query.stock.short_title(past);
     let (kind, text) = match kind_of(model) {
         ReasonKind::WatchedNext => (ReasonKind::WatchedNext, format!("often watched next after {title}")),
         ReasonKind::CloseInContent => (ReasonKind::CloseInContent, format!("close in content to {title}")),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::feed::Feed;
 use crate::pipeline::Outcome;
 use crate::query::How;
-use crate::reason::{in_words, popular_or_new};
+use crate::reason::{in_words, popular_or_new, share_in_words};
 use crate::{Failure, Reason, Request, Slot, Trace};
 
 /// A row of videos under a name.
@@ -103,7 +103,14 @@ impl Feed {
             let items = near.into_iter().map(|near| {
                 let alike = near.by_likeness >= LIKENESS_LEAST && near.by_likeness >= near.by_model;
                 let by = if alike { "content" } else { model };
-                let reason = in_words(query, by, past, verb);
+                let mut reason = in_words(query, by, past, verb);
+                let shared = self.audience.as_ref().map_or((0, 0), |of| of.shared(past, near.row));
+                if let Some(share) = share_in_words(shared.0, shared.1).filter(|_| !alike) {
+                    reason.text = match share.strip_prefix("1 in") {
+                        Some(n) => format!("wanted by 1 in{n} who wanted {}", query.stock.short_title(past)),
+                        None => format!("wanted by most who wanted {}", query.stock.short_title(past)),
+                    };
+                }
                 let mut slot = self.plain_slot(outcome, near.row, model, f64::from(near.score()), reason);
                 slot.parts = vec![
                     (model.to_string(), f64::from(near.by_model)),
@@ -113,7 +120,7 @@ impl Feed {
             });
             let items = items.collect();
             shelves.push(Shelf {
-                name: format!("Because you {verb} {}", query.stock.title(past)),
+                name: format!("Because you {verb} {}", query.stock.short_title(past)),
                 subtitle: "Its neighbours by who watches and by what they are".into(),
                 items,
             });

@@ -155,6 +155,16 @@ impl Stock {
         if title.trim().is_empty() { self.id(row) } else { title }
     }
 
+    /// The title, cut to what fits into a sentence: captions of short videos run long.
+    pub fn short_title(&self, row: u32) -> String {
+        const CHARACTERS_MAX: usize = 60;
+        let title = self.title(row).trim();
+        match title.char_indices().nth(CHARACTERS_MAX) {
+            Some((end, _)) => format!("{}…", title[..end].trim_end()),
+            None => title.to_string(),
+        }
+    }
+
     /// Whether the store hides the row.
     pub fn is_hidden(&self, row: u32) -> bool {
         self.live.hidden.contains(&row)
@@ -209,6 +219,7 @@ mod tests {
         for stock in [one, other] {
             assert_eq!((stock.row("a"), stock.row("b"), stock.row("c")), (Some(1), Some(2), None));
             assert_eq!((stock.id(0), stock.id(2), stock.n_rows()), ("old", "b", 3));
+            assert_eq!(stock.short_title(0), "old", "without a title, its id");
             assert_eq!(stock.live.latest(), [(7, 1), (6, 0), (5, 2)]);
             assert_eq!(stock.wanting([("b", 2.0), ("c", 9.0)]).wanted[..], [(2, 2.0)]);
         }

@@ -465,6 +465,17 @@ fn the_trace_tells_every_stage_and_a_score_is_the_sum_of_its_parts() {
 }
 
 #[test]
+fn a_long_caption_is_cut_in_a_sentence() {
+    let world = World::new();
+    let long = StoredVideo { comment: "漫".repeat(200), ..video("caption", Some(NOW), &[]) };
+    world.store.put_videos(&[long]).unwrap();
+    let stock = world.feed.stock(NOW);
+    let row = stock.row("caption").unwrap();
+    assert_eq!(stock.short_title(row), format!("{}…", "漫".repeat(60)));
+    assert_eq!(stock.title(row).chars().count(), 200);
+}
+
+#[test]
 fn a_deleted_user_of_the_run_starts_anew() {
     let world = World::new();
     let cold = world.ask("ghost", 5);

@@ -228,7 +228,8 @@ impl Viewers {
             let limit = self.config.seen_events_max.max(self.config.history_events_max);
             match guard(|| self.store.history(user, limit).map_err(|e| StageError::new(e.to_string()))) {
                 Ok(feedback) => {
-                    for piece in &feedback {
+                    // What is written for later, a recommendation shown back with a delay, counts from then on.
+                    for piece in feedback.iter().filter(|piece| piece.time <= now) {
                         let Some(row) = stock.row(&piece.video) else { continue };
                         let (event, judgement) = judge(piece, &self.config.feedback, &self.relevance);
                         timeline.add(row, &event, judgement, Origin::Store);
