@@ -5,10 +5,9 @@ import { door, get, path, post, remove } from "./api.js";
 import { labelsOf, titleOf } from "./cover.js";
 import { ACTIONS, focusFirst, icon, keys, show } from "./feed.js";
 import { farewell, welcome } from "./welcome.js";
-import { detail, made, trace, unmade } from "./trace.js";
+import { SHELF, detail, made, trace, unmade } from "./trace.js";
 import { results } from "./results.js";
 
-const SHELF = 12;
 const VIEWERS = 60;
 // Of these many newest events the first few are listed, and all say what the viewer leans to.
 const RECENT = 50;

@@ -42,8 +42,8 @@ export function time(microseconds) {
 /** A share of one as ".0513"; other numbers with the digits that matter. */
 export function share(x) {
   if (!Number.isFinite(x)) return "–";
-  if (Math.abs(x) >= 1) return Number(x.toPrecision(4)).toString();
-  return x.toFixed(4).replace(/^(-?)0\./, "$1.");
+  const size = Math.abs(x) >= 1 ? Number(Math.abs(x).toPrecision(4)).toString() : Math.abs(x).toFixed(4).replace(/^0\./, ".");
+  return x < 0 ? `−${size}` : size;
 }
 
 /** One of several, in words: `plural(2, "title")` is "2 titles". */

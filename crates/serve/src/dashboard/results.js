@@ -3,15 +3,18 @@
 import { at, count, h, inWords, s, share } from "./dom.js";
 
 // Of these more is better, so one of them is best; of the others (novelty, popularity bias and so on) none is.
-const ACCURACY = /^(ndcg|ndcg_graded|hr|recall|precision|mrr|map|map_min_k|f1|jaccard|overlap|r_precision|auc)(@\d+)?$/;
-const CAPITALS = /^(ndcg|hr|mrr|map|auc|f1|ild|arp|mae|rmse)(?=[@_]|$)/;
+// They stand in this order, after the headline and its list length's hit ratio.
+const ACCURACY = ["ndcg", "hr", "recall", "mrr", "map", "map_min_k", "precision", "r_precision", "f1", "jaccard", "overlap", "ndcg_graded", "auc"];
+const CAPITALS = /\b(ndcg|hr|mrr|map|auc|f1|ild|arp|mae|rmse|kl)\b/g;
 
 let chosen = null;
 
-const label = (name) => name.replace(CAPITALS, (word) => word.toUpperCase()).replace(/^[a-z]/, (letter) => letter.toUpperCase()).replaceAll("_", " ");
+const family = (metric) => metric.split("@")[0];
+const isAccuracy = (metric) => ACCURACY.includes(family(metric));
+const label = (name) => name.replaceAll("_", " ").replace(CAPITALS, (word) => word.toUpperCase()).replace(/^[a-z]/, (letter) => letter.toUpperCase());
 
 function best(models, metric) {
-  if (!ACCURACY.test(metric)) return null;
+  if (!isAccuracy(metric)) return null;
   const known = models.filter((model) => Number.isFinite(model.metrics[metric]?.mean));
   return known.length > 1 ? known.reduce((a, b) => (b.metrics[metric].mean > a.metrics[metric].mean ? b : a)).name : null;
 }
@@ -20,7 +23,7 @@ function best(models, metric) {
 function metricsOf({ headline, models }) {
   const all = [...new Set(models.flatMap((model) => Object.keys(model.metrics)))];
   const partner = headline?.replace(/^[a-z_]+/, "hr");
-  const rank = (name) => [name !== headline, name !== partner, !ACCURACY.test(name)].reduce((sum, no) => 2 * sum + Number(no), 0);
+  const rank = (name) => (name === headline ? -2 : name === partner ? -1 : isAccuracy(name) ? ACCURACY.indexOf(family(name)) : ACCURACY.length);
   return all.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b, "en", { numeric: true }));
 }
 
@@ -103,16 +106,16 @@ function versus(model) {
   const difference = model.versus?.differences[chosen];
   if (!difference) return "–";
   const { mean, low, high } = difference;
-  const signed = (x) => `${x < 0 ? "−" : "+"}${share(Math.abs(x))}`;
+  const signed = (x) => `${x < 0 ? "" : "+"}${share(x)}`;
   const told = low > 0 || high < 0;
-  const verdict = !told ? "not told apart from" : !ACCURACY.test(chosen) ? "differs from" : mean > 0 ? "better than" : "worse than";
-  return [h("span", { class: told && mean > 0 && ACCURACY.test(chosen) ? "good" : null }, `${signed(mean)} [${signed(low)}, ${signed(high)}]`), ` ${verdict} ${model.versus.model}`];
+  const verdict = !told ? "not told apart from" : !isAccuracy(chosen) ? "differs from" : mean > 0 ? "better than" : "worse than";
+  return [h("span", { class: told && mean > 0 && isAccuracy(chosen) ? "good" : null }, `${signed(mean)} [${signed(low)}, ${signed(high)}]`), ` ${verdict} ${model.versus.model}`];
 }
 
 function all(models, metrics) {
   const overall = [...new Set(models.flatMap((model) => Object.keys(model.overall ?? {})))].sort();
   return h("section", { class: "sheet" }, h("h2", {}, "Every metric"),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every metric" }, h("table", {},
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every metric" }, h("table", { class: "broad" },
       heads([["model"], ...[...metrics, ...overall].map((metric) => [label(metric)])]),
       h("tbody", {}, models.map((model) => row(model, null, [
         metrics.map((metric) => {
@@ -132,7 +135,9 @@ function plot({ mean, low, high }, bottom, top) {
 }
 
 function protocolList({ candidates, bootstrap, notes, leaks, ...plain }) {
-  const facts = Object.entries(plain).map(([name, value]) => [name.replaceAll("_", " "), Array.isArray(value) ? value.join(", ") : typeof value === "number" ? (name === "seed" ? String(value) : count(value)) : String(value)]);
+  const first = ["set", "digest", "split", "relevance", "fitted_on", "history", "users", "masked", "ties", "k", "seed", "fingerprint"];
+  const known = [...first.filter((name) => name in plain), ...Object.keys(plain).filter((name) => !first.includes(name))];
+  const facts = known.map((name) => [name, plain[name]]).map(([name, value]) => [name.replaceAll("_", " "), Array.isArray(value) ? value.join(", ") : typeof value === "number" ? (name === "seed" ? String(value) : count(value)) : String(value)]);
   facts.push(["candidates", `${count(candidates.n)}, ${candidates.what}`], ["intervals", `${percent(bootstrap.level)}, from ${count(bootstrap.samples)} resamples of the viewers`]);
   return h("dl", { class: "facts-list" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }

@@ -5,6 +5,9 @@ import { get, path } from "./api.js";
 import { cover, labelsOf, titleOf } from "./cover.js";
 import { reasonOf } from "./feed.js";
 
+/** Titles a shelf is asked for. */
+export const SHELF = 12;
+
 const WORDS = { sources: "sources", filters: "filters", scorers: "ranked", rerank: "varied" };
 const TASKS = {
   sources: "collect candidates", filters: "take out what must not be shown", scorers: "give each a score", rerank: "order, and keep it varied",
@@ -22,10 +25,10 @@ export function made(answer) {
   const rows = stages.flatMap((stage) => {
     const removed = stage.name === "filters";
     const head = h("li", { class: "step" },
-      h("span", { class: "name" }, stage.name === "sources" ? plural(stage.parts.length, "source") : WORDS[stage.name] ?? stage.name, h("small", {}, time(stage.microseconds))),
+      h("span", { class: "name" }, stage.name === "sources" ? spoke(stage.parts) : WORDS[stage.name] ?? stage.name, h("small", {}, time(stage.microseconds))),
       bar(stage.out, most), h("span", { title: `${count(stage.in)} in, ${count(stage.out)} out` }, count(stage.out)));
     if (stage.name !== "sources" && !removed) return [head];
-    const parts = stage.parts.filter((part) => part.count || !removed).map((part) => h("li", { class: "step part", title: part.note ?? null },
+    const parts = stage.parts.filter((part) => part.count).map((part) => h("li", { class: "step part", title: part.note ?? null },
       h("span", { class: "name" }, part.name), bar(part.count, most), h("span", {}, removed ? minus(part.count) : count(part.count))));
     return [head, ...parts];
   });
@@ -36,6 +39,12 @@ export function made(answer) {
     h("p", { class: "small" }, "request ", h("code", { title: answer.request_id }, short(answer.request_id)), " · every stage, every score: ", h("a", { href: "#pipeline" }, "open the trace")),
     h("p", { class: "small", id: "again", "aria-live": "polite" }));
 }
+
+// How many sources had something to say.
+const spoke = (parts) => {
+  const some = parts.filter((part) => part.count).length;
+  return some === parts.length ? plural(some, "source") : `${some} of ${plural(parts.length, "source")}`;
+};
 
 /** The panel where there is no answer to show. */
 export const unmade = () => at("made").replaceChildren(h("h2", {}, "How this feed was made"), h("p", { class: "state" }, "The last request was not answered, so there is nothing to show."));
@@ -69,11 +78,11 @@ function stageSheet(stage, i, named) {
     h("p", { class: "flow" }, stage.name === "sources" ? h("span", {}, "found ") : [count(stage.in), h("span", {}, " → ")], count(stage.out)),
     h("ul", {}, stage.parts.map((part) => [
       h("li", { class: "step part" },
-        h("span", { class: "name" }, part.name), bar(part.count, most),
+        h("span", { class: "name" }, part.name), part.note && !part.count ? h("span", { class: "said" }, part.note) : bar(part.count, most),
         h("span", {}, stage.name === "filters" ? minus(part.count) : count(part.count), h("small", {}, time(part.microseconds)))),
       part.withheld > 0 && h("li", { class: "note" }, `${count(part.withheld)} of these never left the sources`),
       part.examples?.length > 0 && h("li", { class: "note" }, `such as ${part.examples.slice(0, 3).map(named).join(", ")}`),
-      part.note && h("li", { class: "note" }, part.note),
+      part.note && part.count > 0 && h("li", { class: "note" }, part.note),
     ])));
 }
 
@@ -135,24 +144,32 @@ function ask(viewer) {
 async function explain(user, video, into) {
   into.replaceChildren(h("p", { class: "state" }, "Asking…"));
   try {
-    const answer = await get("/api/v2/explain", { user, video: video.id });
+    const answer = await get("/api/v2/explain", { user, video: video.id, n: SHELF });
     into.replaceChildren(...explanation(video, answer));
   } catch (error) {
     into.replaceChildren(h("p", { class: "failed" }, inWords("No answer", error)));
   }
 }
 
+// The title stands in the text where it is known; where it does not, it goes before.
+function emphasised(text, title) {
+  const start = text.indexOf(title);
+  return start < 0 ? [h("b", {}, title), ": ", text] : [text.slice(0, start), h("b", {}, title), text.slice(start + title.length)];
+}
+
 function explanation(video, answer) {
   const parts = pairs(answer.parts);
   const refused = (answer.filters ?? []).filter((filter) => filter.keeps === false).map(({ name }) => name);
   const sources = (answer.sources ?? []).map(({ name, rank, limit, retrieved }) => `${name}: ${rank ? `place ${count(rank)}` : "nothing to say"}${rank && !retrieved ? `, beyond its ${count(limit)}` : ""}`);
-  const because = (answer.because ?? []).map(({ model, title }) => `${title} (${model})`);
+  const raising = new Map();
+  for (const { model, title } of answer.because ?? []) raising.set(title, [...(raising.get(title) ?? []), model]);
+  const because = [...raising].map(([title, models]) => `${title} (${models.join(", ")})`);
   const facts = [
     answer.reason && ["reason", answer.reason.text], because.length && ["raised by", because.join(", ")],
     sources.length && ["sources", sources.join(" · ")], refused.length && ["removed by", refused.join(", ")],
   ].filter(Boolean);
   return [
-    h("p", {}, h("b", {}, titleOf(video)), ": ", answer.text),
+    h("p", {}, emphasised(answer.text, titleOf(video))),
     facts.length > 0 && h("dl", { class: "facts-list" }, facts.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
     parts.length > 0 && scores(parts, answer.score),
     h("details", {}, h("summary", { class: "soft" }, "the whole answer"), h("pre", {}, JSON.stringify(answer, null, 2))),

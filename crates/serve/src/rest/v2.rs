@@ -346,8 +346,16 @@ pub(super) async fn viewers(
 #[derive(Serialize)]
 pub(super) struct Past {
     user: String,
-    events: Vec<HistoryItem>,
+    events: Vec<PastEvent>,
     total: usize,
+}
+
+/// One event, with what the page shows of its video.
+#[derive(Serialize)]
+struct PastEvent {
+    #[serde(flatten)]
+    event: HistoryItem,
+    labels: BTreeMap<String, Vec<String>>,
 }
 
 pub(super) async fn history(
@@ -364,7 +372,9 @@ pub(super) async fn history(
             let mut events = feed.history(&user, usize::MAX);
             let total = events.len();
             events.truncate(n);
-            Ok(Json(Past { user, events, total }))
+            let labelled =
+                |event: HistoryItem| PastEvent { labels: shown(&feed, &event.video).labels, event };
+            Ok(Json(Past { user, events: events.into_iter().map(labelled).collect(), total }))
         })
         .await
 }
