@@ -107,11 +107,11 @@ pub enum IngestError {
         /// The first such line.
         line: u64,
         /// Which column.
-        column: String,
+        column: Box<str>,
         /// What it should hold.
-        field: String,
+        field: &'static str,
         /// The first such value.
-        value: String,
+        value: Box<str>,
         /// What was expected.
         expected: &'static str,
         /// Rows that cannot be read.

@@ -73,7 +73,7 @@ pub fn read(
             EventFile::Lines { path, part } => formats::lines::read(&mut gather, &path, format, part)?,
             EventFile::Table { table, columns, part } => {
                 recognised += &format!("; {}", described(&table, &columns, part));
-                formats::events::read(&mut gather, table, &columns, part)?;
+                formats::events::read(&mut gather, *table, &columns, part)?;
             }
         }
     }

@@ -1,12 +1,12 @@
 //! The run folder: a dataset and what was made from it, each file with its digest.
 //!
-//! `dataset/{events,users,videos}.parquet`, `cleaning.json`, `manifest.json`; training adds
+//! `dataset/{events,users,videos,labels}.parquet`, `cleaning.json`, `manifest.json`; training adds
 //! `model.safetensors` and `report.json`. A folder is written aside and renamed, so no half-written one is left;
 //! a folder of another version, or with a file that was changed, is refused.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ const CLEANING: &str = "cleaning.json";
 const EVENTS: &str = "dataset/events.parquet";
 const USERS: &str = "dataset/users.parquet";
 const VIDEOS: &str = "dataset/videos.parquet";
+const LABELS: &str = "dataset/labels.parquet";
 
 /// What cannot be done with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +79,7 @@ pub enum RunError {
         path: PathBuf,
     },
     /// A name that leads out of the folder.
-    #[error("{name}: expected the name of a file inside the run folder")]
+    #[error("{name}: expected the name of a file inside the run folder, and not one of its own")]
     Name {
         /// The name.
         name: String,
@@ -192,7 +193,11 @@ pub fn write(
         if path.exists() {
             let old = parent.join(format!(".{}.{}.old", name.to_string_lossy(), std::process::id()));
             fs::rename(path, &old).map_err(|source| io_error(path, "written", source))?;
-            fs::rename(&aside, path).map_err(|source| io_error(path, "written", source))?;
+            if let Err(source) = fs::rename(&aside, path) {
+                // The older run comes back; if even that fails, it lies whole beside.
+                let _ = fs::rename(&old, path);
+                return Err(io_error(path, "written", source));
+            }
             return fs::remove_dir_all(&old).map_err(|source| io_error(&old, "written", source));
         }
         fs::rename(&aside, path).map_err(|source| io_error(path, "written", source))
@@ -223,13 +228,14 @@ fn write_aside(
     let mut files = BTreeMap::new();
     let mut put = |name: &str, bytes: Vec<u8>| -> Result<(), RunError> {
         let path = folder.join(name);
-        fs::write(&path, &bytes).map_err(|source| io_error(&path, "written", source))?;
+        write_through(&path, &bytes).map_err(|source| io_error(&path, "written", source))?;
         files.insert(name.to_string(), entry(&bytes));
         Ok(())
     };
     put(EVENTS, parquet_bytes(&folder.join(EVENTS), &events_table(set))?)?;
     put(USERS, parquet_bytes(&folder.join(USERS), &users_table(set))?)?;
     put(VIDEOS, parquet_bytes(&folder.join(VIDEOS), &videos_table(set))?)?;
+    put(LABELS, parquet_bytes(&folder.join(LABELS), &labels_table(set))?)?;
     put(CLEANING, json_bytes(&folder.join(CLEANING), cleaning)?)?;
     let manifest = Manifest {
         format: FORMAT,
@@ -245,7 +251,14 @@ fn write_aside(
         files,
     };
     let path = folder.join(MANIFEST);
-    fs::write(&path, json_bytes(&path, &manifest)?).map_err(|source| io_error(&path, "written", source))
+    write_through(&path, &json_bytes(&path, &manifest)?).map_err(|source| io_error(&path, "written", source))
+}
+
+/// Writes bytes down to the disk, so that a rename afterwards never shows a file without its content.
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn entry(bytes: &[u8]) -> FileEntry {
@@ -257,28 +270,35 @@ fn json_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, RunError>
         .map_err(|error| RunError::Table { path: path.into(), reason: error.to_string() })
 }
 
-/// Adds a file to a run, or replaces it: the file aside and renamed, then the manifest likewise.
+/// Adds a file to a run, or replaces it: the file aside and renamed, then the manifest likewise. A file that is
+/// replaced leaves the manifest first, so that at no moment the manifest tells of what is not there.
 ///
 /// # Errors
 /// When the folder is no run or cannot be written.
 pub fn add_file(run: &Path, name: &str, bytes: &[u8]) -> Result<(), RunError> {
     let path = inside(run, name)?;
+    if [MANIFEST, CLEANING, EVENTS, USERS, VIDEOS, LABELS].contains(&name) {
+        return Err(RunError::Name { name: name.into() });
+    }
     let mut manifest = manifest(run)?;
+    let manifest_path = run.join(MANIFEST);
+    if manifest.files.remove(name).is_some() {
+        replace_file(&manifest_path, &json_bytes(&manifest_path, &manifest)?)?;
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|source| io_error(folder, "written", source))?;
+    }
     replace_file(&path, bytes)?;
     manifest.files.insert(name.into(), entry(bytes));
-    let path = run.join(MANIFEST);
-    replace_file(&path, &json_bytes(&path, &manifest)?)
+    replace_file(&manifest_path, &json_bytes(&manifest_path, &manifest)?)
 }
 
 fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let aside = path.with_extension(format!("{}.aside", std::process::id()));
-    fs::write(&aside, bytes)
-        .and_then(|()| fs::File::open(&aside)?.sync_all())
-        .and_then(|()| fs::rename(&aside, path))
-        .map_err(|source| {
-            let _ = fs::remove_file(&aside);
-            io_error(path, "written", source)
-        })
+    write_through(&aside, bytes).and_then(|()| fs::rename(&aside, path)).map_err(|source| {
+        let _ = fs::remove_file(&aside);
+        io_error(path, "written", source)
+    })
 }
 
 fn inside(run: &Path, name: &str) -> Result<PathBuf, RunError> {
@@ -353,8 +373,10 @@ pub fn open(run: &Path) -> Result<RunFolder, RunError> {
         };
         checked(&path, manifest.files.get(name).ok_or_else(missing)?, "import")
     };
-    let users = read_users(run, file(USERS)?)?;
-    let videos = read_videos(run, file(VIDEOS)?)?;
+    let (mut users, mut videos) = (Users::new(), Catalogue::new());
+    read_labels(run, file(LABELS)?, &mut users, &mut videos)?;
+    read_users(run, file(USERS)?, &mut users)?;
+    read_videos(run, file(VIDEOS)?, &mut videos)?;
     let (events, parts) = read_events(run, file(EVENTS)?, users.len(), videos.len())?;
     let cleaning = serde_json::from_slice(&file(CLEANING)?)
         .map_err(|error| RunError::Manifest { path: run.join(CLEANING), reason: error.to_string() })?;
@@ -430,6 +452,18 @@ fn videos_table(set: &Dataset) -> Vec<(&'static str, ArrayRef)> {
         ("year", Arc::new(all().map(|video| video.year).collect::<Int32Array>())),
         ("duration_seconds", Arc::new(all().map(|video| video.duration_seconds).collect::<Float32Array>())),
         ("published", Arc::new(all().map(|video| video.published).collect::<Int64Array>())),
+    ]
+}
+
+/// Labels and creators in the order of their rows, which a set read back keeps.
+fn labels_table(set: &Dataset) -> Vec<(&'static str, ArrayRef)> {
+    let tables =
+        [("video", &set.videos.labels), ("user", &set.users.labels), ("creator", &set.videos.creators)];
+    let all: Vec<(&str, &str)> =
+        tables.into_iter().flat_map(|(of, names)| names.iter().map(move |name| (of, name))).collect();
+    vec![
+        ("of", Arc::new(StringArray::from_iter_values(all.iter().map(|(of, _)| of)))),
+        ("name", Arc::new(StringArray::from_iter_values(all.iter().map(|(_, name)| name)))),
     ]
 }
 
@@ -513,8 +547,32 @@ fn read_events(
     Ok((events, parts))
 }
 
-fn read_users(run: &Path, bytes: Vec<u8>) -> Result<Users, RunError> {
-    let mut users = Users::new();
+fn read_labels(
+    run: &Path,
+    bytes: Vec<u8>,
+    users: &mut Users,
+    catalogue: &mut Catalogue,
+) -> Result<(), RunError> {
+    for batch in &batches(run, LABELS, bytes)? {
+        let of = typed!(run, LABELS, batch, "of", as_string_opt::<i32>);
+        let names = typed!(run, LABELS, batch, "name", as_string_opt::<i32>);
+        for at in 0..batch.num_rows() {
+            let table = match of.value(at) {
+                "video" => &mut catalogue.labels,
+                "user" => &mut users.labels,
+                "creator" => &mut catalogue.creators,
+                other => {
+                    let reason = format!("`of` is `{other}`; expected video, user or creator");
+                    return Err(RunError::Table { path: run.join(LABELS), reason });
+                }
+            };
+            table.intern(names.value(at));
+        }
+    }
+    Ok(())
+}
+
+fn read_users(run: &Path, bytes: Vec<u8>, users: &mut Users) -> Result<(), RunError> {
     for batch in &batches(run, USERS, bytes)? {
         let ids = typed!(run, USERS, batch, "id", as_string_opt::<i32>);
         let labels = typed!(run, USERS, batch, "labels", as_list_opt::<i32>);
@@ -524,11 +582,10 @@ fn read_users(run: &Path, bytes: Vec<u8>) -> Result<Users, RunError> {
             of_user.as_string::<i32>().iter().flatten().for_each(|label| users.label(row, label));
         }
     }
-    Ok(users)
+    Ok(())
 }
 
-fn read_videos(run: &Path, bytes: Vec<u8>) -> Result<Catalogue, RunError> {
-    let mut catalogue = Catalogue::new();
+fn read_videos(run: &Path, bytes: Vec<u8>, catalogue: &mut Catalogue) -> Result<(), RunError> {
     for batch in &batches(run, VIDEOS, bytes)? {
         let ids = typed!(run, VIDEOS, batch, "id", as_string_opt::<i32>);
         let titles = typed!(run, VIDEOS, batch, "title", as_string_opt::<i32>);
@@ -552,7 +609,7 @@ fn read_videos(run: &Path, bytes: Vec<u8>) -> Result<Catalogue, RunError> {
             of_video.as_string::<i32>().iter().flatten().for_each(|label| catalogue.label(row, label));
         }
     }
-    Ok(catalogue)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -652,6 +709,67 @@ mod tests {
         assert_eq!(read_file(&path, "report.json").unwrap().as_deref(), Some(&b"{}"[..]));
         fs::write(path.join("report.json"), "[]").unwrap();
         assert!(matches!(read_file(&path, "report.json"), Err(RunError::Changed { .. })));
-        assert!(matches!(add_file(&path, "../x", b""), Err(RunError::Name { .. })));
+        for name in ["../x", "/etc/x", "", "manifest.json", "dataset/users.parquet"] {
+            assert!(matches!(add_file(&path, name, b""), Err(RunError::Name { .. })), "{name}");
+        }
+        add_file(&path, "report.json", b"[1]").unwrap();
+        assert_eq!(read_file(&path, "report.json").unwrap().as_deref(), Some(&b"[1]"[..]));
+        assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn every_action_order_and_missing_value_comes_back_and_labels_keep_their_rows() {
+        for order in [Order::Timed, Order::Sequence, Order::Unordered] {
+            let mut set = set();
+            // Labels in another order than that of the videos that carry them.
+            set.videos.label(2, "genre:Zebra");
+            set.videos.label(0, "genre:Ant");
+            set.videos.label(0, "genre:Zebra");
+            let events = Action::ALL.iter().enumerate().map(|(at, &action)| {
+                let value = (at % 2 == 0).then_some(at as f32);
+                let ratio = (at % 3 == 0).then_some(0.5);
+                let time = if order == Order::Timed { at as i64 } else { 0 };
+                Event { user: at as u32 % 2, video: at as u32 % 3, action, time, value, ratio }
+            });
+            let set = Dataset::new("all", set.users, set.videos, events.collect(), order, None);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("run");
+            write(&path, &set, &CleaningReport::default(), &About::default(), false).unwrap();
+            let back = open(&path).unwrap().dataset;
+            assert_eq!((back.order, back.parts()), (order, None));
+            assert!(back.events().iter().eq(set.events().iter()));
+            assert_eq!(back.videos.videos(), set.videos.videos());
+            assert!(back.videos.labels.iter().eq(set.videos.labels.iter()));
+        }
+    }
+
+    #[test]
+    fn a_run_without_events_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty");
+        let set = Dataset::new("none", Users::new(), Catalogue::new(), Events::new(), Order::Timed, None);
+        write(&path, &set, &CleaningReport::default(), &About::default(), false).unwrap();
+        assert_eq!(open(&path).unwrap().dataset.digest(), set.digest());
+    }
+
+    #[test]
+    fn every_changed_or_missing_file_is_named() {
+        let (_folder, path) = written();
+        for name in [USERS, VIDEOS, LABELS, EVENTS, CLEANING] {
+            let file = path.join(name);
+            let bytes = fs::read(&file).unwrap();
+            let mut changed = bytes.clone();
+            changed[bytes.len() / 2] ^= 1;
+            for content in [&changed[..], &bytes[..bytes.len() / 2]] {
+                fs::write(&file, content).unwrap();
+                let error = open(&path).unwrap_err().to_string();
+                assert!(error.contains(name) && error.contains("was changed"), "{error}");
+            }
+            fs::write(&file, bytes).unwrap();
+        }
+        let manifest = path.join(MANIFEST);
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(&manifest, &text[..text.len() / 2]).unwrap();
+        assert!(matches!(open(&path), Err(RunError::Manifest { .. })));
     }
 }

@@ -159,7 +159,7 @@ impl Table {
                 let found = loop {
                     match lines.next()? {
                         None => return Ok(None),
-                        Some(found) if found.is_empty() => {}
+                        Some([]) => {}
                         Some(found) => break text(found).into_owned(),
                     }
                 };
@@ -369,6 +369,9 @@ impl Delimited {
                         });
                     }
                     self.ends.resize(2 * self.ends.len(), 0);
+                }
+                ReadRecordResult::Record if n_bytes > self.line_bytes_max => {
+                    return Err(too_long(&self.source.path, self.line, self.line_bytes_max));
                 }
                 ReadRecordResult::Record => {
                     self.n_ends = n_ends;

@@ -68,10 +68,10 @@ fn both_sets_survive_the_run_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(set);
         let about = run::About { notice: imported.notice.clone(), ..run::About::default() };
-        run::write(&path, &imported.dataset, &imported.cleaning, &about).unwrap();
+        run::write(&path, &imported.dataset, &imported.cleaning, &about, false).unwrap();
         let back = run::open(&path).unwrap();
         assert_eq!(back.dataset.digest(), imported.dataset.digest(), "{set}");
-        assert_eq!(back.manifest.about.notice, imported.notice);
+        assert_eq!(back.manifest.notice, imported.notice);
         assert_eq!(back.cleaning, imported.cleaning);
     }
 }

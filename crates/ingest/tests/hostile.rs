@@ -127,7 +127,7 @@ proptest! {
         fs::write(&log, "1 2 3\n2 3 4 5\n").unwrap();
         let imported = read(&[log], &Options::default(), &|_| ()).unwrap();
         let path: PathBuf = folder.path().join("run");
-        run::write(&path, &imported.dataset, &imported.cleaning, &run::About::default()).unwrap();
+        run::write(&path, &imported.dataset, &imported.cleaning, &run::About::default(), false).unwrap();
         let file = path.join(file);
         let mut bytes = fs::read(&file).unwrap();
         let at = at.index(bytes.len());

@@ -486,7 +486,12 @@ fn the_report_says_what_was_dropped_why_and_where() {
     let text = report.to_string();
     has(
         &text,
-        &["log.csv, line 4: no user", "line 6: user `1` and video `a`", "12.50 %", "`timestamp` is `-5`"],
+        &[
+            "log.csv, line 4: `user_id` is empty",
+            "line 6: user `1` and video `a`",
+            "12.50 %",
+            "`timestamp` is `-5`",
+        ],
     );
     has(
         &text,

@@ -403,9 +403,9 @@ impl BadCells {
         Err(IngestError::MostlyMalformed {
             path: path.to_owned(),
             line,
-            column: columns.get(field).map_or_else(String::new, |column| names[column].clone()),
-            field: field.name().into(),
-            value,
+            column: columns.get(field).map_or(field.name(), |column| &names[column]).into(),
+            field: field.name(),
+            value: value.into(),
             expected,
             bad,
             rows,

@@ -27,7 +27,7 @@ pub(crate) struct Plan {
 /// A file of events.
 pub(crate) enum EventFile {
     Lines { path: PathBuf, part: Option<Part> },
-    Table { table: Table, columns: Columns, part: Option<Part> },
+    Table { table: Box<Table>, columns: Columns, part: Option<Part> },
 }
 
 /// What the first bytes of a file say.
@@ -318,7 +318,7 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
             Role::Tags if !alone => plan.tags.push((table, columns)),
             Role::Events | Role::Tags => {
                 columns::need_events(&path, &table.columns, &columns)?;
-                plan.events.push(EventFile::Table { table, columns, part });
+                plan.events.push(EventFile::Table { table: Box::new(table), columns, part });
             }
             // A file given by itself must be events: say which column is missing.
             _ if alone => columns::need_events(&path, &table.columns, &columns)?,
