@@ -207,10 +207,16 @@ const BY_IDS: [(Kind, f32); 5] = [
     (Kind::Svd, 0.7),
     (Kind::Ials, 1.4),
 ];
-/// Where nothing has an order, EASE and ItemKNN stand in for the transitions.
-const UNORDERED: [(Kind, f32); 3] = [(Kind::Ease, 1.0), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.5)];
-const UNORDERED_WITH_CONTENT: [(Kind, f32); 4] =
-    [(Kind::Ease, 1.0), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.5), (Kind::Content, 0.1)];
+/// Where nothing has an order, popularity, EASE and ItemKNN stand in for the transitions.
+const UNORDERED: [(Kind, f32); 4] =
+    [(Kind::Popular, 1.0), (Kind::Ease, 0.5), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.3)];
+const UNORDERED_WITH_CONTENT: [(Kind, f32); 5] = [
+    (Kind::Popular, 1.0),
+    (Kind::Ease, 0.5),
+    (Kind::ItemKnn, 0.3),
+    (Kind::Ials, 0.3),
+    (Kind::Content, 0.1),
+];
 
 impl<'a> Zoo<'a> {
     /// Nothing fitted yet; everything is chosen on validation.
