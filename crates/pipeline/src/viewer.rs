@@ -157,7 +157,12 @@ pub(crate) fn judge(feedback: &Feedback, config: &FeedbackConfig, rule: &Relevan
     };
     let action = meaning.action().unwrap_or(Action::Watch);
     let event = Event { user: 0, video: 0, action, time: feedback.time, value, ratio };
-    let judgement = if meaning == Meaning::Seen { Judgement::Neutral } else { rule.judge(&event) };
+    let judgement = match meaning {
+        Meaning::Seen => Judgement::Neutral,
+        // Said in so many words, whatever the rule takes from a log that knows no likes.
+        Meaning::Like => Judgement::Positive,
+        _ => rule.judge(&event),
+    };
     (event, judgement)
 }
 
@@ -310,6 +315,15 @@ mod tests {
             timeline.add(*row, event, rule.judge(event), *origin);
         }
         timeline.finish(100)
+    }
+
+    #[test]
+    fn a_like_is_wanted_whatever_the_rule_takes_from_a_log() {
+        let rule: Relevance = "watch_ratio>=1".parse().unwrap();
+        let like = crate::testing::feedback("like", "u", "v", 1);
+        assert_eq!(judge(&like, &FeedbackConfig::default(), &rule).1, Judgement::Positive);
+        let watch = Feedback { value: 0.5, ..crate::testing::feedback("watch", "u", "v", 1) };
+        assert_ne!(judge(&watch, &FeedbackConfig::default(), &rule).1, Judgement::Positive);
     }
 
     #[test]

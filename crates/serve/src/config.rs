@@ -14,8 +14,10 @@ pub struct ServeConfig {
     pub key: Option<String>,
     /// Further names by which the service is reached on loopback, behind a proxy for example.
     pub hosts: Vec<String>,
-    /// Bytes of a body.
+    /// Bytes of a body that writes.
     pub body_bytes_max: usize,
+    /// Bytes of a body that only asks, which anybody may send.
+    pub question_bytes_max: usize,
     /// Rows in a body.
     pub batch_max: usize,
     /// Answers where a request does not say how many.
@@ -56,6 +58,7 @@ impl Default for ServeConfig {
             key: None,
             hosts: Vec::new(),
             body_bytes_max: 8 * 1024 * 1024,
+            question_bytes_max: 256 * 1024,
             batch_max: 10_000,
             n_default: 10,
             n_max: 500,
@@ -87,6 +90,7 @@ impl ServeConfig {
             _ => Ok(()),
         };
         some("body_bytes_max", self.body_bytes_max as u64)?;
+        some("question_bytes_max", self.question_bytes_max as u64)?;
         some("batch_max", self.batch_max as u64)?;
         some("n_max", self.n_max as u64)?;
         some("page_max", self.page_max as u64)?;

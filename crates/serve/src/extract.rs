@@ -127,6 +127,10 @@ pub(crate) fn within(
     }
 }
 
+/// How large a route's body may be; set beside axum's own limit, so that an error can say it.
+#[derive(Clone, Copy)]
+pub(crate) struct BodyLimit(pub(crate) usize);
+
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -136,16 +140,18 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let config = state.config();
         let limit = Duration::from_millis(config.body_milliseconds_max);
+        let bytes_max =
+            request.extensions().get::<BodyLimit>().map_or(config.body_bytes_max, |limit| limit.0);
         let read = tokio::time::timeout(limit, Bytes::from_request(request, state)).await;
         let bytes = match read {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let message = format!("the body is larger than {} bytes", config.body_bytes_max);
+                let message = format!("the body is larger than {bytes_max} bytes");
                 return Err(ApiError::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "too_large",
                     message,
-                    "send it in parts, or raise `body_bytes_max` in the configuration",
+                    "send it in parts, or raise the limit in the configuration",
                 ));
             }
             Ok(Err(rejection)) => {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,18 +15,23 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::extract::BodyLimit;
 use crate::{AppState, ServeConfig, ServeError, auth, dashboard, rest, telemetry};
 
 /// The whole service. Until [`serve`] says otherwise it takes itself to be on loopback.
 pub fn app(state: AppState) -> Router {
     let mut router: Router<AppState> = dashboard::router();
     for route in rest::routes() {
-        router = router.route(route.path, route.handler);
+        let bytes_max = match route.writes() {
+            true => state.config().body_bytes_max,
+            false => state.config().question_bytes_max,
+        };
+        let limits = (Extension(BodyLimit(bytes_max)), DefaultBodyLimit::max(bytes_max));
+        router = router.route(route.path, route.handler.layer(limits));
     }
     router
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_way)
-        .layer(DefaultBodyLimit::max(state.config().body_bytes_max))
         .layer(from_fn_with_state(state.clone(), auth::guard))
         .layer(from_fn_with_state(state.clone(), telemetry::measure))
         .with_state(state)

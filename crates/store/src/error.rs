@@ -31,6 +31,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// It was opened for reading only.
+    #[error("{path} was opened for reading only, beside a process that writes it: send changes to that one")]
+    OpenToRead {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process has it.
     #[error("{path} is in use by another process: stop that one, or name another file")]
     Locked {

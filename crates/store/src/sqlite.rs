@@ -28,11 +28,12 @@ pub struct Sqlite {
     config: StoreConfig,
     path: PathBuf,
     readers: Readers,
-    writer: Writer,
+    /// None where the file is open for reading only.
+    writer: Option<Writer>,
     videos_version: Arc<AtomicU64>,
     feedback_version: Arc<AtomicU64>,
     /// Held until the store is dropped, after reader and writer.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Sqlite {
@@ -44,16 +45,30 @@ impl Sqlite {
         let path = path.as_ref().to_path_buf();
         let (lock, connection) = open::writer(&path, &config)?;
         let readers = Readers::new(path.clone(), &config)?;
-        let writer = Writer::start(path.clone(), &config, connection)?;
-        Ok(Self {
-            config,
-            path,
-            readers,
-            writer,
-            videos_version: Arc::default(),
-            feedback_version: Arc::default(),
-            _lock: lock,
-        })
+        let writer = Some(Writer::start(path.clone(), &config, connection)?);
+        Ok(Self::of(config, path, readers, writer, Some(lock)))
+    }
+
+    /// Opens a store that another process may have open for writing; this one can only read it.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`]; also when there is no such file.
+    pub fn open_to_read(path: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_path_buf();
+        open::check_readable(&path, &config)?;
+        let readers = Readers::new(path.clone(), &config)?;
+        Ok(Self::of(config, path, readers, None, None))
+    }
+
+    fn of(
+        config: StoreConfig,
+        path: PathBuf,
+        readers: Readers,
+        writer: Option<Writer>,
+        lock: Option<File>,
+    ) -> Self {
+        let (videos_version, feedback_version) = (Arc::default(), Arc::default());
+        Self { config, path, readers, writer, videos_version, feedback_version, _lock: lock }
     }
 
     /// Where it is.
@@ -101,7 +116,10 @@ impl Sqlite {
         n_rows: usize,
         work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.commit(doing, n_rows, work)
+        match &self.writer {
+            Some(writer) => writer.commit(doing, n_rows, work),
+            None => Err(StoreError::OpenToRead { path: self.path.clone() }),
+        }
     }
 
     fn presence(&self, sql: &str, id: &str) -> Result<Presence, StoreError> {
@@ -403,6 +421,25 @@ mod tests {
     }
 
     #[test]
+    fn a_store_in_use_can_be_read_beside_it_but_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let missing = Sqlite::open_to_read(&path, StoreConfig::default()).unwrap_err();
+        assert!(matches!(missing, StoreError::Open { .. }), "{missing}");
+        let first = open(&path).unwrap();
+        let beside = Sqlite::open_to_read(&path, StoreConfig::default()).unwrap();
+        let ann = StoredUser { id: "ann".into(), ..StoredUser::default() };
+        first.put_users(std::slice::from_ref(&ann)).unwrap();
+        assert_eq!(beside.user("ann").unwrap(), Some(ann.clone()), "it sees what the other has written");
+        let error = beside.put_users(std::slice::from_ref(&ann)).unwrap_err();
+        assert!(matches!(error, StoreError::OpenToRead { .. }), "{error}");
+        drop(first);
+        drop(beside);
+        let alone = Sqlite::open_to_read(&path, StoreConfig::default()).unwrap();
+        assert_eq!(alone.user("ann").unwrap(), Some(ann));
+    }
+
+    #[test]
     fn a_full_queue_is_told_to_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let config = StoreConfig { queue_calls_max: 1, ..StoreConfig::default() };
@@ -464,7 +501,7 @@ mod tests {
             }
         });
         assert_eq!(store.counts().unwrap(), Counts { users: 8, videos: 0, feedback: 400 });
-        assert!(store.writer.commits() <= 400, "a commit never holds less than one call");
+        assert!(store.writer.as_ref().unwrap().commits() <= 400, "a commit never holds less than one call");
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Route {
         Self { method, path, handler, access, tag, summary, query: &[], body: None, answer: "" }
     }
 
+    /// Whether it changes something.
+    pub(crate) fn writes(&self) -> bool {
+        self.access == Access::Write
+    }
+
     fn access(self, access: Access) -> Self {
         Self { access, ..self }
     }

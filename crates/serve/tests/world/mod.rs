@@ -18,13 +18,13 @@ use upnext_serve::{About, AppState, ServeConfig, app};
 use upnext_store::{Memory, Store};
 
 /// An id that a path must encode.
-pub const ODD: &str = "crime/5 é%20?影片";
+pub(crate) const ODD: &str = "crime/5 é%20?影片";
 const GENRES: [&str; 3] = ["comedy", "crime", "space"];
 const DAY: i64 = 86_400_000;
 
 /// Films `comedy0` … `space5` (but `crime5` is [`ODD`]) and viewers `u0` … `u17`, six for each genre; viewer `k`
 /// of a genre liked its films but number `k`, and `comedy0`.
-pub fn dataset() -> Arc<Dataset> {
+pub(crate) fn dataset() -> Arc<Dataset> {
     let (mut users, mut videos, mut events) = (Users::new(), Catalogue::new(), Events::new());
     for genre in GENRES {
         for at in 0..6 {
@@ -50,7 +50,7 @@ pub fn dataset() -> Arc<Dataset> {
 }
 
 /// A feed with models fitted on [`dataset`].
-pub fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
+pub(crate) fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
     let dataset = dataset();
     let interactions = dataset.interactions(&Relevance::default());
     let candidates: Vec<u32> = (0..dataset.videos.len() as u32).collect();
@@ -74,48 +74,48 @@ pub fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
 }
 
 /// What is served.
-pub fn about() -> About {
+pub(crate) fn about() -> About {
     let (name, digest, notice) = ("small".into(), "abc".into(), Some("for tests only".into()));
     About { name, users: 18, videos: 18, events: 102, digest, licence: None, notice }
 }
 
 /// A service over an empty store.
-pub fn state(config: ServeConfig) -> AppState {
+pub(crate) fn state(config: ServeConfig) -> AppState {
     state_over(Arc::new(Memory::default()), config)
 }
 
 /// A service over a store.
-pub fn state_over(store: Arc<dyn Store>, config: ServeConfig) -> AppState {
+pub(crate) fn state_over(store: Arc<dyn Store>, config: ServeConfig) -> AppState {
     let state = AppState::new(Arc::clone(&store), config, about()).unwrap();
     state.publish(feed(store));
     state
 }
 
 /// A service without a port.
-pub struct World {
+pub(crate) struct World {
     /// Its state.
-    pub state: AppState,
+    pub(crate) state: AppState,
     app: Router,
 }
 
 impl World {
     /// With these limits.
-    pub fn with(config: ServeConfig) -> Self {
+    pub(crate) fn with(config: ServeConfig) -> Self {
         Self::of(state(config))
     }
 
     /// Of a state.
-    pub fn of(state: AppState) -> Self {
+    pub(crate) fn of(state: AppState) -> Self {
         Self { app: app(state.clone()), state }
     }
 
     /// With the usual limits.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(ServeConfig::default())
     }
 
     /// Asks anything.
-    pub async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let response = self.app.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// Asks with headers and a body; answers JSON.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: &str,
         path: &str,
@@ -144,21 +144,21 @@ impl World {
     }
 
     /// GET, which must succeed.
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, json) = self.ask("GET", path, &[], None).await;
         assert_eq!(status, StatusCode::OK, "{path}: {json}");
         json
     }
 
     /// A change, which must succeed.
-    pub async fn change(&self, method: &str, path: &str, body: &str) -> Value {
+    pub(crate) async fn change(&self, method: &str, path: &str, body: &str) -> Value {
         let (status, json) = self.ask(method, path, &[], Some(body)).await;
         assert_eq!(status, StatusCode::OK, "{method} {path} {body}: {json}");
         json
     }
 
     /// A request that must fail, with a well-formed error: its status, code and message.
-    pub async fn fail(&self, method: &str, path: &str, body: Option<&str>) -> (u16, String, String) {
+    pub(crate) async fn fail(&self, method: &str, path: &str, body: Option<&str>) -> (u16, String, String) {
         let (status, json) = self.ask(method, path, &[], body).await;
         let (code, message) = error_of(&json).unwrap_or_else(|| panic!("{method} {path}: {status} {json}"));
         (status.as_u16(), code, message)
@@ -166,7 +166,7 @@ impl World {
 }
 
 /// Code and message of a well-formed error.
-pub fn error_of(json: &Value) -> Option<(String, String)> {
+pub(crate) fn error_of(json: &Value) -> Option<(String, String)> {
     let error = json.get("error")?;
     let text = |name: &str| Some(error.get(name)?.as_str()?.to_owned());
     text("hint").filter(|hint| !hint.is_empty())?;
@@ -174,7 +174,7 @@ pub fn error_of(json: &Value) -> Option<(String, String)> {
 }
 
 /// The ids of a v2 answer's items, or of a Gorse answer.
-pub fn ids(json: &Value) -> Vec<String> {
+pub(crate) fn ids(json: &Value) -> Vec<String> {
     let list = json.get("items").unwrap_or(json).as_array().unwrap();
     let id = |one: &Value| match one {
         Value::String(id) => id.clone(),

@@ -36,15 +36,8 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     if path.is_dir() {
         return Err(StoreError::Folder { path: path.into() });
     }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let refused = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.into() },
-        _ => StoreError::Open { path: path.into(), folder: folder.clone(), source },
-    };
-    std::fs::create_dir_all(&folder).map_err(refused)?;
+    let refused = |source: std::io::Error| refused(path, source);
+    std::fs::create_dir_all(folder_of(path)).map_err(refused)?;
     // A lock beside the file, because SQLite's own locks let a second process in between two commits.
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
@@ -63,12 +56,7 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
     connection.busy_timeout(Duration::from_secs(1)).map_err(wrap)?;
     // Read before anything is written, so that a foreign file stays as it was.
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrap)?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(wrap)?;
-    if found != SCHEMA_VERSION && (found != 0 || tables > 0) {
-        return Err(StoreError::Schema { path: path.into(), found, expected: SCHEMA_VERSION });
-    }
+    let found = schema(path, &connection)?;
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(wrap)?;
     if mode != "wal" {
@@ -77,13 +65,54 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     connection.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
     connection.pragma_update(None, "cache_size", cache(config)).map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(32);
-    if found == 0 {
+    if found.is_none() {
         let made = connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         ));
         made.map_err(wrap)?;
     }
     Ok((lock, connection))
+}
+
+/// Checks that a store lies there, without touching it.
+pub(super) fn check_readable(path: &Path, config: &StoreConfig) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Err(StoreError::Folder { path: path.into() });
+    }
+    path.metadata().map_err(|source| refused(path, source))?;
+    match schema(path, &reader(path, config)?)? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::Schema { path: path.into(), found: 0, expected: SCHEMA_VERSION }),
+    }
+}
+
+/// The schema of the file; `None` if nothing is in it yet.
+fn schema(path: &Path, connection: &Connection) -> Result<Option<i64>, StoreError> {
+    let number = |sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map_err(|error| database_error(path, "read its schema", error))
+    };
+    let (found, tables) = (number("PRAGMA user_version")?, number("SELECT count(*) FROM sqlite_schema")?);
+    match found {
+        SCHEMA_VERSION => Ok(Some(found)),
+        0 if tables == 0 => Ok(None),
+        _ => Err(StoreError::Schema { path: path.into(), found, expected: SCHEMA_VERSION }),
+    }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn refused(path: &Path, source: std::io::Error) -> StoreError {
+    match source.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.into() },
+        _ => StoreError::Open { path: path.into(), folder: folder_of(path), source },
+    }
 }
 
 /// Opens the file once more, for reading.

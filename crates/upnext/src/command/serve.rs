@@ -160,8 +160,9 @@ pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
     let folder = run::open(path)?;
     let (models, _) = models(path, &folder)?;
     let file = path.join(STORE_FILE);
+    // For reading only, so that it can be asked while a service writes it.
     let store: Arc<dyn Store> = if file.exists() {
-        Arc::new(Sqlite::open(&file, config.store.clone())?)
+        Arc::new(Sqlite::open_to_read(&file, config.store.clone())?)
     } else {
         Arc::new(Memory::new(config.store.clone()))
     };
