@@ -28,13 +28,13 @@ const GENRES = [
 ];
 const FIGURES = [rings, ridges, planet, confetti, curtain, chevrons, equaliser, eye, shards, balloons, corridor, night];
 
-/** The labels that say most about a video: genres where it has them, else categories, tags, or whatever is first. */
-export function labelsOf(video) {
-  const labels = video.labels ?? {};
-  if (Array.isArray(labels)) return labels.map(String);
-  for (const kind of ["genre", "genres", "category", "categories", "topic", "tag", "tags"]) {
-    const found = labels[kind];
-    if (found?.length) return [found].flat().map(String);
+/** The labels that say most about a video: genres where it has them, else categories, topics, tags. */
+export function labelsOf({ labels = {} }) {
+  const named = (kind) => Object.keys(labels).filter((name) => name.startsWith(kind)).sort().flatMap((name) => labels[name]).map(String);
+  for (const kind of ["genre", "categor", "topic", "tag"]) {
+    // A tag that is only a number says nothing to a person.
+    const found = named(kind).filter((label) => !/^-?\d+$/.test(label));
+    if (found.length) return [...new Set(found)];
   }
   return [];
 }
@@ -60,7 +60,7 @@ export function cover(video) {
   const art = s("svg", { class: "art", viewBox: "0 0 200 300", preserveAspectRatio: "xMidYMax slice", "aria-hidden": "true" });
   figure(art, random(seed));
   return {
-    colours: { "--hue": (hue + (seed % 29) - 14).toString(), "--hue-2": second.toString(), "--chroma": chroma.toString() },
+    colours: { "--hue": (hue + (named.length ? (seed % 29) - 14 : (seed % 71) - 35)).toString(), "--hue-2": second.toString(), "--chroma": chroma.toString() },
     inside: [
       art,
       title
