@@ -27,7 +27,8 @@ pub(crate) struct Gather<'a> {
     events: Events,
     parts: Vec<Part>,
     positions: Vec<i64>,
-    seen: HashTable<u32>,
+    /// Events by what they hold: half of their hash, so that growing reads no event, and their place.
+    seen: HashTable<(u32, u32)>,
     hasher: DefaultHashBuilder,
     id_bytes: usize,
     files: Vec<PathBuf>,
@@ -168,11 +169,13 @@ impl<'a> Gather<'a> {
             };
             let new = key(&event, position, found.part);
             let hash = self.hasher.hash_one(new);
-            if self.seen.find(hash, |&row| of(row) == new).is_some() {
+            let half = (hash >> 32) as u32;
+            // The table wants good bits at both ends of a hash.
+            let spread = |half: u32| u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            if self.seen.find(spread(half), |&(h, row)| h == half && of(row) == new).is_some() {
                 return Ok(false);
             }
-            let hasher = &self.hasher;
-            self.seen.insert_unique(hash, events.len() as u32, |&row| hasher.hash_one(of(row)));
+            self.seen.insert_unique(spread(half), (half, events.len() as u32), |&(h, _)| spread(h));
         }
         let before = self.events.len();
         self.events.push(event);

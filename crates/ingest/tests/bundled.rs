@@ -1,5 +1,7 @@
 //! The sets that lie in the repository come in whole.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::PathBuf;
 
 use upnext_data::{Action, Order, Part, Split, SplitRule};

@@ -1,5 +1,7 @@
 //! Whatever bytes come: an error or a dataset, never a panic.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,11 +35,11 @@ fn try_all(bytes: &[u8]) {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         let options = Options { limits: limits.clone(), ..Options::default() };
-        let _ = read(&[path.clone()], &options, &|_| ());
+        let _ = read(std::slice::from_ref(&path), &options, &|_| ());
         if name == "log.csv" {
             for format in Format::ALL {
                 let options = Options { format, limits: limits.clone(), ..Options::default() };
-                let _ = read(&[path.clone()], &options, &|_| ());
+                let _ = read(std::slice::from_ref(&path), &options, &|_| ());
             }
             let log = folder.path().join("good.txt");
             fs::write(&log, "1 2 3\n2 3 4 5\n").unwrap();
@@ -88,8 +90,14 @@ fn every_prefix_of_a_valid_file_is_an_error_or_a_dataset() {
     }
 }
 
+/// Few cases, since each tries every reader; `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60);
+    ProptestConfig { cases, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

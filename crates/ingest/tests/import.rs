@@ -1,5 +1,7 @@
 //! What people bring, in the smallest files that make each point.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -446,6 +448,21 @@ fn json_lines_come_in_as_log_and_as_features() {
     assert_eq!((video.title.as_str(), video.text.as_str(), video.year), ("Heat", "long text", Some(1995)));
     assert_eq!(set.dataset.videos.labels_of(0, "tag").collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(set.dataset.videos.creators.name(video.creator.unwrap()), "maker");
+}
+
+#[test]
+fn a_named_format_takes_its_own_files_of_a_folder() {
+    let files = Files::new(&[
+        ("log.csv", "user_id,item_id\n1,a\n2,b\n3,c\n"),
+        ("log.jsonl", "{\"user\":\"a\",\"item\":1}\n{\"user\":\"b\",\"item\":2}\n"),
+        ("notes.txt", "word\n"),
+        ("README", "not a table\n"),
+    ]);
+    for (named, n) in [(Format::Csv, 3), (Format::Jsonl, 2)] {
+        let set = files.folder(&format(named)).unwrap();
+        assert_eq!(set.dataset.events().len(), n);
+        has(&set.cleaning.to_string(), &["notes.txt: not read"]);
+    }
 }
 
 // --- cleaning ------------------------------------------------------------------------------------------------

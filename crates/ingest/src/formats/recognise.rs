@@ -236,6 +236,22 @@ fn expand(given: &[PathBuf], options: &Options) -> Result<(Vec<PathBuf>, bool), 
     Ok((files, folder))
 }
 
+/// Whether a file of a folder may be of the format that was asked for.
+fn could_be(format: Format, path: &Path) -> Result<bool, IngestError> {
+    let shape = match format {
+        Format::Recbole => return Ok(["inter", "item", "user"].contains(&extension(path).as_str())),
+        Format::Csv => Shape::Delimited(None),
+        Format::Parquet => Shape::Parquet,
+        Format::Jsonl => Shape::Jsonl,
+        _ => return Ok(true),
+    };
+    match sniff(path) {
+        Ok(Sniffed::Table(found)) => Ok(found == shape),
+        Ok(_) | Err(IngestError::Empty { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 struct Candidate {
     path: PathBuf,
     table: Option<(Table, Columns, Shape)>,
@@ -252,6 +268,10 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
     for path in files {
         if is_folder && OTHER_FILES.contains(&extension(&path).as_str()) {
             ignored.push((path, "not a table".to_string()));
+            continue;
+        }
+        if is_folder && !could_be(options.format, &path)? {
+            ignored.push((path, format!("not {}", options.format)));
             continue;
         }
         let sniffed = match options.format {
