@@ -460,4 +460,42 @@ proptest! {
         let reopened = Sqlite::open(&path, limits()).unwrap();
         prop_assert_eq!(&said, &told(&reopened, &users));
     }
+
+    #[test]
+    fn a_file_of_random_bytes_or_with_some_of_them_changed_is_refused_or_read_without_a_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        all_random in prop::option::of(prop::collection::vec(any::<u8>(), 0..9_000)),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = Sqlite::open(&path, limits()).unwrap();
+        for at in 0..20 {
+            let id = format!("n{at}");
+            store.append(&[Feedback { labels: json!({"a": at}), ..feedback("like", &id, &id, 1.0, at) }], Write::Accumulate).unwrap();
+            store.put_videos(&[StoredVideo { categories: vec![id.clone()], ..video(&id) }]).unwrap();
+        }
+        drop(store);
+        let mut bytes = std::fs::read(&path).unwrap();
+        match all_random {
+            Some(random) => bytes = random,
+            None => {
+                for (at, byte) in changes {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+                bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+            }
+        }
+        std::fs::write(&path, bytes).unwrap();
+        match Sqlite::open(&path, limits()) {
+            Err(error) => prop_assert!(error.to_string().contains("store.db"), "{}", error),
+            Ok(store) => {
+                let _ = (store.users("", 99), store.videos("", 99), store.history("n3", 9), store.recent(0, 9));
+                let _ = (store.hidden(9), store.latest_videos(9), store.counts(), store.user("n1"), store.video("n1"));
+                let _ = store.feedback(&FeedbackQuery { n: 99, ..FeedbackQuery::default() });
+                let _ = (store.append(&[feedback("like", "n3", "n4", 1.0, 1)], Write::Accumulate), store.delete_user("n5"));
+            }
+        }
+    }
 }

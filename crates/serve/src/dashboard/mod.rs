@@ -100,7 +100,8 @@ mod tests {
             .into_iter()
             .chain(quoted(page, "<link rel=\"icon\" href=\""))
             .chain(quoted(page, "<link rel=\"stylesheet\" href=\""));
-        assert_eq!(named.map(|path| file(path).path).count(), 3);
+        let served: Vec<&str> = named.map(|path| file(path).path).collect();
+        assert_eq!(served.len(), 3);
         let mut imports = 0;
         for script in FILES.iter().filter(|file| file.content_type == SCRIPT) {
             for import in quoted(script.content, "from \"./") {

@@ -1,5 +1,7 @@
 // Reads /apidocs.json and shows it; routes without a path parameter and without a body can be tried on the spot.
 
+// What a newcomer wants first; other tags follow.
+const TAGS = ["v2", "recommendations", "feedback", "items", "users", "health"];
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
 function h(name, attributes = {}, ...children) {
@@ -70,8 +72,10 @@ async function show() {
         byTag.set(tag, [...(byTag.get(tag) ?? []), route(path, method, item[method])]);
       }
     }
+    const place = (tag) => (TAGS.includes(tag) ? TAGS.indexOf(tag) : TAGS.length);
+    const sorted = [...byTag].sort(([a], [b]) => place(a) - place(b));
     document.getElementById("routes").replaceChildren(
-      ...[...byTag].map(([tag, routes]) => h("section", { class: "sheet" }, h("h2", {}, tag), routes)));
+      ...sorted.map(([tag, routes]) => h("section", { class: "sheet" }, h("h2", {}, tag), routes)));
   } catch (error) {
     about.textContent = `The description did not come: ${error}`;
   }

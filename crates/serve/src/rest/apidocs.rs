@@ -59,7 +59,7 @@ fn open_api() -> OpenApi {
                 .title("UpNext")
                 .version(env!("CARGO_PKG_VERSION"))
                 .description(Some(
-                    "Recommendations, explained. `/api/v2` is our own; the other routes speak as Gorse does, so its \
+                    "Recommendations, explained. The routes under /api/v2 are our own; the others speak as Gorse does, so its \
                      clients work. Every error is {\"error\":{\"code\",\"message\",\"hint\"}}.",
                 ))
                 .build(),
@@ -182,6 +182,15 @@ mod tests {
             n += 1;
         }
         assert!(n > 50, "{n} routes");
+    }
+
+    #[test]
+    fn the_handbook_names_every_route() {
+        let handbook = include_str!("../../../../docs/http.md");
+        for route in routes() {
+            let named = format!("`{} {}`", route.method, route.path);
+            assert!(handbook.contains(&named), "docs/http.md does not name {named}");
+        }
     }
 
     #[test]
