@@ -130,10 +130,10 @@ pub fn spd_solve_in_place(a: &mut [f32], b: &mut [f32]) -> bool {
     true
 }
 
-/// An orthonormal basis of the columns of a tall matrix, by two rounds of Cholesky QR
-/// (Yamamoto et al. 2015); columns that vanish become zero.
-pub fn orthonormalise(matrix: &mut Matrix) {
-    for _ in 0..2 {
+/// An orthonormal basis of the columns of a tall matrix, by rounds of what Cholesky QR does (Yamamoto et al.
+/// 2015: two are as good as Householder's); columns that vanish become zero.
+pub fn orthonormalise(matrix: &mut Matrix, rounds: usize) {
+    for _ in 0..rounds {
         let (values, vectors) = symmetric_eigen(&transposed_product(matrix, matrix));
         // By the eigenvectors of the Gram matrix, which unlike its Cholesky factor survive a small rank.
         let n = values.len();
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_orthonormal_basis_is_orthonormal() {
         let mut basis = random(200, 12, 3);
-        orthonormalise(&mut basis);
+        orthonormalise(&mut basis, 2);
         let gram = transposed_product(&basis, &basis);
         for row in 0..12 {
             for (column, value) in gram.row(row).iter().enumerate() {

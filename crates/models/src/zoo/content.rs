@@ -81,18 +81,16 @@ impl Recommender for ContentCosine {
 }
 
 /// The likeness matrix as weights: the last 20, decay 0.7.
-pub(super) fn content_neighbours(training: &Training) -> Result<Linear, FitError> {
-    let name = "content-neighbours";
-    let weights = Weights::Sparse(likeness(training.needs_content(name)?));
-    Ok(Linear { name: name.into(), decay: 0.7, last: 20, weights })
+pub(super) fn content_neighbours(likeness: &Sparse) -> Linear {
+    let weights = Weights::Sparse(likeness.clone());
+    Linear { name: "content-neighbours".into(), decay: 0.7, last: 20, weights }
 }
 
 /// Smoothed transitions: directed cosine, then a step to what is alike, `W_dc rownorm(S^3)` entry by entry.
-pub(super) fn smoothed(training: &Training) -> Result<Linear, FitError> {
+pub(super) fn smoothed(training: &Training, likeness: &Sparse) -> Result<Linear, FitError> {
     let name = "smoothed-transitions";
     training.needs_order(name)?;
-    let likeness = likeness(training.needs_content(name)?);
-    let second = normalise_rows(likeness.map(|_, _, value| value.powi(3)), 1e-6);
+    let second = normalise_rows(likeness.clone().map(|_, _, value| value.powi(3)), 1e-6);
     let first = directed_cosine::weights(training);
     Ok(Linear { name: name.into(), decay: 0.7, last: 20, weights: Weights::Chain { first, second } })
 }

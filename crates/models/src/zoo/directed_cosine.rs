@@ -39,10 +39,9 @@ pub(super) fn directed_cosine(training: &Training) -> Result<Linear, FitError> {
 }
 
 /// Directed cosine with entries times `1 + 3 S_ij`, where `S` is the likeness in content of 0.25 and more.
-pub(super) fn reweighted(training: &Training) -> Result<Linear, FitError> {
+pub(super) fn reweighted(training: &Training, likeness: &Sparse) -> Result<Linear, FitError> {
     let name = "directed-cosine-content";
     training.needs_order(name)?;
-    let likeness = super::content::likeness(training.needs_content(name)?);
     let weights = weights(training).map(|row, column, value| value * (1.0 + 3.0 * likeness.get(row, column)));
     Ok(Linear { name: name.into(), decay: 0.7, last: 20, weights: Weights::Sparse(weights) })
 }

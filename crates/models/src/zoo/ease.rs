@@ -56,7 +56,8 @@ pub(super) fn ease(training: &Training) -> Result<(Linear, f32), FitError> {
 /// `B = I - P diag(1/P_jj)` with `P = (X'X + lambda I)^-1`, through whichever of the two Gram matrices is
 /// smaller.
 pub(super) fn with_lambda(x: &Sparse, training: &Training, lambda: f32) -> Result<Linear, FitError> {
-    let head = Head::new(&training.interactions.popularity(), VIDEOS_MAX);
+    // A video without a positive has weights of zero: leaving it out is exact.
+    let head = Head::new(&training.interactions.popularity(), 1, VIDEOS_MAX);
     let n_active_users = (0..x.n_rows()).filter(|&user| !x.row(user).0.is_empty()).count();
     let weights = if n_active_users < head.len() { dual(x, lambda) } else { primal(x, head, lambda) };
     let weights = weights.map_err(|cause| FitError::Numbers { model: "ease".into(), cause })?;
@@ -133,7 +134,7 @@ mod tests {
                 .map(|videos: Vec<u32>| videos.into_iter().map(|v| (v, 1.0)).collect()),
         );
         let model = |weights| Linear { name: "ease".into(), decay: 1.0, last: usize::MAX, weights };
-        let primal = model(primal(&x, Head::new(&[1; 6], 10), 2.0).unwrap());
+        let primal = model(primal(&x, Head::whole(6), 2.0).unwrap());
         let dual = model(dual(&x, 2.0).unwrap());
         let history = History::of_positives(&[1, 5]);
         let (mut a, mut b) = (vec![0.0; 6], vec![0.0; 6]);

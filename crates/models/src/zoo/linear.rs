@@ -46,13 +46,14 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The `max` most popular videos, or all of them.
-    pub(crate) fn new(popularity: &[u32], max: usize) -> Self {
+    /// Videos with at least `positives_min` positives, at most the `max` most popular of them.
+    pub(crate) fn new(popularity: &[u32], positives_min: u32, max: usize) -> Self {
         let n_videos = popularity.len();
-        if n_videos <= max {
-            return Self { n_videos, rows: None };
+        let mut rows: Vec<u32> =
+            (0..n_videos as u32).filter(|&row| popularity[row as usize] >= positives_min).collect();
+        if rows.len() == n_videos && n_videos <= max {
+            return Self::whole(n_videos);
         }
-        let mut rows: Vec<u32> = (0..n_videos as u32).collect();
         rows.sort_by_key(|&row| (std::cmp::Reverse(popularity[row as usize]), row));
         rows.truncate(max);
         rows.sort_unstable();
@@ -157,12 +158,13 @@ impl Recommender for Linear {
 
     fn compact(&self, neighbours: usize) -> Option<Arc<dyn Recommender>> {
         let weights = match &self.weights {
-            Weights::Factors { .. } => return None,
+            // Small as they are: a row for each video, as wide as there are dimensions or users.
+            Weights::Factors { .. } | Weights::Dual { .. } => return None,
             Weights::Sparse(weights) => Weights::Sparse(weights.strongest(neighbours)),
             Weights::Chain { first, second } => {
                 Weights::Sparse(first.times(second, |_, _, _| true).strongest(neighbours))
             }
-            Weights::Dense { .. } | Weights::Dual { .. } => {
+            Weights::Dense { .. } => {
                 let n = self.n_videos();
                 let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
                     .into_par_iter()

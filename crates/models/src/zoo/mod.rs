@@ -12,6 +12,7 @@ mod popular;
 mod slit;
 mod svd;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -25,6 +26,7 @@ pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
 use serde::{Deserialize, Serialize};
+use upnext_math::Sparse;
 
 use crate::choose::validation_score;
 use crate::{FitError, Recommender, Training};
@@ -188,6 +190,7 @@ pub struct Zoo<'a> {
     training: Training<'a>,
     fitted: Vec<(Kind, Arc<dyn Recommender>, String)>,
     choices: Choices,
+    likeness: OnceCell<Sparse>,
 }
 
 /// The closed forms and the weights known to be good, by what a set has.
@@ -210,13 +213,8 @@ const BY_IDS: [(Kind, f32); 5] = [
 /// Where nothing has an order, popularity, EASE and ItemKNN stand in for the transitions.
 const UNORDERED: [(Kind, f32); 4] =
     [(Kind::Popular, 1.0), (Kind::Ease, 0.5), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.3)];
-const UNORDERED_WITH_CONTENT: [(Kind, f32); 5] = [
-    (Kind::Popular, 1.0),
-    (Kind::Ease, 0.5),
-    (Kind::ItemKnn, 0.3),
-    (Kind::Ials, 0.3),
-    (Kind::Content, 0.1),
-];
+const UNORDERED_WITH_CONTENT: [(Kind, f32); 5] =
+    [(Kind::Popular, 1.0), (Kind::Ease, 0.5), (Kind::ItemKnn, 0.3), (Kind::Ials, 0.3), (Kind::Content, 0.1)];
 
 impl<'a> Zoo<'a> {
     /// Nothing fitted yet; everything is chosen on validation.
@@ -226,7 +224,7 @@ impl<'a> Zoo<'a> {
 
     /// Nothing fitted yet; what `choices` names is taken from there.
     pub fn with_choices(training: Training<'a>, choices: Choices) -> Self {
-        Self { training, fitted: Vec::new(), choices }
+        Self { training, fitted: Vec::new(), choices, likeness: OnceCell::new() }
     }
 
     /// What was chosen so far.
@@ -297,13 +295,13 @@ impl<'a> Zoo<'a> {
                 (Arc::new(model), format!("lambda {lambda}, {how}"))
             }
             Kind::DirectedCosine => plain(directed_cosine::directed_cosine(t)?),
-            Kind::DirectedCosineContent => plain(directed_cosine::reweighted(t)?),
+            Kind::DirectedCosineContent => plain(directed_cosine::reweighted(t, self.likeness(kind)?)?),
             Kind::Slit => plain(slit::slit(t)?),
             Kind::Svd => plain(svd::svd(t)?),
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
             Kind::Content => (Arc::new(ContentCosine::fit(t)?), String::new()),
-            Kind::ContentNeighbours => plain(content::content_neighbours(t)?),
-            Kind::Smoothed => plain(content::smoothed(t)?),
+            Kind::ContentNeighbours => plain(content::content_neighbours(self.likeness(kind)?)),
+            Kind::Smoothed => plain(content::smoothed(t, self.likeness(kind)?)?),
             Kind::MarkovEase => self.markov_ease()?,
             Kind::Blend => {
                 let start: Vec<(Kind, f32)> = beside
@@ -315,6 +313,12 @@ impl<'a> Zoo<'a> {
             }
             Kind::ClosedBlend => self.blend(kind, &self.closed_forms())?,
         })
+    }
+
+    /// Likeness in content, which several models share.
+    fn likeness(&self, kind: Kind) -> Result<&Sparse, FitError> {
+        let content = self.training.needs_content(kind.name())?;
+        Ok(self.likeness.get_or_init(|| content::likeness(content)))
     }
 
     /// Where a choice comes from, in words.

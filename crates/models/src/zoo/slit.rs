@@ -12,13 +12,16 @@ const PAST: usize = 20;
 const NEXT: usize = 5;
 const DECAY: f32 = 0.7;
 const LAMBDA: f32 = 20.0;
+/// A video seen once has nothing to be regressed on; long tails of them would only cost time.
+const POSITIVES_MIN: u32 = 2;
 
 /// `W = (S'S + 20 I)^-1 S'T` without intercept, diagonal kept. One row of `S` and `T` for each position of a
 /// training sequence but the first: the 20 videos before it weighted `0.7^age`, and it with the four after it
-/// weighted `0.7^k`. The question is weighted `0.8^age`. Beyond 20,000 videos it works on the most active.
+/// weighted `0.7^k`. The question is weighted `0.8^age`. Between videos with at least two
+/// training positives, the 20,000 most active at most.
 pub(super) fn slit(training: &Training) -> Result<Linear, FitError> {
     training.needs_order(NAME)?;
-    let head = Head::new(&training.interactions.popularity(), VIDEOS_MAX);
+    let head = Head::new(&training.interactions.popularity(), POSITIVES_MIN, VIDEOS_MAX);
     let n_videos = training.interactions.n_videos();
     let sequences = training.interactions.sequences();
     let positions = || sequences.iter().flat_map(|videos| (1..videos.len()).map(move |at| (videos, at)));

@@ -47,8 +47,9 @@ fn largest_eigen(matrix: &Sparse, k: usize, seed: u64) -> (Vec<f32>, Matrix) {
     for _ in 0..ROUNDS {
         // Two steps between orthonormalisations: the spectrum is too flat to lose digits on.
         basis = matrix.times_dense(&matrix.times_dense(&basis));
-        orthonormalise(&mut basis);
+        orthonormalise(&mut basis, 1);
     }
+    orthonormalise(&mut basis, 1);
     let small = transposed_product(&basis, &matrix.times_dense(&basis));
     let (values, rotation) = symmetric_eigen(&small);
     let mut order: Vec<usize> = (0..width).collect();

@@ -55,6 +55,8 @@ export function cover(video) {
   // Films of one genre would look alike, so some take the figure of their second.
   const figure = named[1] && seed % 5 < 2 ? named[1][3] : first;
   const second = hue + turn(hue, named[1]?.[1] ?? hue + 36);
+  // What says most stands first, so that the colour can be understood.
+  const said = [...new Set([...named.map(([name]) => name), ...labels])];
   const title = given(video);
   const year = video.year ? String(video.year) : null;
   const art = s("svg", { class: "art", viewBox: "0 0 200 300", preserveAspectRatio: "xMidYMax slice", "aria-hidden": "true" });
@@ -66,7 +68,7 @@ export function cover(video) {
       title
         ? h("b", { class: `title ${size(title)}` }, title)
         : h("b", { class: "title untitled" }, h("small", {}, "untitled video"), String(video.id)),
-      h("span", { class: "facts" }, year && h("span", { class: "year" }, year), h("span", {}, labels.slice(0, 3).join(" · "))),
+      h("span", { class: "facts" }, year && h("span", { class: "year" }, year), h("span", {}, said.slice(0, 3).join(" · "))),
     ],
   };
 }

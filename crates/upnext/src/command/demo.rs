@@ -160,7 +160,6 @@ impl DemoArgs {
             started,
             json: self.json,
         };
-        background.publish(Choices::new(), Depth::Quick)?;
         tracing::info!("the page is up after {:.1} s", started.elapsed().as_secs_f64());
         say_where(&url, self.json)?;
         if let Some(notice) = loaded.notice {
@@ -210,6 +209,8 @@ impl Background {
     }
 
     fn run(&self) -> Result<()> {
+        self.publish(Choices::new(), Depth::Quick)?;
+        tracing::info!("counting models serve after {:.1} s", self.started.elapsed().as_secs_f64());
         let evaluation = evaluate(&self.set, &self.conditions)?;
         let report: &Report = &evaluation.report;
         self.state.set_report(serde_json::to_value(report)?);
