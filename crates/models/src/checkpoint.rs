@@ -175,9 +175,9 @@ impl Writer<'_> {
                 self.matrix("right", right);
                 "factors"
             }
-            Weights::Chain { first, second } => {
+            Weights::Chain { first, second_by_column } => {
                 self.sparse("first", first);
-                self.sparse("second", second);
+                self.sparse("second_by_column", second_by_column);
                 "chain"
             }
             Weights::Dual { x, y, p } => {
@@ -335,7 +335,10 @@ impl Reader<'_> {
                 }
                 Weights::Factors { left, right }
             }
-            "chain" => Weights::Chain { first: self.square("first", n)?, second: self.square("second", n)? },
+            "chain" => Weights::Chain {
+                first: self.square("first", n)?,
+                second_by_column: self.square("second_by_column", n)?,
+            },
             "dual" => {
                 let (x, y) = (self.sparse("x", n)?, self.matrix("y", Some(n))?);
                 if y.n_columns() != x.n_rows() {

@@ -92,5 +92,10 @@ pub(super) fn smoothed(training: &Training, likeness: &Sparse) -> Result<Linear,
     training.needs_order(name)?;
     let second = normalise_rows(likeness.clone().map(|_, _, value| value.powi(3)), 1e-6);
     let first = directed_cosine::weights(training);
-    Ok(Linear { name: name.into(), decay: 0.7, last: 20, weights: Weights::Chain { first, second } })
+    Ok(Linear {
+        name: name.into(),
+        decay: 0.7,
+        last: 20,
+        weights: Weights::Chain { first, second_by_column: second.transpose() },
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use upnext_data::History;
-use upnext_math::dot::{add_scaled, dot};
+use upnext_math::dot::{PANEL, add_scaled, dot, panel_product};
 use upnext_math::linalg::product_transposed_into;
 use upnext_math::{Matrix, Sparse, keep_strongest};
 
@@ -30,8 +30,8 @@ pub(crate) enum Weights {
     Dense { matrix: Matrix, head: Head },
     /// `left right'`, both `(videos, dimensions)`.
     Factors { left: Matrix, right: Matrix },
-    /// `first second`: one step after the other.
-    Chain { first: Sparse, second: Sparse },
+    /// `first second`: one step after the other; the second is kept by its columns, for batches.
+    Chain { first: Sparse, second_by_column: Sparse },
     /// EASE for fewer users than videos: `W = diag(1/p) (X' Y - I) + I` without its diagonal, see
     /// [`super::ease`]; `x` is `(users, videos)`, `y` is `(videos, users)`, `p` scales columns.
     Dual { x: Sparse, y: Matrix, p: Vec<f32> },
@@ -120,13 +120,10 @@ impl Linear {
                 _ => 0.0,
             },
             Weights::Factors { left, right } => dot(left.row(from as usize), right.row(to as usize)),
-            Weights::Chain { first, second } => {
+            Weights::Chain { first, second_by_column } => {
                 let (columns, values) = first.row(from as usize);
-                columns
-                    .iter()
-                    .zip(values)
-                    .map(|(&middle, value)| value * second.get(middle as usize, to))
-                    .sum()
+                let second = |middle| second_by_column.get(to as usize, middle);
+                columns.iter().zip(values).map(|(&middle, value)| value * second(middle)).sum()
             }
             Weights::Dual { x, y, p } => {
                 if from == to {
@@ -161,8 +158,9 @@ impl Recommender for Linear {
             // Small as they are: a row for each video, as wide as there are dimensions or users.
             Weights::Factors { .. } | Weights::Dual { .. } => return None,
             Weights::Sparse(weights) => Weights::Sparse(weights.strongest(neighbours)),
-            Weights::Chain { first, second } => {
-                Weights::Sparse(first.times(second, |_, _, _| true).strongest(neighbours))
+            Weights::Chain { first, second_by_column } => {
+                let second = second_by_column.transpose();
+                Weights::Sparse(first.times(&second, |_, _, _| true).strongest(neighbours))
             }
             Weights::Dense { .. } => {
                 let n = self.n_videos();
@@ -188,7 +186,7 @@ impl Recommender for Linear {
             Weights::Sparse(weights) => weights.n_columns(),
             Weights::Dense { head, .. } => head.n_videos,
             Weights::Factors { right, .. } => right.n_rows(),
-            Weights::Chain { second, .. } => second.n_columns(),
+            Weights::Chain { second_by_column, .. } => second_by_column.n_rows(),
             Weights::Dual { y, .. } => y.n_rows(),
         }
     }
@@ -212,11 +210,12 @@ impl Recommender for Linear {
                     *score = dot(&user, right.row(row));
                 }
             }
-            Weights::Chain { first, second } => {
+            Weights::Chain { first, second_by_column } => {
                 let mut middle = vec![0.0; first.n_columns()];
                 query.for_each(|(video, w)| first.add_row_to(video as usize, w, &mut middle));
-                for (video, &weight) in middle.iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
-                    second.add_row_to(video, weight, scores);
+                for (video, score) in scores.iter_mut().enumerate() {
+                    let (rows, values) = second_by_column.row(video);
+                    *score = rows.iter().zip(values).map(|(&row, value)| middle[row as usize] * value).sum();
                 }
             }
             Weights::Dual { x, y, p } => {
@@ -238,18 +237,41 @@ impl Recommender for Linear {
     }
 
     fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {
-        let Weights::Factors { left, right } = &self.weights else {
-            for (at, (history, context)) in questions.iter().enumerate() {
-                self.score_all(history, context, scores.row_mut(at));
+        match &self.weights {
+            Weights::Factors { left, right } => {
+                let mut users = Matrix::zeros(questions.len(), left.n_columns());
+                for (at, (history, _)) in questions.iter().enumerate() {
+                    self.query(history)
+                        .for_each(|(video, w)| add_scaled(users.row_mut(at), w, left.row(video as usize)));
+                }
+                product_transposed_into(&users, right, scores.values_mut());
             }
-            return;
-        };
-        let mut users = Matrix::zeros(questions.len(), left.n_columns());
-        for (at, (history, _)) in questions.iter().enumerate() {
-            self.query(history)
-                .for_each(|(video, w)| add_scaled(users.row_mut(at), w, left.row(video as usize)));
+            Weights::Chain { first, second_by_column } => {
+                // Panels of questions: each entry of the second step is read once for all of a panel.
+                let mut middle = vec![0.0; first.n_columns()];
+                for (start, questions) in (0..).step_by(PANEL).zip(questions.chunks(PANEL)) {
+                    let mut panel = vec![[0.0; PANEL]; first.n_columns()];
+                    for (lane, (history, _)) in questions.iter().enumerate() {
+                        middle.fill(0.0);
+                        self.query(history)
+                            .for_each(|(video, w)| first.add_row_to(video as usize, w, &mut middle));
+                        panel.iter_mut().zip(&middle).for_each(|(lanes, value)| lanes[lane] = *value);
+                    }
+                    for video in 0..second_by_column.n_rows() {
+                        let (rows, values) = second_by_column.row(video);
+                        let sums = panel_product(rows, values, &panel);
+                        for (lane, sum) in sums.into_iter().enumerate().take(questions.len()) {
+                            scores.row_mut(start + lane)[video] = sum;
+                        }
+                    }
+                }
+            }
+            _ => {
+                for (at, (history, context)) in questions.iter().enumerate() {
+                    self.score_all(history, context, scores.row_mut(at));
+                }
+            }
         }
-        product_transposed_into(&users, right, scores.values_mut());
     }
 
     fn because(&self, history: &History, _context: &Context, row: u32) -> Vec<(u32, f32)> {

@@ -13,7 +13,7 @@ const NEXT: usize = 5;
 const DECAY: f32 = 0.7;
 const LAMBDA: f32 = 20.0;
 /// A video seen once has nothing to be regressed on; long tails of them would only cost time.
-const POSITIVES_MIN: u32 = 2;
+const POSITIVES_MIN: u32 = 1;
 
 /// `W = (S'S + 20 I)^-1 S'T` without intercept, diagonal kept. One row of `S` and `T` for each position of a
 /// training sequence but the first: the 20 videos before it weighted `0.7^age`, and it with the four after it
