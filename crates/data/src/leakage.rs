@@ -154,6 +154,7 @@ mod tests {
             }],
             cuts: None,
             pairs_on_both_sides: 0,
+            held_out_values: Vec::new(),
         }
     }
 

@@ -128,6 +128,9 @@ pub struct Split {
     pub cuts: Option<(i64, i64)>,
     /// Pairs that a given split holds on both sides: masked, and taken out of truth and ideal.
     pub pairs_on_both_sides: usize,
+    /// User and row of every pair of the test part whose watch ratio or rating is known, wanted or not: what
+    /// predictions are measured on.
+    pub held_out_values: Vec<(u32, Interaction)>,
 }
 
 impl Split {
@@ -195,6 +198,10 @@ fn ninety_ten(rows: &[Interaction]) -> Option<(usize, usize, usize)> {
     Some((positives[n - 2 * held_out], positives[n - held_out], rows.len()))
 }
 
+fn with_values(user: u32, rows: &[Interaction]) -> impl Iterator<Item = (u32, Interaction)> {
+    rows.iter().filter(|row| row.value.is_some()).map(move |&row| (user, row))
+}
+
 fn query(user: u32, past: &[Interaction], held_out: &[Interaction]) -> Option<Query> {
     let mut relevant: Vec<u32> =
         held_out.iter().filter(|row| row.is_positive()).map(|row| row.video).collect();
@@ -212,6 +219,7 @@ fn query(user: u32, past: &[Interaction], held_out: &[Interaction]) -> Option<Qu
 
 fn by_user(rule: SplitRule, all: &Interactions, cut: Cut) -> Split {
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
+    let mut held_out_values = Vec::new();
     for (user, rows) in all.users().enumerate() {
         match cut(rows) {
             None => train.push(rows.to_vec()),
@@ -219,11 +227,12 @@ fn by_user(rule: SplitRule, all: &Interactions, cut: Cut) -> Split {
                 train.push(rows[..a].to_vec());
                 validation.extend(query(user as u32, &rows[..a], &rows[a..b]));
                 test.extend(query(user as u32, &rows[..b], &rows[b..end]));
+                held_out_values.extend(with_values(user as u32, &rows[b..end]));
             }
         }
     }
     let train = Interactions::from_users(all.n_videos(), train);
-    Split { rule, train, validation, test, cuts: None, pairs_on_both_sides: 0 }
+    Split { rule, train, validation, test, cuts: None, pairs_on_both_sides: 0, held_out_values }
 }
 
 fn global_time(all: &Interactions) -> Split {
@@ -232,12 +241,14 @@ fn global_time(all: &Interactions) -> Split {
     let quantile = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(i64::MAX);
     let (first, second) = (quantile(80), quantile(90));
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
+    let mut held_out_values = Vec::new();
     for (user, rows) in all.users().enumerate() {
         let a = rows.partition_point(|row| row.time < first);
         let b = rows.partition_point(|row| row.time < second);
         train.push(rows[..a].to_vec());
         validation.extend(query(user as u32, &rows[..a], &rows[a..b]));
         test.extend(query(user as u32, &rows[..b], &rows[b..]));
+        held_out_values.extend(with_values(user as u32, &rows[b..]));
     }
     // All users of a part are asked at its cut: nothing later is known to anyone.
     validation.iter_mut().for_each(|query| query.at = Some(first));
@@ -250,11 +261,13 @@ fn global_time(all: &Interactions) -> Split {
         test,
         cuts: Some((first, second)),
         pairs_on_both_sides: 0,
+        held_out_values,
     }
 }
 
 fn random(all: &Interactions, seed: u64) -> Split {
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
+    let mut held_out_values = Vec::new();
     for (user, rows) in all.users().enumerate() {
         // The order of drawing depends on user and video alone.
         let mut drawn = positions_of_positives(rows);
@@ -266,13 +279,23 @@ fn random(all: &Interactions, seed: u64) -> Split {
         };
         let past = part(&[None]);
         validation.extend(query(user as u32, &past, &part(&[Some(false)])));
-        test.extend(query(user as u32, &part(&[None, Some(false)]), &part(&[Some(true)])));
+        let last = part(&[Some(true)]);
+        test.extend(query(user as u32, &part(&[None, Some(false)]), &last));
+        held_out_values.extend(with_values(user as u32, &last));
         train.push(past);
     }
     // At random there is no moment at which a question is asked.
     validation.iter_mut().chain(&mut test).for_each(|query| query.at = None);
     let train = Interactions::from_users(all.n_videos(), train);
-    Split { rule: SplitRule::Random, train, validation, test, cuts: None, pairs_on_both_sides: 0 }
+    Split {
+        rule: SplitRule::Random,
+        train,
+        validation,
+        test,
+        cuts: None,
+        pairs_on_both_sides: 0,
+        held_out_values,
+    }
 }
 
 /// Takes a tenth of each training user's positives away at random, to choose settings by where a given split
@@ -316,8 +339,21 @@ fn given(set: &Dataset, relevance: &Relevance, parts: &[Part]) -> Split {
             })
             .collect()
     };
-    let (validation, test) = (ask(&part(Part::Validation)), ask(&part(Part::Test)));
-    Split { rule: SplitRule::Given, train, validation, test, cuts: None, pairs_on_both_sides }
+    let last = part(Part::Test);
+    let (validation, test) = (ask(&part(Part::Validation)), ask(&last));
+    let held_out_values = (0..last.n_users() as u32)
+        .flat_map(|user| with_values(user, last.of(user)))
+        .filter(|(user, row)| !train.of(*user).iter().any(|known| known.video == row.video))
+        .collect();
+    Split {
+        rule: SplitRule::Given,
+        train,
+        validation,
+        test,
+        cuts: None,
+        pairs_on_both_sides,
+        held_out_values,
+    }
 }
 
 #[cfg(test)]

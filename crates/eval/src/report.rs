@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::metric::PredictionRow;
 use crate::{EvalError, Interval, Protocol, Ranked, Table};
 
 /// What was measured of one model, before intervals.
@@ -83,6 +84,9 @@ pub struct Report {
     /// What was not measured, and why.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// Errors of predicted watch ratios or ratings, constants first; empty where the test part has no values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<PredictionRow>,
 }
 
 fn with_fingerprint<S: Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S::Error> {
@@ -166,7 +170,7 @@ impl Report {
             }
         };
         let models = measured.iter().enumerate().map(result).collect();
-        Ok(Self { protocol, headline: headline.into(), models, left_out })
+        Ok(Self { protocol, headline: headline.into(), models, left_out, predictions: Vec::new() })
     }
 
     /// A model by name.
@@ -187,8 +191,17 @@ impl Report {
             out.push('\n');
         }
         self.costs(name_width, style, &mut out);
+        self.prediction_errors(&mut out);
         self.beneath(&mut out);
         out
+    }
+
+    fn prediction_errors(&self, out: &mut String) {
+        let Some(first) = self.predictions.first() else { return };
+        *out += &format!("\npredicted watch ratio or rating, {} held-out pairs\n", first.errors.n);
+        for row in &self.predictions {
+            *out += &format!("{:24} MAE {:.4}  RMSE {:.4}\n", row.name, row.errors.mae, row.errors.rmse);
+        }
     }
 
     /// Accuracy with the headline first, then what else was measured; unless all are wanted, what a reader looks

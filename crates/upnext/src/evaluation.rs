@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use upnext_data::{Dataset, Interactions, Query, Relevance, Split, SplitRule, hold_out, lint};
+use upnext_data::{Dataset, Interaction, Interactions, Query, Relevance, Split, SplitRule, hold_out, lint};
 use upnext_eval::metric::{
-    Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Popularity, Serendipity, by_creator_group,
-    by_viewer_group, coverage, gap, gini, light_and_active, recommended_counts,
+    Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Observation, Popularity, PredictionRow,
+    Serendipity, against_baselines, by_creator_group, by_viewer_group, coverage, gap, gini, light_and_active,
+    recommended_counts,
 };
-use upnext_eval::{Bootstrap, Candidates, Case, LeftOut, Measured, Protocol, Ranked, Report, Ties, measure};
+use upnext_eval::{
+    Bootstrap, Candidates, Case, LeakNote, LeftOut, Measured, Protocol, Ranked, Report, Ties, measure,
+};
 use upnext_features::Content;
 use upnext_models::zoo::{Choices, Kind, Zoo};
-use upnext_models::{FitError, Training};
+use upnext_models::{Context, FitError, Training};
 
 use crate::lists::{Ranking, cases};
 use crate::progress;
@@ -91,11 +94,15 @@ const ACCURACY: [MetricKind; 9] = [
 pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluation> {
     let split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
     let findings = lint(&split);
-    if let Some(leak) = findings.iter().find(|f| {
-        !f.handled && !conditions.allow_leak.iter().any(|name| f.to_string().contains(name) || name == "all")
-    }) {
+    let allowed =
+        |leak: &LeakNote| conditions.allow_leak.iter().any(|name| *name == leak.leak || name == "all");
+    let leaks: Vec<LeakNote> = findings.iter().map(LeakNote::from).collect();
+    if let Some(leak) = leaks.iter().find(|leak| !leak.handled && !allowed(leak)) {
         bail!(
-            "{leak}: a headline over a leak would be wrong; mend the split, or pass --allow-leak all to print it all the same"
+            "leak `{name}`: {note}; a headline over it would be wrong: mend the split, or pass --allow-leak {name} to \
+             print it all the same",
+            name = leak.leak,
+            note = leak.note
         );
     }
     let candidates = match conditions.candidates {
@@ -154,11 +161,49 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
         users: split.test.len(),
         bootstrap: Bootstrap { samples: conditions.bootstrap_samples, ..Bootstrap::default() },
         notes,
-        leaks: findings.iter().map(Into::into).collect(),
+        leaks,
     };
     let headline = format!("ndcg@{}", conditions.k.first().copied().unwrap_or(10));
-    let report = Report::new(protocol, &headline, measured, left_out)?;
+    let mut report = Report::new(protocol, &headline, measured, left_out)?;
+    report.predictions = predictions(&mut zoo, &split, conditions)?;
     Ok(Evaluation { report, choices: zoo.choices().clone() })
+}
+
+/// Errors of the models that predict values, beside the constants anyone could predict.
+fn predictions(zoo: &mut Zoo, split: &Split, conditions: &Conditions) -> Result<Vec<PredictionRow>> {
+    let observation = |user: u32, row: &Interaction| {
+        Some(Observation { user, video: row.video, value: f64::from(row.value?) })
+    };
+    let users = (0..).zip(split.train.users());
+    let train: Vec<Observation> =
+        users.flat_map(|(user, rows)| rows.iter().filter_map(move |row| observation(user, row))).collect();
+    let test: Vec<Observation> =
+        split.held_out_values.iter().filter_map(|(user, row)| observation(*user, row)).collect();
+    let mut rows: Vec<PredictionRow> = Vec::new();
+    if train.is_empty() || test.is_empty() {
+        return Ok(rows);
+    }
+    let predicting = [Kind::VideoMean, Kind::VideoMedian, Kind::Bias];
+    let asked: Vec<Kind> = predicting.into_iter().filter(|kind| conditions.models.contains(kind)).collect();
+    for kind in asked {
+        let model = zoo.fit(kind, &[])?.model;
+        let mut predicted = Vec::with_capacity(test.len());
+        for pairs in test.chunk_by(|a, b| a.user == b.user) {
+            let history = split.train.history(pairs[0].user);
+            let videos: Vec<u32> = pairs.iter().map(|pair| pair.video).collect();
+            let mut scores = vec![0.0; videos.len()];
+            model.score(&history, &Context { now: None, seed: conditions.seed }, &videos, &mut scores);
+            predicted.extend(scores.into_iter().map(f64::from));
+        }
+        for row in against_baselines(&train, &test, &predicted)? {
+            if row.name == "model" {
+                rows.push(PredictionRow { name: kind.name().into(), ..row });
+            } else if !rows.iter().any(|known| known.name == row.name) {
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows)
 }
 
 fn needs_choice(kind: Kind) -> bool {

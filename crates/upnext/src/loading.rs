@@ -95,10 +95,8 @@ impl DataArgs {
         bar.finish_and_clear();
         let relevance = match given {
             Some(rule) => rule,
-            None if imported.dataset.parts().is_some() && imported.recognised.contains("kuairec") => {
-                KUAIREC_RELEVANCE.parse()?
-            }
-            None => Relevance::default(),
+            None if imported.recognised.starts_with("kuairec") => KUAIREC_RELEVANCE.parse()?,
+            None => natural_relevance(&imported.dataset),
         };
         Ok(Loaded {
             dataset: imported.dataset,
@@ -108,6 +106,16 @@ impl DataArgs {
             notice: imported.notice,
         })
     }
+}
+
+/// The default rule, or the one of its terms that alone says the same of a set: a line that people can read.
+fn natural_relevance(set: &Dataset) -> Relevance {
+    let all = Relevance::default();
+    ["rating", "watch", "liked", "watch_ratio>=0.5"]
+        .iter()
+        .filter_map(|term| term.parse::<Relevance>().ok())
+        .find(|rule| set.events().iter().all(|event| rule.judge(&event) == all.judge(&event)))
+        .unwrap_or(all)
 }
 
 /// The split that fits a set, where none is asked for.
