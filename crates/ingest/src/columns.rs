@@ -169,6 +169,7 @@ fn usual(field: Field) -> &'static [&'static str] {
         Field::DurationMs => &["durationms", "videodurationms", "videoduration"],
         Field::Ratio => &[
             "watchratio",
+            "ratio",
             "playratio",
             "completionrate",
             "completionratio",

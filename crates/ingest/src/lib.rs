@@ -121,5 +121,21 @@ fn described(table: &Table, columns: &Columns, part: Option<Part>) -> String {
         .into_iter()
         .filter_map(|field| Some(format!("{}={}", field.name(), table.columns[columns.get(field)?].name)));
     let part = part.map_or(String::new(), |part| format!(" as {part:?}").to_lowercase());
-    format!("{name}{part}: {}", fields.collect::<Vec<_>>().join(","))
+    let wanted = columns.wanted();
+    let mut unread: Vec<&str> = (0..table.columns.len())
+        .filter(|at| !wanted.contains(at) && columns.tag != Some(*at))
+        .map(|at| table.columns[at].name.as_str())
+        .collect();
+    if unread.len() > UNREAD_MAX {
+        unread.truncate(UNREAD_MAX);
+        unread.push("…");
+    }
+    let unread = match unread.is_empty() {
+        true => String::new(),
+        false => format!(" (not read: {})", unread.join(", ")),
+    };
+    format!("{name}{part}: {}{unread}", fields.collect::<Vec<_>>().join(","))
 }
+
+/// Most columns that are named as not read.
+const UNREAD_MAX: usize = 12;

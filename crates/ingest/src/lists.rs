@@ -8,14 +8,22 @@ use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array}
 
 use crate::run::{RunError, table_bytes};
 
+/// Whether [`write`] knows what a file's ending asks for.
+pub fn is_known(path: &Path) -> bool {
+    ending(path).is_some_and(|ending| ["parquet", "csv", "jsonl"].contains(&ending.as_str()))
+}
+
+fn ending(path: &Path) -> Option<String> {
+    path.extension().map(|ending| ending.to_string_lossy().to_lowercase())
+}
+
 /// Writes `user, video, rank, score` rows, rank from 1: Parquet, CSV or JSON lines by the file's ending. The file
 /// is written aside and renamed.
 ///
 /// # Errors
 /// When the ending is another, or the file cannot be written.
 pub fn write(path: &Path, users: &[String], lists: &[Vec<(String, f64)>]) -> Result<(), RunError> {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    let bytes = match ending.as_deref() {
+    let bytes = match ending(path).as_deref() {
         Some("parquet") => parquet(path, users, lists)?,
         Some("csv") => csv(users, lists),
         Some("jsonl") => json_lines(users, lists),

@@ -49,6 +49,8 @@ pub(crate) struct Conditions {
     pub(crate) candidates: CandidateRule,
     /// Resampled user sets behind each interval.
     pub(crate) bootstrap_samples: usize,
+    /// Measure models as they are served, with so many entries of each video; `None` measures them whole.
+    pub(crate) neighbours: Option<usize>,
     /// Kinds of leak over which a headline may stand all the same.
     pub(crate) allow_leak: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl Default for Conditions {
             ties: Ties::Pessimistic,
             candidates: CandidateRule::Occurring,
             bootstrap_samples: Bootstrap::default().samples,
+            neighbours: None,
             allow_leak: Vec::new(),
         }
     }
@@ -214,7 +217,9 @@ fn notes(split: &Split, held_out: Option<&str>) -> Vec<String> {
     let cold = split.test.iter().filter(|query| query.history.positives().is_empty()).count();
     let mut notes: Vec<String> = held_out.map(str::to_string).into_iter().collect();
     if cold > 0 {
-        notes.push(format!("{cold} users of the test have no history and are counted"));
+        let who =
+            if cold == 1 { "1 user of the test has" } else { &format!("{cold} users of the test have") };
+        notes.push(format!("{who} no history and are counted"));
     }
     notes
 }
@@ -264,10 +269,16 @@ fn fit_and_measure(
         Err(error) => return Err(error.into()),
     };
     wheel.finish_and_clear();
+    let mut notes = if fitted.note.is_empty() { Vec::new() } else { vec![fitted.note] };
+    let mut model = fitted.model;
+    if let Some((neighbours, compact)) = conditions.neighbours.and_then(|n| Some((n, model.compact(n)?))) {
+        notes.push(format!("as it is served: the {neighbours} strongest entries of each video"));
+        model = compact;
+    }
     let fit_seconds = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let bar = progress::bar(split.test.len(), &format!("asking {kind}"));
-    let cases = cases(fitted.model.as_ref(), &split.test, ranking, &|n| bar.inc(n as u64));
+    let cases = cases(model.as_ref(), &split.test, ranking, &|n| bar.inc(n as u64));
     bar.finish_and_clear();
     let score_seconds = started.elapsed().as_secs_f64();
     let mut table = measure(&Ranked::grid(&ACCURACY, &conditions.k), &cases);
@@ -275,7 +286,6 @@ fn fit_and_measure(
         table.add(&auc, &cases)?;
     }
     let overall = beyond_accuracy(&mut table, &cases, set, split, ranking.candidates.len(), conditions)?;
-    let notes = if fitted.note.is_empty() { Vec::new() } else { vec![fitted.note] };
     Ok(Ok(Measured {
         name: kind.name().into(),
         floor: kind.is_floor(),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use upnext_data::{Dataset, Order, Relevance, SplitRule};
-use upnext_ingest::{CleaningReport, Format, Map, Notice, Options};
+use upnext_ingest::{CleaningReport, Format, IngestError, Map, Notice, Options};
 
-use crate::progress;
+use crate::{WrongUse, progress};
 
 /// The files, and what is to be known of them.
 #[derive(Args, Clone, Debug, Default)]
@@ -55,7 +55,20 @@ impl DataArgs {
     /// # Errors
     /// Whatever `ingest` says of the files.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        let given: Option<Relevance> = self.relevance.as_deref().map(str::parse).transpose()?;
+        let given: Option<Relevance> = self
+            .relevance
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| WrongUse::of("--relevance", error))?;
+        let format: Format = self.format.parse().map_err(|error| WrongUse::of("--format", error))?;
+        // The message names `--map` itself.
+        let map: Map = self
+            .map
+            .as_deref()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|error: IngestError| WrongUse(error.to_string()))?;
         if let [folder] = &self.files[..]
             && upnext_ingest::run::is_run(folder)
         {
@@ -72,8 +85,6 @@ impl DataArgs {
                 notice: run.manifest.notice,
             });
         }
-        let format: Format = self.format.parse()?;
-        let map: Map = self.map.as_deref().unwrap_or_default().parse()?;
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .context("the clock is before 1970: set it")?
@@ -116,6 +127,14 @@ fn natural_relevance(set: &Dataset) -> Relevance {
         .filter_map(|term| term.parse::<Relevance>().ok())
         .find(|rule| set.events().iter().all(|event| rule.judge(&event) == all.judge(&event)))
         .unwrap_or(all)
+}
+
+/// A split by its name on the command line.
+///
+/// # Errors
+/// When there is no such split.
+pub(crate) fn parse_split(name: Option<&str>) -> Result<Option<SplitRule>, WrongUse> {
+    name.map(str::parse).transpose().map_err(|error| WrongUse::of("--split", error))
 }
 
 /// The split that fits a set, where none is asked for.

@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod serving;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +55,13 @@ impl std::fmt::Display for WrongUse {
 
 impl std::error::Error for WrongUse {}
 
+impl WrongUse {
+    /// Says which argument cannot be meant, and why.
+    pub(crate) fn of(argument: &str, why: impl std::fmt::Display) -> Self {
+        Self(format!("{argument}: {why}"))
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("UPNEXT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -62,6 +70,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
+        // A closed standard error is no reason to stop.
+        .log_internal_errors(false)
         .compact()
         .init();
     let done = match cli.command {
@@ -76,7 +86,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Not `eprintln!`, which panics where nobody reads standard error any more.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             if error.is::<WrongUse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

@@ -340,9 +340,20 @@ impl<'a> Zoo<'a> {
         }
         let mut models = Vec::new();
         let mut weights = Vec::new();
+        let mut lacking = None;
         for &(part, weight) in start {
-            models.push(self.fit(part, &[])?.model);
-            weights.push(weight);
+            match self.fit(part, &[]) {
+                Ok(fitted) => {
+                    models.push(fitted.model);
+                    weights.push(weight);
+                }
+                // What was listed and cannot be fitted here is left out of the blend as it is of the table.
+                Err(error @ FitError::Needs { .. }) if kind == Kind::Blend => lacking = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let (true, Some(error)) = (models.is_empty(), lacking) {
+            return Err(error);
         }
         let how = self.how(kind);
         let given = self.choices.get(&kind).filter(|given| given.len() == weights.len());

@@ -6,8 +6,8 @@ use upnext_eval::{Report, TableStyle, Ties};
 use upnext_models::zoo::Kind;
 
 use crate::evaluation::{CandidateRule, Conditions, evaluate};
-use crate::loading::{DataArgs, natural_split};
-use crate::output;
+use crate::loading::{DataArgs, natural_split, parse_split};
+use crate::{WrongUse, output};
 
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
@@ -40,6 +40,9 @@ pub(crate) struct EvalArgs {
     /// Resampled sets of users behind each interval
     #[arg(long, default_value_t = 1000, value_name = "N")]
     bootstrap: usize,
+    /// Measure models as they are served: with the N strongest entries of each video
+    #[arg(long, value_name = "N")]
+    neighbours: Option<usize>,
     /// Print a headline over this kind of leak all the same: shared_pairs, time, all
     #[arg(long, value_name = "NAME")]
     allow_leak: Vec<String>,
@@ -63,6 +66,12 @@ enum TiesArg {
 
 /// Longest list that can be asked for.
 const K_MAX: usize = 10_000;
+/// Most resampled sets of users.
+const BOOTSTRAP_MAX: usize = 100_000;
+/// What `--allow-leak` knows.
+const LEAKS: [&str; 3] = ["shared_pairs", "time", "all"];
+/// Without these beside it, a number says little.
+const FLOORS: [Kind; 3] = [Kind::Popular, Kind::Markov, Kind::Ease];
 
 impl EvalArgs {
     /// Runs the command.
@@ -72,7 +81,8 @@ impl EvalArgs {
     pub(crate) fn run(self) -> Result<()> {
         let k = parse_k(&self.k)?;
         let models = parse_models(&self.models)?;
-        let split = self.split.as_deref().map(str::parse).transpose()?;
+        let split = parse_split(self.split.as_deref())?;
+        self.check()?;
         let loaded = self.data.load()?;
         tracing::info!("{}: {}", loaded.dataset.name, loaded.recognised);
         let conditions = Conditions {
@@ -88,8 +98,14 @@ impl EvalArgs {
             },
             candidates: self.candidates,
             bootstrap_samples: self.bootstrap,
+            neighbours: self.neighbours.map(|n| n.max(1)),
             allow_leak: self.allow_leak,
         };
+        let missing: Vec<&str> =
+            FLOORS.into_iter().filter(|floor| !conditions.models.contains(floor)).map(Kind::name).collect();
+        if !missing.is_empty() {
+            tracing::info!("without {} there is no floor to compare with", missing.join(", "));
+        }
         let report = evaluate(&loaded.dataset, &conditions)?.report;
         if let Some(file) = &self.out {
             output::write_file(file, serde_json::to_string_pretty(&report)?.as_bytes())?;
@@ -102,10 +118,25 @@ impl EvalArgs {
     }
 }
 
+impl EvalArgs {
+    /// What clap cannot check.
+    fn check(&self) -> Result<(), WrongUse> {
+        if !(1..=BOOTSTRAP_MAX).contains(&self.bootstrap) {
+            return Err(WrongUse::of("--bootstrap", format!("expected 1 to {BOOTSTRAP_MAX}")));
+        }
+        match self.allow_leak.iter().find(|name| !LEAKS.contains(&name.as_str())) {
+            Some(name) => {
+                Err(WrongUse::of("--allow-leak", format!("`{name}`; expected {}", LEAKS.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// Checks lengths of lists.
 fn parse_k(k: &[usize]) -> Result<Vec<usize>> {
     if let Some(wrong) = k.iter().find(|&&k| k == 0 || k > K_MAX) {
-        return Err(crate::WrongUse(format!("--k {wrong}: expected 1 to {K_MAX}")).into());
+        return Err(WrongUse(format!("--k {wrong}: expected 1 to {K_MAX}")).into());
     }
     let mut unique = Vec::new();
     k.iter().for_each(|&k| {
@@ -123,7 +154,7 @@ pub(crate) fn parse_models(names: &[String]) -> Result<Vec<Kind>> {
         if name == "all" {
             kinds.extend(Kind::ALL);
         } else {
-            kinds.push(name.trim().parse().map_err(|error| crate::WrongUse(format!("--models: {error}")))?);
+            kinds.push(name.trim().parse().map_err(|error| WrongUse::of("--models", error))?);
         }
     }
     let mut unique: Vec<Kind> = Vec::new();

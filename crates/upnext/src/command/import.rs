@@ -43,6 +43,12 @@ struct Printed<'a> {
     notice: Option<&'a Notice>,
 }
 
+/// The command line, for the manifest; what is not Unicode is replaced.
+fn command_line() -> String {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    words.join(" ")
+}
+
 impl ImportArgs {
     /// Runs the command.
     ///
@@ -56,7 +62,7 @@ impl ImportArgs {
             relevance: loaded.relevance.to_string(),
             notice: loaded.notice.clone(),
             recognised: loaded.recognised.clone(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command_line(),
             seed: 1,
         };
         run::write(&out, set, &loaded.cleaning, &about, self.force)?;

@@ -30,7 +30,7 @@ pub(crate) struct RecommendArgs {
     #[arg(long, requires = "out")]
     all: bool,
     /// Where the lists of all users go: .parquet, .csv or .jsonl
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, requires = "all", value_name = "FILE")]
     out: Option<PathBuf>,
     /// How many videos
     #[arg(long, default_value_t = 10)]
@@ -72,6 +72,11 @@ impl RecommendArgs {
         }
         if self.lambda.is_some_and(|lambda| !(0.0..=1.0).contains(&lambda)) {
             return Err(WrongUse("--lambda: expected a number from 0 to 1".into()).into());
+        }
+        if let Some(out) = &self.out
+            && !upnext_ingest::lists::is_known(out)
+        {
+            return Err(WrongUse::of("--out", "expected a file that ends in .parquet, .csv or .jsonl").into());
         }
         let opened = crate::command::serve::open_feed(&self.run, &config)?;
         let feed = &opened.feed;

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use upnext_data::Dataset;
+use upnext_data::{Dataset, SplitError};
 use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
+use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedModels};
-use upnext_serve::{About, AppState};
+use upnext_serve::{About, AppState, ServeError};
 use upnext_store::{Memory, Sqlite, Store};
 
-use crate::command::train::{MODEL_FILE, REPORT_FILE, conditions, train};
+use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
 use crate::config::Config;
-use crate::{output, serving};
+use crate::{WrongUse, output, serving};
 
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
@@ -55,7 +56,10 @@ impl ServeArgs {
         let folder = run::open(&self.run)?;
         // The address and the store first: what is refused is refused before models are fitted.
         let runtime = runtime()?;
-        let listener = runtime.block_on(upnext_serve::bind(&self.listen))?;
+        let listener = runtime.block_on(upnext_serve::bind(&self.listen)).map_err(|error| match error {
+            ServeError::Address { .. } => WrongUse::of("--listen", error).into(),
+            error => anyhow::Error::from(error),
+        })?;
         upnext_serve::check_exposure(&listener, &config.serve)?;
         let file = self.store.unwrap_or_else(|| self.run.join(STORE_FILE));
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file, config.store.clone())?);
@@ -133,7 +137,16 @@ pub(crate) fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Opt
         Some(bytes) => bytes,
         None => {
             tracing::info!("{} has no models yet: fitting them once", path.display());
-            train(path, folder, &conditions(folder, folder.manifest.seed)?)?;
+            let conditions = conditions(folder, folder.manifest.seed)?;
+            match train(path, folder, &conditions) {
+                Ok(_) => {}
+                // Too small a set to be measured can be served all the same.
+                Err(error) if matches!(error.downcast_ref(), Some(SplitError::Empty { .. })) => {
+                    tracing::warn!("{error}; there is no results table, and no setting is chosen");
+                    add_models(path, folder, &conditions, Choices::new())?;
+                }
+                Err(error) => return Err(error),
+            }
             run::read_file(path, MODEL_FILE)?.context("training left no model file")?
         }
     };

@@ -6,11 +6,11 @@ use anyhow::Result;
 use clap::Args;
 use upnext_eval::Report;
 use upnext_ingest::run::{self, RunFolder};
-use upnext_models::zoo::Kind;
+use upnext_models::zoo::{Choices, Kind};
 
 use crate::command::eval::{parse_models, print_report};
 use crate::evaluation::{Conditions, evaluate};
-use crate::loading::natural_split;
+use crate::loading::{natural_split, parse_split};
 use crate::serving::{self, Depth};
 
 /// Arguments of `train`.
@@ -48,7 +48,7 @@ impl TrainArgs {
         if !models.contains(&Kind::ClosedBlend) {
             models.push(Kind::ClosedBlend);
         }
-        let split = self.split.as_deref().map(str::parse).transpose()?;
+        let split = parse_split(self.split.as_deref())?;
         let folder = run::open(&self.run)?;
         let mut conditions = conditions(&folder, self.seed)?;
         conditions.models = models;
@@ -77,14 +77,22 @@ pub(crate) fn conditions(folder: &RunFolder, seed: u64) -> Result<Conditions> {
 /// When the set cannot be cut or fitted, or the run cannot be written.
 pub(crate) fn train(path: &Path, folder: &RunFolder, conditions: &Conditions) -> Result<Report> {
     let evaluation = evaluate(&folder.dataset, conditions)?;
-    let models = serving::fit(
-        &folder.dataset,
-        &conditions.relevance,
-        conditions.seed,
-        evaluation.choices,
-        Depth::Full,
-    )?;
-    run::add_file(path, MODEL_FILE, &serving::to_bytes(&models)?)?;
+    add_models(path, folder, conditions, evaluation.choices)?;
     run::add_file(path, REPORT_FILE, &serde_json::to_vec_pretty(&evaluation.report)?)?;
     Ok(evaluation.report)
+}
+
+/// Fits what is served on everything, and writes it into the run.
+///
+/// # Errors
+/// When the set cannot be fitted, or the run cannot be written.
+pub(crate) fn add_models(
+    path: &Path,
+    folder: &RunFolder,
+    conditions: &Conditions,
+    choices: Choices,
+) -> Result<()> {
+    let models = serving::fit(&folder.dataset, &conditions.relevance, conditions.seed, choices, Depth::Full)?;
+    run::add_file(path, MODEL_FILE, &serving::to_bytes(&models)?)?;
+    Ok(())
 }
