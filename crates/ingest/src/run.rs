@@ -171,7 +171,8 @@ pub fn is_run(path: &Path) -> bool {
     path.join(MANIFEST).is_file()
 }
 
-/// Writes a run folder: aside first, then renamed. With `replace` an older run there gives way.
+/// Writes a run folder: aside first, then renamed. With `replace` an older run there gives way; what is not of
+/// that run, a store for example, stays.
 ///
 /// # Errors
 /// When something else is there, or the folder cannot be written.
@@ -198,6 +199,8 @@ pub fn write(
                 let _ = fs::rename(&old, path);
                 return Err(io_error(path, "written", source));
             }
+            move_what_is_not_of_the_run(&old, path)
+                .map_err(|source| io_error(&old, "moved into the new run", source))?;
             return fs::remove_dir_all(&old).map_err(|source| io_error(&old, "written", source));
         }
         fs::rename(&aside, path).map_err(|source| io_error(path, "written", source))
@@ -207,6 +210,26 @@ pub fn write(
         let _ = fs::remove_dir_all(&aside);
     }
     done
+}
+
+/// What others keep in a run folder outlives it: the store that serving writes there holds acknowledged events.
+fn move_what_is_not_of_the_run(old: &Path, new: &Path) -> io::Result<()> {
+    // A manifest of another version names nothing we know; what it meant is then kept too, and never read.
+    let named: Vec<String> = manifest(old).map(|m| m.files.into_keys().collect()).unwrap_or_default();
+    for entry in fs::read_dir(old)? {
+        let name = entry?.file_name();
+        let is_named = named.iter().any(|file| Path::new(file).iter().next() == Some(name.as_os_str()));
+        let is_own = [MANIFEST, CLEANING, "dataset"].iter().any(|own| name.as_os_str() == *own);
+        if is_named || is_own {
+            continue;
+        }
+        if new.join(&name).exists() {
+            // Somebody was quicker; the older one stays where it is, and that is said.
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(old.join(&name), new.join(&name))?;
+    }
+    Ok(())
 }
 
 fn is_empty_folder(path: &Path) -> bool {
@@ -687,6 +710,17 @@ mod tests {
         assert!(open(&path).is_ok());
         let others: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(others.len(), 1, "nothing is left beside the run");
+    }
+
+    #[test]
+    fn the_store_in_a_run_outlives_a_new_import() {
+        let (_folder, path) = written();
+        add_file(&path, "model.safetensors", b"old").unwrap();
+        fs::write(path.join("store.sqlite"), "acknowledged").unwrap();
+        write(&path, &set(), &CleaningReport::default(), &About::default(), true).unwrap();
+        assert_eq!(fs::read_to_string(path.join("store.sqlite")).unwrap(), "acknowledged");
+        assert!(!path.join("model.safetensors").exists(), "a model of the older run");
+        assert!(open(&path).is_ok());
     }
 
     #[test]
