@@ -103,6 +103,21 @@ impl Head {
     }
 }
 
+/// The strongest entries of each row, where a row is written, onto zeros, by a function.
+fn strongest_of_rows(n: usize, neighbours: usize, write: impl Fn(u32, &mut [f32]) + Sync) -> Weights {
+    let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
+        .into_par_iter()
+        .map(|from| {
+            let mut scores = vec![0.0; n];
+            write(from, &mut scores);
+            let mut entries: Vec<(u32, f32)> = (0..).zip(scores).filter(|&(_, score)| score != 0.0).collect();
+            keep_strongest(&mut entries, neighbours);
+            entries
+        })
+        .collect();
+    Weights::Sparse(Sparse::from_rows(n, rows))
+}
+
 impl Linear {
     fn query<'a>(&'a self, history: &'a History) -> impl Iterator<Item = (u32, f32)> + 'a {
         let n = self.n_videos();
@@ -160,23 +175,15 @@ impl Recommender for Linear {
             Weights::Sparse(weights) => Weights::Sparse(weights.strongest(neighbours)),
             Weights::Chain { first, second_by_column } => {
                 let second = second_by_column.transpose();
-                Weights::Sparse(first.times(&second, |_, _, _| true).strongest(neighbours))
+                strongest_of_rows(self.n_videos(), neighbours, |from, scores| {
+                    let (columns, values) = first.row(from as usize);
+                    let steps = columns.iter().zip(values);
+                    steps.for_each(|(&middle, &value)| second.add_row_to(middle as usize, value, scores));
+                })
             }
-            Weights::Dense { .. } => {
-                let n = self.n_videos();
-                let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
-                    .into_par_iter()
-                    .map(|from| {
-                        let mut scores = vec![0.0; n];
-                        self.score_all(&History::of_positives(&[from]), &Context::default(), &mut scores);
-                        let mut entries: Vec<(u32, f32)> =
-                            (0..).zip(scores).filter(|&(_, score)| score != 0.0).collect();
-                        keep_strongest(&mut entries, neighbours);
-                        entries
-                    })
-                    .collect();
-                Weights::Sparse(Sparse::from_rows(n, rows))
-            }
+            Weights::Dense { .. } => strongest_of_rows(self.n_videos(), neighbours, |from, scores| {
+                self.score_all(&History::of_positives(&[from]), &Context::default(), scores);
+            }),
         };
         Some(Arc::new(Self { name: self.name.clone(), decay: self.decay, last: self.last, weights }))
     }
