@@ -12,7 +12,7 @@ use upnext_pipeline::{FeedModels, Similarity};
 use crate::progress;
 
 /// The strongest entries of each video that a served model keeps. On the bundled films the closed blend loses
-/// nothing by it (`upnext eval data/movies --models closed-blend --neighbours 200`), and takes a tenth of the memory.
+/// nothing by it: `upnext eval data/movies --models closed-blend --neighbours 200`.
 const NEIGHBOURS: usize = 200;
 
 /// Which models a feed is made of.
