@@ -4,7 +4,7 @@ use upnext_data::History;
 use upnext_math::Sparse;
 
 use super::ease::binary;
-use super::linear::{Linear, Weights};
+use super::linear::{Linear, strongest_of_rows};
 use crate::checkpoint::{Form, Writer};
 use crate::{Context, Recommender, Training};
 
@@ -18,12 +18,15 @@ pub(super) fn item_knn(training: &Training) -> Linear {
     let x = binary(training);
     let popularity: Vec<f32> = training.interactions.popularity().into_iter().map(|n| n as f32).collect();
     let scale = |video: usize| (popularity[video] + SHRINK).sqrt();
-    let weights = x
-        .transpose()
-        .times(&x, |row, column, _| row != column as usize)
-        .map(|row, column, value| value / (scale(row) * scale(column as usize)))
-        .strongest(NEIGHBOURS);
-    Linear { name: "item-knn".into(), decay: 1.0, last: usize::MAX, weights: Weights::Sparse(weights) }
+    let transposed = x.transpose();
+    let weights = strongest_of_rows(x.n_columns(), NEIGHBOURS, |from, scores| {
+        transposed.row(from as usize).0.iter().for_each(|&user| x.add_row_to(user as usize, 1.0, scores));
+        scores[from as usize] = 0.0;
+        for (to, score) in scores.iter_mut().enumerate().filter(|(_, score)| **score > 0.0) {
+            *score /= scale(from as usize) * scale(to);
+        }
+    });
+    Linear { name: "item-knn".into(), decay: 1.0, last: usize::MAX, weights }
 }
 
 /// UserKNN: training viewers by cosine with the newest 30 wanted videos (decay 0.8, rare videos weigh more:

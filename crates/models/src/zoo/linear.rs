@@ -104,7 +104,11 @@ impl Head {
 }
 
 /// The strongest entries of each row, where a row is written, onto zeros, by a function.
-fn strongest_of_rows(n: usize, neighbours: usize, write: impl Fn(u32, &mut [f32]) + Sync) -> Weights {
+pub(crate) fn strongest_of_rows(
+    n: usize,
+    neighbours: usize,
+    write: impl Fn(u32, &mut [f32]) + Sync,
+) -> Weights {
     let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
         .into_par_iter()
         .map(|from| {
