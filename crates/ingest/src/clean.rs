@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Most examples kept for a reason.
 const EXAMPLES_MAX: usize = 10;
@@ -58,6 +58,7 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// The file.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The line, from 1, the header included; for Parquet the row, from 1.
     pub line: u64,
@@ -69,6 +70,11 @@ impl fmt::Display for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, line {}: {}", self.file.display(), self.line, self.note)
     }
+}
+
+/// A path in words: what is not Unicode in it is replaced, where it would otherwise be an error.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// The rows dropped for one reason.
@@ -88,6 +94,7 @@ pub struct Dropped {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRead {
     /// Which.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// As what: `events`, `videos`, `users`, `tags`, `attributes`.
     pub role: String,

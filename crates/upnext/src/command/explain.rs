@@ -17,10 +17,10 @@ pub(crate) struct ExplainArgs {
     /// The run folder
     run: PathBuf,
     /// The user's outside id
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     user: String,
     /// The video's outside id
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     video: String,
     /// Length of the list that it is in, or is not
     #[arg(long, default_value_t = 10)]

@@ -31,7 +31,7 @@ pub(crate) struct ImportArgs {
 
 #[derive(Serialize)]
 struct Printed<'a> {
-    run: &'a std::path::Path,
+    run: std::borrow::Cow<'a, str>,
     name: &'a str,
     recognised: &'a str,
     digest: String,
@@ -67,7 +67,7 @@ impl ImportArgs {
         };
         run::write(&out, set, &loaded.cleaning, &about, self.force)?;
         let printed = Printed {
-            run: &out,
+            run: out.to_string_lossy(),
             name: &set.name,
             recognised: &loaded.recognised,
             digest: set.digest(),

@@ -21,7 +21,7 @@ pub(crate) struct RecommendArgs {
     /// The run folder
     run: PathBuf,
     /// The user's outside id; one that is not known gets a cold answer
-    #[arg(long, required_unless_present = "all", conflicts_with = "all")]
+    #[arg(long, required_unless_present = "all", conflicts_with = "all", allow_negative_numbers = true)]
     user: Option<String>,
     /// Videos that count as wanted, newest last
     #[arg(long, value_delimiter = ',', value_name = "VIDEO")]
@@ -30,7 +30,7 @@ pub(crate) struct RecommendArgs {
     #[arg(long, requires = "out")]
     all: bool,
     /// Where the lists of all users go: .parquet, .csv or .jsonl
-    #[arg(long, requires = "all", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// How many videos
     #[arg(long, default_value_t = 10)]
@@ -78,6 +78,9 @@ impl RecommendArgs {
         {
             return Err(WrongUse::of("--out", "expected a file that ends in .parquet, .csv or .jsonl").into());
         }
+        if self.user.is_some() && self.out.is_some() {
+            return Err(WrongUse::of("--out", "expected --all with it; for one user, redirect --json").into());
+        }
         let opened = crate::command::serve::open_feed(&self.run, &config)?;
         let feed = &opened.feed;
         let request = Request {
@@ -109,6 +112,9 @@ fn one(feed: &Feed, request: &Request, user: &str, json: bool) -> Result<()> {
         let title = feed.card(&slot.video).map_or_else(|| slot.video.clone(), |card| card.title);
         text += &format!("{:>3}  {:<44} {:>8.4}  {}\n", place + 1, title, slot.score, slot.reason.text);
     }
+    if response.slate.is_empty() {
+        text += "nothing is left to show: everything is seen, hidden or excluded\n";
+    }
     for failure in &response.failures {
         text += &format!("failed: {failure:?}\n");
     }
@@ -135,7 +141,8 @@ fn all(
     let rows = lists.iter().map(Vec::len).sum::<usize>();
     upnext_ingest::lists::write(out, users, &lists)?;
     let text = if json {
-        serde_json::json!({"out": out, "users": users.len(), "rows": rows}).to_string()
+        // As text: a name that is not Unicode has no JSON.
+        serde_json::json!({"out": out.to_string_lossy(), "users": users.len(), "rows": rows}).to_string()
     } else {
         format!("{rows} rows for {} users in {}", users.len(), out.display())
     };

@@ -1,0 +1,844 @@
+//! The command line as others script it: results on standard output, all else on standard error, exit 0 done,
+//! 1 failed, 2 wrong use, and nothing half-written.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+mod terminal;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use terminal::{Desk, Service, parts, wait, walks};
+
+const VERBS: [&str; 7] = ["demo", "import", "train", "eval", "recommend", "explain", "serve"];
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.write("log.csv", walks(30, 20, 8));
+    desk
+}
+
+/// A report without what differs from run to run.
+fn without_seconds(mut report: Value) -> Value {
+    for model in report["models"].as_array_mut().unwrap() {
+        let model = model.as_object_mut().unwrap();
+        assert!(model.remove("fit_seconds").unwrap().as_f64().unwrap() >= 0.0);
+        assert!(model.remove("score_seconds").unwrap().as_f64().unwrap() >= 0.0);
+    }
+    report
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect()
+}
+
+fn videos_of(slate: &Value) -> Vec<&str> {
+    slate["slate"].as_array().unwrap().iter().map(|slot| slot["video"].as_str().unwrap()).collect()
+}
+
+// ---- help ----------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_verb_explains_itself_with_an_example() {
+    let desk = Desk::new();
+    let help = desk.run("--help").done();
+    assert!(help.out.contains("upnext demo"), "{}", help.out);
+    for verb in VERBS {
+        assert!(help.out.contains(verb), "{verb} is missing in {}", help.out);
+        for flag in ["--help", "-h"] {
+            let help = desk.upnext(&[verb, flag]).done();
+            assert!(help.out.contains("Example") && help.out.contains(&format!("upnext {verb}")));
+            assert!(help.out.contains("--json") && help.err.is_empty(), "{}", help.out);
+        }
+    }
+    assert_eq!(desk.run("--version").done().out, format!("upnext {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+// ---- wrong use -----------------------------------------------------------------------------------------------
+
+#[test]
+fn wrong_use_ends_with_2_and_names_what_was_expected() {
+    let desk = desk();
+    desk.trained();
+    let before = desk.files();
+    let wrong: [(&str, &[&str]); 37] = [
+        ("", &["Usage"]),
+        ("dance", &["dance"]),
+        ("demo --once --loud", &["--loud"]),
+        ("demo --data books", &["books", "movies", "kuairec"]),
+        ("demo --port 70000", &["70000"]),
+        ("import", &["FILE"]),
+        ("import log.csv --loud", &["--loud"]),
+        ("import log.csv --format xls", &["--format", "`xls`", "parquet"]),
+        ("import log.csv --map user", &["--map", "user=uid"]),
+        ("import log.csv --map usr=user", &["--map", "`usr`", "video"]),
+        ("import log.csv --map user=a,user=b", &["--map", "second `user`"]),
+        ("import log.csv --relevance loved", &["--relevance", "`loved`", "liked"]),
+        ("train", &["RUN"]),
+        ("train run --loud", &["--loud"]),
+        ("train run --models popular,markof", &["--models", "`markof`", "markov"]),
+        ("train run --split tomorrow", &["--split", "`tomorrow`", "leave-last-out"]),
+        ("eval", &["FILE"]),
+        ("eval log.csv --loud", &["--loud"]),
+        ("eval log.csv --models markof", &["--models", "`markof`", "markov"]),
+        ("eval log.csv --models ,", &["--models"]),
+        ("eval log.csv --split tomorrow", &["--split", "`tomorrow`", "leave-last-out"]),
+        ("eval log.csv --format xls", &["--format", "`xls`", "parquet"]),
+        ("eval log.csv --map x", &["--map", "user=uid"]),
+        ("eval log.csv --k 0", &["--k 0", "1 to"]),
+        ("eval log.csv --k 10,99999999", &["--k 99999999", "1 to"]),
+        ("eval log.csv --k ten", &["ten"]),
+        ("eval log.csv --seed -1", &["-1"]),
+        ("eval log.csv --bootstrap 0", &["--bootstrap", "1 to"]),
+        ("eval log.csv --allow-leak most", &["--allow-leak", "`most`", "shared_pairs"]),
+        ("eval log.csv --ties best", &["best", "pessimistic"]),
+        ("recommend run", &["--user"]),
+        ("recommend run --user u1 --n 0", &["--n 0", "1 to"]),
+        ("recommend run --user u1 --lambda 1.5", &["--lambda", "0 to 1"]),
+        ("recommend run --all", &["--out"]),
+        ("recommend run --all --out top.xls", &["--out", ".parquet"]),
+        ("explain run --user u1", &["--video"]),
+        ("serve run --listen nowhere", &["nowhere", "127.0.0.1"]),
+    ];
+    for (line, parts) in wrong {
+        desk.run(line).wrong(parts);
+    }
+    for line in [
+        "recommend run --user u1 --n 99999999",
+        "recommend run --user u1 --loud",
+        "recommend run --user u1 --all --out top.csv",
+        "recommend run --user u1 --out top.csv",
+        "recommend run --user u1 --lambda nan",
+        "explain run --user u1 --video v1 --n 0",
+        "explain run --user u1 --video v1 --loud",
+        "serve run --loud",
+        "serve",
+    ] {
+        desk.run(line).wrong(&[]);
+    }
+    assert_eq!(desk.files(), before);
+}
+
+// ---- eval ----------------------------------------------------------------------------------------------------
+
+#[test]
+fn eval_prints_one_object_of_the_documented_shape() {
+    let desk = desk();
+    let line = "eval log.csv --split leave-last-out --models popular,markov,ease,closed-blend --k 10,20 --seed 1 --json";
+    let ended = desk.run(line).done();
+    assert!(ended.err.contains("log.csv"), "what was read is said aside: {}", ended.err);
+    let report: Value = serde_json::from_str(&ended.out).unwrap();
+    let protocol = &report["protocol"];
+    let fingerprint = protocol["fingerprint"].as_str().unwrap();
+    assert!(fingerprint.len() == 16 && fingerprint.chars().all(|c| c.is_ascii_hexdigit()));
+    for (key, value) in [
+        ("split", json!("leave-last-out")),
+        ("seed", json!(1)),
+        ("k", json!([10, 20])),
+        ("users", json!(30)),
+        ("ties", json!("pessimistic")),
+        ("fitted_on", json!("train")),
+        ("set", json!("log")),
+    ] {
+        assert_eq!(protocol[key], value, "{key}");
+    }
+    for key in ["digest", "relevance", "candidates", "masked", "history", "bootstrap"] {
+        assert!(!protocol[key].is_null(), "{key}");
+    }
+    assert_eq!(names(&report["models"]), ["popular", "markov", "ease", "closed-blend"]);
+    assert_eq!(report["left_out"], json!([]));
+    for model in report["models"].as_array().unwrap() {
+        assert!(model["fit_seconds"].is_f64() && model["score_seconds"].is_f64(), "{model}");
+        let metrics = model["metrics"].as_object().unwrap();
+        for name in ["hr@10", "hr@20", "ndcg@10", "ndcg@20", "recall@10", "precision@20", "mrr@10", "map@10"]
+        {
+            assert!(metrics.contains_key(name), "{name} is missing");
+        }
+        for (name, interval) in metrics {
+            let keys: BTreeSet<&str> =
+                interval.as_object().unwrap().keys().map(std::string::String::as_str).collect();
+            assert_eq!(keys, BTreeSet::from(["high", "low", "mean"]), "{name}");
+            let number = |key: &str| interval[key].as_f64().unwrap();
+            let slack = 1e-9;
+            assert!(number("low") <= number("mean") + slack && number("mean") <= number("high") + slack);
+        }
+    }
+    // Walks are what Markov is made for: a number that is a number, not a zero that passes.
+    let ndcg = |at: usize| report["models"][at]["metrics"]["ndcg@10"]["mean"].as_f64().unwrap();
+    assert!(ndcg(1) > 1.5 * ndcg(0) && ndcg(1) > 0.6, "{} {}", ndcg(0), ndcg(1));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report_and_another_seed_another_fingerprint() {
+    let desk = desk();
+    let report = |seed: u64| {
+        let line = format!("eval log.csv --split random --models all --k 5 --seed {seed} --json");
+        without_seconds(desk.run(&line).json())
+    };
+    let first = report(1);
+    assert_eq!(first, report(1));
+    let other = report(2);
+    assert_ne!(first["protocol"]["fingerprint"], other["protocol"]["fingerprint"]);
+    assert_ne!(first["models"], other["models"]);
+}
+
+#[test]
+fn the_table_has_floors_first_and_the_protocol_beneath() {
+    let desk = desk();
+    let table = desk.run("eval log.csv --models closed-blend,popular,markov,ease").done();
+    let place = |what: &str| table.out.find(what).unwrap_or_else(|| panic!("no {what} in {}", table.out));
+    assert!(place("popular") < place("closed-blend") && place("closed-blend") < place("protocol:"));
+    assert!(table.out.contains("fingerprint") && !table.err.contains("no floor"));
+    let without = desk.run("eval log.csv --models closed-blend,markov --json").done();
+    assert!(without.err.contains("popular, ease") && without.err.contains("floor"), "{}", without.err);
+}
+
+#[test]
+fn eval_writes_its_report_too_and_leaves_nothing_half_written() {
+    let desk = desk();
+    let printed = desk.run("eval log.csv --models popular --out report.json --json").json();
+    assert_eq!(serde_json::from_str::<Value>(&desk.read("report.json")).unwrap(), printed);
+    let before = desk.files();
+    desk.run("eval log.csv --models popular --out nowhere/report.json --json")
+        .failed(&["nowhere/report.json", "folder"]);
+    assert_eq!(desk.files(), before);
+}
+
+#[test]
+fn every_split_is_printed_with_its_name() {
+    let desk = desk();
+    for split in ["leave-last-out", "global-time", "per-user-90-10", "random"] {
+        let report =
+            desk.run(&format!("eval log.csv --split {split} --models popular,markov,ease --json")).json();
+        assert_eq!(report["protocol"]["split"], split);
+        assert_eq!(report["models"].as_array().unwrap().len(), 3, "{split}");
+    }
+    desk.run("eval log.csv --split given").failed(&["given", "parts", "leave-last-out"]);
+    desk.write("walks.txt", "1 2 3 4 5\n2 3 4 5 6\n3 4 5 6 7\n");
+    desk.run("eval walks.txt --split global-time").failed(&["global-time", "times", "leave-last-out"]);
+}
+
+#[test]
+fn every_model_is_measured_where_a_set_has_what_it_needs() {
+    let desk = Desk::new();
+    let (mut ratings, mut movies) =
+        (String::from("userId,movieId,rating,timestamp\n"), String::from("movieId,title,genres\n"));
+    for user in 0..25 {
+        for at in 0..7 {
+            let (movie, stars) = ((user * 5 + at) % 18 + 1, 1 + (user + at) % 5);
+            writeln!(ratings, "{user},{movie},{stars}.0,{}", 1_500_000_000 + user * 1000 + at).unwrap();
+        }
+    }
+    for movie in 1..=18 {
+        let genre = ["Comedy", "Drama|Crime", "Action"][movie % 3];
+        writeln!(movies, "{movie},\"Film {movie}, The (19{:02})\",{genre}", 80 + movie).unwrap();
+    }
+    desk.write("set/ratings.csv", ratings).write("set/movies.csv", movies);
+    let report = desk.run("eval set --models all --json").json();
+    assert_eq!(report["left_out"], json!([]));
+    let models = names(&report["models"]);
+    assert_eq!(models.len(), 22, "{models:?}");
+    let is_floor: Vec<bool> =
+        report["models"].as_array().unwrap().iter().map(|model| model["floor"] == true).collect();
+    assert!(is_floor.is_sorted_by(|a, b| a >= b), "floors stand first: {models:?}");
+}
+
+#[test]
+fn features_beside_a_log_of_sequences_bring_content_in() {
+    let desk = Desk::new();
+    let (mut log, mut features) = (String::new(), serde_json::Map::new());
+    for user in 1..=20 {
+        let row: Vec<String> = (0..6).map(|at| ((user * 3 + at) % 15 + 1).to_string()).collect();
+        writeln!(log, "{user} {}", row.join(" ")).unwrap();
+    }
+    for video in 1..=15 {
+        features.insert(video.to_string(), json!([video % 4, 10 + video % 3]));
+    }
+    desk.write("walks.txt", log).write("attributes.json", Value::from(features).to_string());
+    let line = "eval walks.txt --format s3rec --models popular,content,closed-blend --json";
+    let without = desk.run(line).json();
+    assert_eq!(without["left_out"], json!([{"name": "content", "reason": "needs labels or text of videos"}]));
+    let with = desk.run(&format!("{line} --features attributes.json")).json();
+    assert_eq!(names(&with["models"]), ["popular", "content", "closed-blend"]);
+    assert_ne!(with["protocol"]["digest"], without["protocol"]["digest"]);
+    desk.run(&format!("{line} --features nowhere.json")).failed(&["nowhere.json"]);
+    desk.write("torn.json", "{\"1\": [1,");
+    desk.run(&format!("{line} --features torn.json")).failed(&["torn.json"]);
+}
+
+#[test]
+fn a_set_that_comes_split_is_asked_on_its_own_split() {
+    let desk = Desk::new();
+    parts(&desk, "parts", false);
+    let line = "eval parts --split given --models popular,markov,slit,ease,blend,closed-blend --json";
+    let report = desk.run(line).json();
+    assert_eq!((&report["protocol"]["split"], &report["protocol"]["users"]), (&json!("given"), &json!(20)));
+    // What needs an order is left out by name, and the blend goes on without it.
+    assert_eq!(names(&report["left_out"]), ["markov", "slit"]);
+    assert!(report["left_out"][0]["reason"].as_str().unwrap().contains("order"));
+    assert_eq!(names(&report["models"]), ["popular", "ease", "blend", "closed-blend"]);
+    let alone = desk.run("eval parts --split given --models markov --json");
+    alone.failed(&["order"]);
+}
+
+#[test]
+fn a_user_of_the_test_without_a_past_is_counted_and_said() {
+    let desk = Desk::new();
+    parts(&desk, "parts", false);
+    let test = desk.read("parts/tst.csv") + "20,4\n21,5\n";
+    desk.write("parts/tst.csv", test);
+    let report = desk.run("eval parts --split given --models all --json").json();
+    assert_eq!(report["protocol"]["users"], 22);
+    let notes = report["protocol"]["notes"].to_string();
+    assert!(notes.contains("2 users of the test have no history"), "{notes}");
+}
+
+#[test]
+fn a_planted_leak_is_caught_by_name() {
+    let desk = Desk::new();
+    parts(&desk, "parts", true);
+    let line = "eval parts --split given --models popular,markov --json";
+    desk.run(line).json();
+    // User 3 is trained on an event that is later than the question asked of them.
+    let clean = desk.read("parts/trn.csv");
+    desk.write("parts/trn.csv", clean.clone() + "3,5,1700090000\n");
+    desk.run(line).failed(&["leak", "later than what is asked", "--allow-leak time"]);
+    let report = desk.run(&format!("{line} --allow-leak time")).json();
+    let open = |leak: &&Value| leak["handled"] == false && leak["leak"] == "time";
+    assert!(report["protocol"]["leaks"].as_array().unwrap().iter().any(|leak| open(&leak)));
+    // A pair on both sides is masked, taken out of the truth, and told with its count.
+    let (user, item) = (0, 7);
+    desk.write("parts/trn.csv", clean + &format!("{user},{item},1700000002\n"));
+    let report = desk.run(line).json();
+    let shared = &report["protocol"]["leaks"][0];
+    assert_eq!((&shared["leak"], &shared["count"]), (&json!("shared_pairs"), &json!(1)));
+    assert_eq!((&shared["handled"], &report["protocol"]["users"]), (&json!(true), &json!(19)));
+}
+
+// ---- small and strange sets ----------------------------------------------------------------------------------
+
+#[test]
+fn a_list_longer_than_the_catalogue_is_the_catalogue() {
+    let desk = desk();
+    let report = desk.run("eval log.csv --models all --k 1,10000 --json").json();
+    for model in report["models"].as_array().unwrap() {
+        assert_eq!(model["metrics"]["hr@10000"]["mean"], 1.0, "{}", model["name"]);
+    }
+    desk.trained();
+    let slate = desk.run("recommend run --user u1 --n 1000 --json").json();
+    let mut shown = videos_of(&slate);
+    shown.sort_unstable();
+    shown.dedup();
+    assert_eq!(shown.len(), 12, "20 videos less the 8 that u1 has seen, each once");
+}
+
+#[test]
+fn tiny_sets_are_measured_or_refused_never_panicked_over() {
+    let desk = Desk::new();
+    for (users, videos, events) in [(2, 2, 2), (3, 4, 4), (3, 6, 6), (4, 3, 3), (12, 2, 2)] {
+        desk.write("log.csv", walks(users, videos, events));
+        for split in ["leave-last-out", "global-time", "per-user-90-10", "random"] {
+            let ended = desk.run(&format!("eval log.csv --split {split} --models all --k 1,3,10000 --json"));
+            match ended.code {
+                0 => drop(ended.json()),
+                _ => drop(ended.failed(&["log", "no user to test", "use more data"])),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_set_too_small_to_measure_is_served_all_the_same() {
+    let desk = Desk::new();
+    desk.write("log.csv", walks(3, 5, 2));
+    desk.run("import log.csv --out run").done();
+    desk.run("train run").failed(&["no user to test"]);
+    let ended = desk.run("recommend run --user u0 --n 2 --json");
+    assert!(ended.err.contains("no results table"), "{}", ended.err);
+    assert_eq!(videos_of(&ended.json()).len(), 2);
+}
+
+#[test]
+fn tied_times_keep_the_order_of_the_file() {
+    let desk = Desk::new();
+    let mut tied = String::from("user,video,time\n");
+    let mut two_moments = tied.clone();
+    for user in 0..12 {
+        for at in 0..6 {
+            let video = (user + at) % 9;
+            writeln!(tied, "u{user},v{video},1700000000").unwrap();
+            writeln!(two_moments, "u{user},v{video},{}", 1_700_000_000 + i32::from(user > 8)).unwrap();
+        }
+    }
+    desk.write("tied.csv", tied).write("two_moments.csv", two_moments);
+    for file in ["tied.csv", "two_moments.csv"] {
+        for split in ["global-time", "per-user-90-10", "random"] {
+            desk.run(&format!("eval {file} --split {split} --models all --json")).json();
+        }
+    }
+    // Within one moment the file's order is all there is, and it is a walk.
+    let report = desk.run("eval tied.csv --split leave-last-out --models popular,markov --k 1 --json").json();
+    assert_eq!(report["models"][1]["metrics"]["hr@1"]["mean"], 1.0);
+}
+
+#[test]
+fn ids_may_be_any_text() {
+    let desk = Desk::new();
+    let odd = [
+        "ü/ñ", "a b", "a,b", "<script>", "日本", "\"q\"", "..", "%00", "-1", "--json", "💥", "a\tb",
+        "';drop", "NULL", "0",
+    ];
+    let quoted = |id: &str| format!("\"{}\"", id.replace('"', "\"\""));
+    let mut log = String::from("user,video,time\n");
+    for user in 0..odd.len() {
+        for at in 0..6 {
+            let video = quoted(odd[(user + at) % odd.len()]);
+            writeln!(log, "{},{video},{}", quoted(odd[user]), 1_700_000_000 + user * 10 + at).unwrap();
+        }
+    }
+    desk.write("log.csv", log).trained();
+    for user in odd {
+        let slate =
+            desk.upnext(&["recommend", "run", &format!("--user={user}"), "--n", "5", "--json"]).json();
+        let shown = videos_of(&slate);
+        assert_eq!(shown.len(), 5, "{user:?}");
+        let video = format!("--video={}", shown[0]);
+        let told = desk.upnext(&["explain", "run", &format!("--user={user}"), &video, "--json"]).json();
+        assert_eq!((told["user"].as_str(), told["place"].as_u64()), (Some(user), Some(1)));
+    }
+    let negative = desk.run("recommend run --user -1 --n 3 --json").json();
+    assert_eq!(videos_of(&negative).len(), 3);
+    desk.run("recommend run --all --n 4 --out top.csv").done();
+    let back = desk.run("import top.csv --map user=user,video=video,time=- --out back --json").json();
+    assert_eq!((&back["users"], &back["events"]), (&json!(odd.len()), &json!(4 * odd.len())));
+}
+
+// ---- import --------------------------------------------------------------------------------------------------
+
+#[test]
+fn import_says_what_it_dropped_and_why() {
+    let desk = Desk::new();
+    let log = "uid,vid,ts,rating\na,x,1700000000,4\na,y,1700000001,NaN\na,z,1700000002,inf\nb,x,-5,3\nb,y,99999999999,3\n\
+               b,z,1700000003,5\nb,z,1700000003,5\n,x,1700000004,5\nc,x,1700000005,good\nc,y,1700000006,2\n";
+    desk.write("log.csv", log);
+    let said = desk.run("import log.csv --map user=uid,video=vid,time=ts --out run --json").json();
+    let cleaning = &said["cleaning"];
+    assert_eq!((&cleaning["read"], &cleaning["kept"]), (&json!(10), &json!(3)));
+    let dropped = |reason: &str| {
+        let all = cleaning["dropped"].as_array().unwrap();
+        all.iter().find(|one| one["reason"] == reason).unwrap()
+    };
+    let expected = [
+        ("missing", 1),
+        ("duplicate", 1),
+        ("negative_time", 1),
+        ("future_time", 1),
+        ("non_finite", 2),
+        ("malformed", 1),
+        ("impossible_duration", 0),
+    ];
+    for (reason, rows) in expected {
+        assert_eq!(dropped(reason)["rows"], rows, "{reason}");
+        assert_eq!(dropped(reason)["percent"], 10.0 * f64::from(rows), "{reason}");
+    }
+    assert_eq!(dropped("malformed")["examples"][0]["line"], 10);
+    let stored: Value = serde_json::from_str(&desk.read("run/cleaning.json")).unwrap();
+    assert_eq!(&stored, cleaning);
+    let text = desk.run("import log.csv --map user=uid,video=vid,time=ts --out run --force").done();
+    assert!(text.out.contains("dropped: duplicate") && text.out.contains("10.00 %"), "{}", text.out);
+    // Found by their usual names too, without a map.
+    desk.run("import log.csv --out guessed").done();
+}
+
+#[test]
+fn import_names_the_columns_that_it_does_not_read() {
+    let desk = Desk::new();
+    let log = walks(4, 5, 4).replace("user,video,time", "user,video,time,mood").replace('\n', ",x\n");
+    desk.write("log.csv", log.replacen("mood,x", "mood", 1));
+    let said = desk.run("import log.csv --out run --json").json();
+    assert!(said["recognised"].as_str().unwrap().contains("not read: mood"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_imported_is_named_and_leaves_nothing_behind() {
+    let desk = Desk::new();
+    let rows = |row: &dyn Fn(usize) -> String| -> String { (0..20).map(|at| row(at) + "\n").collect() };
+    let time = |at: usize| 1_700_000_000 + at;
+    let header = "user,video,time\n".to_string();
+    let bad: [(&str, String, &[&str]); 12] = [
+        ("empty.csv", String::new(), &["empty.csv", "is empty", "expected"]),
+        ("header.csv", header.clone(), &["header.csv", "is empty", "below the header"]),
+        ("columns.csv", "a,b\nx,y\n".into(), &["columns.csv", "`a`, `b`", "--map user=COLUMN"]),
+        (
+            "twice.csv",
+            "user,video,user\nx,y,z\n".into(),
+            &["twice.csv", "`user` occurs 2 times", "rename or remove"],
+        ),
+        (
+            "text.csv",
+            header.clone() + &rows(&|at| format!("u{at},v{at},noon")),
+            &["text.csv, line 2", "`time`", "`noon`", "1970", "--map time=COLUMN"],
+        ),
+        (
+            "nan.csv",
+            "user,video,rating\n".to_string() + &rows(&|at| format!("u{at},v{at},NaN")),
+            &["nan.csv", "20 non-finite", "line 2", "finite number"],
+        ),
+        (
+            "future.csv",
+            header.clone() + &rows(&|at| format!("u{at},v{at},99999999999")),
+            &["future.csv", "20 future time", "line 2"],
+        ),
+        (
+            "before.csv",
+            header.clone() + &rows(&|at| format!("u{at},v{at},-7")),
+            &["before.csv", "20 negative time", "line 2"],
+        ),
+        (
+            "one_user.csv",
+            header.clone() + &rows(&|at| format!("u,v{at},{}", time(at))),
+            &["one_user.csv", "only one user (`u`)", "at least two"],
+        ),
+        (
+            "one_video.csv",
+            header.clone() + &rows(&|at| format!("u{at},v,{}", time(at))),
+            &["one_video.csv", "only one video (`v`)", "at least two"],
+        ),
+        (
+            "no_positive.csv",
+            "user,video,ratio\n".to_string() + &rows(&|at| format!("u{at},v{at},0.1")),
+            &["no_positive.csv", "20 read as `watch`", "watch ratio 0.1", "--relevance \"watch_ratio>=0.1\""],
+        ),
+        (
+            "prose.txt",
+            "Call me Ishmael.\nSome years ago\n".into(),
+            &["prose.txt", "not recognised", "--format"],
+        ),
+    ];
+    for (name, content, _) in &bad {
+        desk.write(name, content);
+    }
+    // A stored block of 255 bytes, of which a few are there.
+    let torn = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 255, 0, 0, 255][..], header.as_bytes()].concat();
+    desk.write("torn.csv.gz", torn).write("torn.parquet", b"PAR1 and no more");
+    let before = desk.files();
+    for (name, _, parts) in &bad {
+        desk.run(&format!("import {name} --out run --json")).failed(parts);
+        desk.run(&format!("eval {name} --json")).failed(parts);
+    }
+    for verb in ["import", "eval"] {
+        desk.run(&format!("{verb} torn.csv.gz")).failed(&["torn.csv.gz", "gzip", "end early", "again"]);
+        desk.run(&format!("{verb} torn.parquet")).failed(&["torn.parquet", "Parquet", "again"]);
+        desk.run(&format!("{verb} nowhere.csv")).failed(&["nowhere.csv", "cannot be read"]);
+        desk.run(&format!("{verb} columns.csv --map user=a,video=film")).failed(&[
+            "columns.csv",
+            "no column `film` for `video`",
+            "--map video=COLUMN",
+        ]);
+    }
+    assert_eq!(desk.files(), before);
+}
+
+#[test]
+fn a_run_folder_is_not_overwritten_unasked() {
+    let desk = desk();
+    desk.run("import log.csv --out run").done();
+    desk.run("import log.csv --out run").failed(&["run", "is there already", "--force"]);
+    desk.run("import log.csv --out run --force").done();
+    desk.write("file", "mine");
+    let before = desk.files();
+    desk.run("import log.csv --out file").failed(&["file", "is there already"]);
+    desk.run("import log.csv --out file --force").failed(&["file", "is there already"]);
+    desk.run("import log.csv --out file/run").failed(&["file", "cannot be written"]);
+    desk.run("train file").failed(&["file", "not a run folder", "upnext import"]);
+    desk.run("serve file").failed(&["file", "not a run folder"]);
+    desk.run("recommend file --user a").failed(&["file", "not a run folder"]);
+    assert_eq!((desk.files(), desk.read("file").as_str()), (before, "mine"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_not_unicode_is_no_panic() {
+    use std::os::unix::ffi::OsStrExt;
+    let desk = Desk::new();
+    let name = std::ffi::OsStr::from_bytes(b"log\xff.csv");
+    std::fs::write(desk.path("").join(name), walks(5, 5, 4)).unwrap();
+    desk.write("log.csv", walks(5, 5, 4)).run("import log.csv --out run").done();
+    for (line, option) in
+        [("eval", None), ("import --json", None), ("recommend run --all --json", Some("--out"))]
+    {
+        let mut command = desk.command(&line.split(' ').collect::<Vec<_>>());
+        let output = command.args(option).arg(name).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("panicked") && output.status.code() == Some(0), "{line}: {said}");
+    }
+}
+
+// ---- recommend and explain -----------------------------------------------------------------------------------
+
+#[test]
+fn from_a_log_to_a_personal_and_explained_slate() {
+    let desk = desk();
+    let imported = desk.run("import log.csv --out run --json").json();
+    assert_eq!(
+        (&imported["users"], &imported["videos"], &imported["events"]),
+        (&json!(30), &json!(20), &json!(240))
+    );
+    let report = desk.run("train run --json").json();
+    assert_eq!(names(&report["models"]).last(), Some(&"closed-blend"));
+    assert_eq!(serde_json::from_str::<Value>(&desk.read("run/report.json")).unwrap(), report);
+
+    let personal = desk.run("recommend run --user u1 --n 5 --json").json();
+    let shown = videos_of(&personal);
+    let other = desk.run("recommend run --user u8 --n 5 --json").json();
+    let cold = desk.run("recommend run --user nobody --n 5 --json").json();
+    assert_eq!((shown.len(), videos_of(&cold).len(), &cold["failures"]), (5, 5, &json!([])));
+    assert!(shown != videos_of(&other) && shown != videos_of(&cold));
+    let seen: Vec<String> = (0..8).map(|at| format!("v{}", (7 + at * 2) % 20)).collect();
+    assert!(shown.iter().all(|video| !seen.contains(&(*video).to_string())), "{shown:?}");
+    let picked = desk.run("recommend run --user nobody --pick v3,v4,v5 --n 5 --json").json();
+    assert!(videos_of(&picked) != videos_of(&cold) && !videos_of(&picked).contains(&"v4"));
+    assert_eq!(names(&personal["trace"]["stages"]), ["sources", "filters", "scorers", "rerank"]);
+    let text = desk.run("recommend run --user u1 --n 5").done().out;
+    assert!(shown.iter().all(|video| text.contains(video)), "{text}");
+
+    let explain = |user: &str, video: &str| {
+        desk.run(&format!("explain run --user {user} --video {video} --n 5 --json")).json()
+    };
+    let why = explain("u1", shown[0]);
+    assert_eq!((&why["verdict"], &why["place"]), (&json!("shown"), &json!(1)));
+    assert!(
+        !why["reason"]["text"].as_str().unwrap().is_empty() && !why["parts"].as_array().unwrap().is_empty()
+    );
+    assert!(
+        why["because"].as_array().unwrap().iter().all(|one| seen.iter().any(|video| one["video"] == *video))
+    );
+    let lost = explain("u1", &seen[0]);
+    assert_eq!(lost["verdict"], "filtered");
+    let lost_by: Vec<&Value> =
+        lost["filters"].as_array().unwrap().iter().filter(|filter| filter["keeps"] == false).collect();
+    assert_eq!(lost_by, [&json!({"name": "seen", "keeps": false})]);
+    assert_eq!(explain("nobody", shown[0])["user"], "nobody");
+    assert_eq!(explain("u1", "nothing")["verdict"], "unknown_video");
+    let text = desk.run(&format!("explain run --user u1 --video {}", seen[0])).done().out;
+    assert!(text.contains(&seen[0]) && text.contains("seen"), "{text}");
+}
+
+#[test]
+fn lists_of_all_users_go_into_a_file_of_each_kind() {
+    let desk = desk();
+    desk.trained();
+    let mut rows = Vec::new();
+    for name in ["top.csv", "top.jsonl", "top.parquet"] {
+        let said = desk.run(&format!("recommend run --all --n 4 --out {name} --json")).json();
+        assert_eq!(said, json!({"out": name, "users": 30, "rows": 120}));
+        let back = desk.run(&format!("import {name} --out back_{name} --json")).json();
+        assert_eq!((&back["users"], &back["events"]), (&json!(30), &json!(120)), "{name}");
+        rows.push(desk.path(name));
+    }
+    let csv = desk.read("top.csv");
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("user,video,rank,score"));
+    assert!(lines.next().unwrap().starts_with("u0,v") && csv.lines().count() == 121);
+    let first: Value = serde_json::from_str(desk.read("top.jsonl").lines().next().unwrap()).unwrap();
+    assert_eq!((&first["user"], &first["rank"]), (&json!("u0"), &json!(1)));
+    assert!(std::fs::read(desk.path("top.parquet")).unwrap().ends_with(b"PAR1"));
+    // One user's slate and that user's rows are the same.
+    let slate = desk.run("recommend run --user u0 --n 4 --json").json();
+    let of_user: Vec<&str> =
+        csv.lines().filter_map(|line| line.strip_prefix("u0,")?.split(',').next()).collect();
+    assert_eq!(videos_of(&slate), of_user);
+    // A parquet file that ends early, and places that cannot be written.
+    let bytes = std::fs::read(desk.path("top.parquet")).unwrap();
+    desk.write("short.parquet", &bytes[..bytes.len() / 2]).write("file", "");
+    let before = desk.files();
+    desk.run("import short.parquet --out short").failed(&["short.parquet", "Parquet", "again"]);
+    desk.run("recommend run --all --out nowhere/top.csv").failed(&["nowhere/top.csv", "cannot be written"]);
+    desk.run("recommend run --all --out file/top.csv").failed(&["file/top.csv", "cannot be written"]);
+    assert_eq!(desk.files(), before);
+}
+
+#[test]
+fn a_run_that_was_never_trained_is_trained_at_its_first_question() {
+    let desk = desk();
+    desk.run("import log.csv --out run").done();
+    let ended = desk.run("recommend run --user u1 --n 3 --json");
+    assert!(ended.err.contains("no models yet"), "{}", ended.err);
+    let first = ended.json();
+    let again = desk.run("recommend run --user u1 --n 3 --json");
+    assert!(!again.err.contains("no models yet"), "{}", again.err);
+    assert_eq!(videos_of(&first), videos_of(&again.json()));
+}
+
+#[test]
+fn a_run_of_another_version_or_with_a_changed_file_is_refused() {
+    let desk = desk();
+    desk.trained();
+    let manifest = desk.read("run/manifest.json");
+    let questions = [
+        "recommend run --user u1",
+        "explain run --user u1 --video v1",
+        "serve run --listen 127.0.0.1:0",
+        "eval run",
+        "train run",
+    ];
+    let refused = |parts: &[&str]| questions.map(|line| desk.run(line).failed(parts));
+    desk.write("run/manifest.json", manifest.replacen("\"format\": 1", "\"format\": 7", 1));
+    refused(&["run", "format 7", "import again"]);
+    desk.write("run/manifest.json", "{\"format\": 1,");
+    refused(&["manifest.json", "cannot be read"]);
+    desk.write("run/manifest.json", &manifest);
+
+    let events = std::fs::read(desk.path("run/dataset/events.parquet")).unwrap();
+    let mut changed = events.clone();
+    changed[events.len() / 2] ^= 1;
+    desk.write("run/dataset/events.parquet", changed);
+    refused(&["events.parquet", "changed or damaged", "upnext import"]);
+    std::fs::remove_file(desk.path("run/dataset/events.parquet")).unwrap();
+    refused(&["events.parquet", "missing", "upnext import"]);
+    desk.write("run/dataset/events.parquet", events);
+
+    let model = std::fs::read(desk.path("run/model.safetensors")).unwrap();
+    desk.write("run/model.safetensors", &model[..model.len() - 9]);
+    for line in &questions[..3] {
+        desk.run(line).failed(&["model.safetensors", "changed or damaged", "upnext train"]);
+    }
+    // What the message says helps.
+    desk.run("train run").done();
+    desk.run("recommend run --user u1").done();
+    std::fs::remove_dir_all(desk.path("run")).unwrap();
+    refused(&["run"]);
+}
+
+// ---- serve and demo ------------------------------------------------------------------------------------------
+
+#[cfg(unix)]
+#[test]
+fn serve_says_where_answers_and_stops_when_told() {
+    let desk = desk();
+    desk.trained();
+    let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
+    let (status, body) = service.ask("GET", "/api/health/ready", "");
+    assert_eq!(status, 200, "{body}");
+    let (status, body) = service.ask("GET", "/api/v2/recommend/u1?n=3", "");
+    let slate: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, slate["items"].as_array().unwrap().len()), (200, 3), "{body}");
+    // Another process may ask the same run meanwhile, and knows what happened since.
+    let shown = slate["items"][0]["id"].as_str().unwrap();
+    let like = json!([{"user": "u1", "video": shown, "action": "like"}]).to_string();
+    assert_eq!(service.ask("POST", "/api/v2/events", &like).0, 200);
+    let told = desk.run(&format!("explain run --user u1 --video {shown} --json")).json();
+    assert_eq!(told["verdict"], "filtered");
+
+    let taken = service.address.clone();
+    let second = desk.upnext(&["serve", "run", "--listen", &taken]);
+    second.failed(&[&taken, "in use", "port 0"]);
+    let port = taken.rsplit(':').next().unwrap();
+    desk.run(&format!("demo --port {port}")).failed(&["in use"]);
+    assert_eq!(service.stop(), 0);
+    let plain = desk.command(&["serve", "run", "--listen", &taken]).spawn();
+    let mut plain = plain.unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(plain.stdout.as_mut().unwrap()), &mut line)
+        .unwrap();
+    assert!(line.contains(&format!("http://{taken}")), "the port is free again: {line}");
+    plain.kill().unwrap();
+    plain.wait().unwrap();
+}
+
+#[test]
+fn an_address_that_others_reach_needs_a_key_before_anything_is_fitted() {
+    let desk = desk();
+    desk.run("import log.csv --out run").done();
+    let before = desk.files();
+    desk.run("serve run --listen 0.0.0.0:0").failed(&["0.0.0.0", "key", "127.0.0.1"]);
+    assert_eq!(desk.files(), before, "neither models nor a store were made");
+    let service =
+        Service::start(&desk, &["serve", "run", "--listen", "0.0.0.0:0", "--key", "secret", "--json"]);
+    let event = r#"[{"user":"u1","video":"v1","action":"like"}]"#;
+    assert_eq!(service.ask("POST", "/api/v2/events", event).0, 401);
+}
+
+#[test]
+fn a_configuration_is_checked_by_key() {
+    let desk = desk();
+    desk.trained();
+    desk.write("wrong.toml", "[feed]\nplaces = 3\n").write("torn.toml", "[feed\n");
+    for verb in
+        ["recommend run --user u1", "explain run --user u1 --video v1", "serve run --listen 127.0.0.1:0"]
+    {
+        desk.run(&format!("{verb} --config wrong.toml")).failed(&["wrong.toml", "places"]);
+        desk.run(&format!("{verb} --config torn.toml")).failed(&["torn.toml"]);
+        desk.run(&format!("{verb} --config nowhere.toml")).failed(&["nowhere.toml"]);
+    }
+    desk.write("store", "this is no database, and long enough to look like one".repeat(100));
+    desk.run("serve run --listen 127.0.0.1:0 --store store").failed(&["store"]);
+}
+
+#[test]
+fn the_demo_prints_its_table_once_and_ends() {
+    let desk = Desk::new();
+    let ended = desk.run("demo --data kuairec --once --json");
+    assert!(ended.err.contains("CC BY-SA"), "{}", ended.err);
+    let report = ended.json();
+    assert_eq!(
+        (&report["protocol"]["set"], &report["protocol"]["split"]),
+        (&json!("kuairec"), &json!("given"))
+    );
+    // The sample has no times: what needs an order is left out by name.
+    assert_eq!(names(&report["left_out"]), ["markov"]);
+    let ndcg = |name: &str| {
+        let models = report["models"].as_array().unwrap();
+        let model = models.iter().find(|model| model["name"] == name).unwrap();
+        model["metrics"]["ndcg@10"]["mean"].as_f64().unwrap()
+    };
+    assert!(ndcg("closed-blend") > ndcg("popular") && ndcg("popular") > 2.0 * ndcg("random"));
+    assert_eq!(desk.files(), BTreeSet::new());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_demo_is_up_before_it_has_learnt_and_stops_when_told() {
+    let desk = Desk::new();
+    let service = Service::start(&desk, &["demo", "--data", "kuairec", "--port", "0", "--json"]);
+    let (status, page) = service.ask("GET", "/", "");
+    assert!(status == 200 && page.contains("<html"), "{status}");
+    let (status, about) = service.ask("GET", "/api/v2/about", "");
+    let about: Value = serde_json::from_str(&about).unwrap();
+    assert_eq!((status, &about["name"], &about["users"]), (200, &json!("kuairec"), &json!(1411)));
+    assert_eq!(service.stop(), 0);
+    assert_eq!(desk.files(), BTreeSet::new(), "it leaves nothing where it was started");
+}
+
+// ---- pipes ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_panic() {
+    let desk = desk();
+    desk.trained();
+    for line in [
+        "--help",
+        "import log.csv --out again --force --json",
+        "eval log.csv --models popular --json",
+        "eval log.csv --models popular",
+        "train run",
+        "recommend run --user u1 --json",
+        "explain run --user u1 --video v1",
+    ] {
+        let mut child = desk.command(&line.split(' ').collect::<Vec<_>>()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+        assert_eq!((wait(&mut child), said.contains("panicked")), (0, false), "{line}: {said}");
+    }
+    // Nor is one who does not listen to what is said aside.
+    for (line, code) in
+        [("eval log.csv --models popular --json", 0), ("eval nowhere.csv", 1), ("eval --loud", 2)]
+    {
+        let mut child = desk.command(&line.split(' ').collect::<Vec<_>>()).spawn().unwrap();
+        drop(child.stderr.take());
+        std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+        assert_eq!(wait(&mut child), code, "{line}");
+    }
+}
