@@ -124,12 +124,15 @@ impl EvalArgs {
         if !(1..=BOOTSTRAP_MAX).contains(&self.bootstrap) {
             return Err(WrongUse::of("--bootstrap", format!("expected 1 to {BOOTSTRAP_MAX}")));
         }
-        match self.allow_leak.iter().find(|name| !LEAKS.contains(&name.as_str())) {
-            Some(name) => {
-                Err(WrongUse::of("--allow-leak", format!("`{name}`; expected {}", LEAKS.join(", "))))
-            }
-            None => Ok(()),
-        }
+        check_leaks(&self.allow_leak)
+    }
+}
+
+/// Checks names of leaks.
+pub(crate) fn check_leaks(names: &[String]) -> Result<(), WrongUse> {
+    match names.iter().find(|name| !LEAKS.contains(&name.as_str())) {
+        Some(name) => Err(WrongUse::of("--allow-leak", format!("`{name}`; expected {}", LEAKS.join(", ")))),
+        None => Ok(()),
     }
 }
 

@@ -15,6 +15,7 @@ use upnext_store::{Memory, Sqlite, Store};
 
 use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
 use crate::config::Config;
+use crate::evaluation::OpenLeak;
 use crate::{WrongUse, output, serving};
 
 /// Arguments of `serve`.
@@ -140,8 +141,11 @@ pub(crate) fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Opt
             let conditions = conditions(folder, folder.manifest.seed)?;
             match train(path, folder, &conditions) {
                 Ok(_) => {}
-                // Too small a set to be measured can be served all the same.
-                Err(error) if matches!(error.downcast_ref(), Some(SplitError::Empty { .. })) => {
+                // What is too small to be measured, or leaks, can be served all the same.
+                Err(error)
+                    if error.is::<OpenLeak>()
+                        || matches!(error.downcast_ref(), Some(SplitError::Empty { .. })) =>
+                {
                     tracing::warn!("{error}; there is no results table, and no setting is chosen");
                     add_models(path, folder, &conditions, Choices::new())?;
                 }

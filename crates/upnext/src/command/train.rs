@@ -8,7 +8,7 @@ use upnext_eval::Report;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_models::zoo::{Choices, Kind};
 
-use crate::command::eval::{parse_models, print_report};
+use crate::command::eval::{check_leaks, parse_models, print_report};
 use crate::evaluation::{Conditions, evaluate};
 use crate::loading::{natural_split, parse_split};
 use crate::serving::{self, Depth};
@@ -28,6 +28,9 @@ pub(crate) struct TrainArgs {
     /// Seed of split, models and bootstrap
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Print a headline over this kind of leak all the same: shared_pairs, time, all
+    #[arg(long, value_name = "NAME")]
+    allow_leak: Vec<String>,
     /// The report as one JSON object
     #[arg(long)]
     json: bool,
@@ -48,10 +51,12 @@ impl TrainArgs {
         if !models.contains(&Kind::ClosedBlend) {
             models.push(Kind::ClosedBlend);
         }
+        check_leaks(&self.allow_leak)?;
         let split = parse_split(self.split.as_deref())?;
         let folder = run::open(&self.run)?;
         let mut conditions = conditions(&folder, self.seed)?;
         conditions.models = models;
+        conditions.allow_leak = self.allow_leak;
         conditions.split = split.unwrap_or(conditions.split);
         let report = train(&self.run, &folder, &conditions)?;
         print_report(&report, self.json)
