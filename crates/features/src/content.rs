@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
 use upnext_data::{Catalogue, Names};
-use upnext_math::Sparse;
+use upnext_math::{Sparse, keep_strongest};
 
 use crate::words;
 
@@ -87,9 +88,25 @@ impl Content {
         }
     }
 
-    /// The likeness of all pairs, `(videos, videos)`, entries below `least` dropped.
-    pub fn likeness(&self, least: f32) -> Sparse {
-        self.vectors.times(&self.transposed, |_, _, value| value >= least)
+    /// The likeness of all pairs, `(videos, videos)`: entries below `least` dropped, and of each video the
+    /// `neighbours` most alike kept. Rows are cut as they are made, so memory is bounded by the result.
+    pub fn likeness(&self, least: f32, neighbours: usize) -> Sparse {
+        let n = self.vectors.n_rows();
+        let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
+            .into_par_iter()
+            .map_init(
+                || vec![0.0; n],
+                |scores, video| {
+                    scores.fill(0.0);
+                    self.add_likeness(video, 1.0, scores);
+                    let alike = (0..).zip(scores.iter().copied());
+                    let mut kept: Vec<(u32, f32)> = alike.filter(|&(_, score)| score >= least).collect();
+                    keep_strongest(&mut kept, neighbours);
+                    kept
+                },
+            )
+            .collect();
+        Sparse::from_rows(n, rows)
     }
 }
 
@@ -99,11 +116,15 @@ fn labels(catalogue: &Catalogue) -> Vec<Vec<(u32, f32)>> {
         videos_with[label as usize] += 1;
     }
     let n = catalogue.len() as f64;
-    let idf: Vec<f32> = videos_with.iter().map(|&df| (n / (df as f64 + 1.0)).ln() as f32).collect();
+    // A label that every video has tells nothing: its weight is zero, and it is left out.
+    let idf: Vec<f32> = videos_with.iter().map(|&df| (n / (df as f64 + 1.0)).ln().max(0.0) as f32).collect();
     catalogue
         .videos()
         .iter()
-        .map(|video| unit(video.labels.iter().map(|&label| (label, idf[label as usize])).collect()))
+        .map(|video| {
+            let telling = video.labels.iter().filter(|&&label| idf[label as usize] > 0.0);
+            unit(telling.map(|&label| (label, idf[label as usize])).collect())
+        })
         .collect()
 }
 
@@ -179,7 +200,7 @@ mod tests {
         assert!(content.between(0, 2) < content.between(0, 1));
         assert_eq!(content.between(0, 3), 0.0);
         assert_eq!(content.between(0, 4), 0.0);
-        let likeness = content.likeness(0.25);
+        let likeness = content.likeness(0.25, 10);
         assert!((likeness.get(0, 1) - content.between(0, 1)).abs() < 1e-6);
         let mut scores = vec![0.0; 5];
         content.add_likeness(0, 2.0, &mut scores);
@@ -198,6 +219,17 @@ mod tests {
         let content = Content::new(&set).unwrap();
         assert!((content.between(0, 1) - 0.5).abs() < 1e-3);
         assert!((content.between(0, 2) - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_label_that_every_video_has_makes_nothing_alike() {
+        let set = catalogue(&[
+            ("a", "", &["genre:Film", "tag:x"]),
+            ("b", "", &["genre:Film"]),
+            ("c", "", &["genre:Film"]),
+        ]);
+        let content = Content::new(&set).unwrap();
+        assert_eq!((content.between(1, 2), content.between(0, 1)), (0.0, 0.0));
     }
 
     #[test]

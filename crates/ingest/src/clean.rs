@@ -169,6 +169,17 @@ impl CleaningReport {
     }
 }
 
+impl CleaningReport {
+    /// One example for each reason that occurred, in a line.
+    pub(crate) fn first_examples(&self) -> String {
+        let examples = self.dropped.iter().filter_map(|dropped| {
+            let example = dropped.examples.first()?;
+            Some(format!("{} ({example})", dropped.reason.name()))
+        });
+        examples.collect::<Vec<_>>().join("; ")
+    }
+}
+
 impl fmt::Display for CleaningReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<28} {:>12}", "rows read", self.read)?;

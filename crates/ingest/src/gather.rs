@@ -288,9 +288,10 @@ impl<'a> Gather<'a> {
                         format!("give more data, or check with --map {what}=COLUMN that the column is right")
                     }
                     false => format!(
-                        "{} of {} rows were dropped; see the cleaning report",
+                        "{} of {} rows were dropped, for example {}",
                         self.report.read - self.report.kept,
-                        self.report.read
+                        self.report.read,
+                        self.report.first_examples()
                     ),
                 },
             }),

@@ -85,11 +85,6 @@ impl Sparse {
         self.n_columns
     }
 
-    /// How many entries.
-    pub fn n_entries(&self) -> usize {
-        self.columns.len()
-    }
-
     /// The columns and values of one row.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let range = self.starts[row]..self.starts[row + 1];
@@ -310,6 +305,8 @@ pub fn keep_strongest(entries: &mut Vec<(u32, f32)>, n: usize) {
     if entries.len() > n {
         entries.select_nth_unstable_by(n, |a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
         entries.truncate(n);
+        // Rows wait side by side: what was cut off would be held until the last of them.
+        entries.shrink_to_fit();
     }
 }
 

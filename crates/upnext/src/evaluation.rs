@@ -326,7 +326,7 @@ fn beyond_accuracy(
     table.add(&Popularity { k, counts: &popularity }, cases)?;
     table.add(&Serendipity::new(k, &popularity), cases)?;
     if labels.iter().any(|labels| !labels.is_empty()) {
-        let distance = Jaccard { name: "jaccard of labels".into(), labels: &labels };
+        let distance = Jaccard { name: "jaccard_labels".into(), labels: &labels };
         table.add(&Diversity { k, distance: &distance }, cases)?;
         let histories: std::collections::HashMap<u32, &Query> =
             split.test.iter().map(|query| (query.user, query)).collect();

@@ -537,13 +537,13 @@ fn notice(format: Format) -> Option<Notice> {
     match format {
         Format::Movielens => Some(Notice {
             licence: "GroupLens MovieLens terms; plots and casts, where there are any, CC BY-SA 4.0".into(),
-            text: "MovieLens ratings by GroupLens (Harper and Konstan 2015), for non-commercial use only; \
-                   plots and casts by the authors of Wikipedia"
+            text: "in the shape of MovieLens: its ratings, by GroupLens (Harper and Konstan 2015), are for \
+                   non-commercial use only; plots and casts, where there are any, by the authors of Wikipedia"
                 .into(),
         }),
         Format::Kuairec => Some(Notice {
             licence: "CC BY-SA 4.0".into(),
-            text: "KuaiRec by Gao et al. (CIKM 2022), CC BY-SA 4.0".into(),
+            text: "in the shape of KuaiRec, by Gao et al. (CIKM 2022): CC BY-SA 4.0".into(),
         }),
         _ => None,
     }

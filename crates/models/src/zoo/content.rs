@@ -19,7 +19,7 @@ const NEIGHBOURS_MAX: usize = 1_000;
 
 /// The likeness of all pairs of at least 0.25, `(videos, videos)`.
 pub(crate) fn likeness(content: &Content) -> Sparse {
-    content.likeness(LIKENESS_MIN).strongest(NEIGHBOURS_MAX)
+    content.likeness(LIKENESS_MIN, NEIGHBOURS_MAX)
 }
 
 /// Cosine of content with the last 20 wanted videos, decay 0.7, minus a fifth of the likeness to refused ones.

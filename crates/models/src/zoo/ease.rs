@@ -9,6 +9,8 @@ use crate::{FitError, Training};
 
 /// Beyond this many videos, EASE works on the most active ones: the inverse takes `n^2` memory, `n^3` time.
 pub(super) const VIDEOS_MAX: usize = 20_000;
+/// The dual form keeps a number for each pair of user and video: at most so many, which is 800 MB.
+const DUAL_ENTRIES_MAX: usize = 200_000_000;
 /// Tried on validation, the middle first.
 const LAMBDAS: [f32; 4] = [50.0, 200.0, 500.0, 1000.0];
 /// Where there is no validation to choose by.
@@ -59,7 +61,9 @@ pub(super) fn with_lambda(x: &Sparse, training: &Training, lambda: f32) -> Resul
     // A video without a positive has weights of zero: leaving it out is exact.
     let head = Head::new(&training.interactions.popularity(), 1, VIDEOS_MAX);
     let n_active_users = (0..x.n_rows()).filter(|&user| !x.row(user).0.is_empty()).count();
-    let weights = if n_active_users < head.len() { dual(x, lambda) } else { primal(x, head, lambda) };
+    let dual_fits = n_active_users.saturating_mul(x.n_columns()) <= DUAL_ENTRIES_MAX;
+    let weights =
+        if n_active_users < head.len() && dual_fits { dual(x, lambda) } else { primal(x, head, lambda) };
     let weights = weights.map_err(|cause| FitError::Numbers { model: "ease".into(), cause })?;
     Ok(Linear { name: "ease".into(), decay: 1.0, last: usize::MAX, weights })
 }

@@ -111,13 +111,17 @@ pub(crate) fn strongest_of_rows(
 ) -> Weights {
     let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
         .into_par_iter()
-        .map(|from| {
-            let mut scores = vec![0.0; n];
-            write(from, &mut scores);
-            let mut entries: Vec<(u32, f32)> = (0..).zip(scores).filter(|&(_, score)| score != 0.0).collect();
-            keep_strongest(&mut entries, neighbours);
-            entries
-        })
+        .map_init(
+            || vec![0.0; n],
+            |scores, from| {
+                scores.fill(0.0);
+                write(from, scores);
+                let scored = (0..).zip(scores.iter().copied());
+                let mut entries: Vec<(u32, f32)> = scored.filter(|&(_, score)| score != 0.0).collect();
+                keep_strongest(&mut entries, neighbours);
+                entries
+            },
+        )
         .collect();
     Weights::Sparse(Sparse::from_rows(n, rows))
 }

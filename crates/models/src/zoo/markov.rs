@@ -9,15 +9,35 @@ use crate::{FitError, Training};
 /// in the later video's column.
 pub(crate) fn transitions(sequences: &[Vec<u32>], n_videos: usize, gaps: usize, power: f32) -> Sparse {
     let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n_videos];
+    // A row is summed up when it has doubled, so memory follows the distinct transitions, not the events.
+    let mut summed_at = vec![SUMMED_AT_MIN; n_videos];
     let weights: Vec<f32> = (1..=gaps).map(|gap| (gap as f32).powf(-power)).collect();
     for sequence in sequences {
         for (at, &earlier) in sequence.iter().enumerate() {
             for (&later, &weight) in sequence[at + 1..].iter().zip(&weights) {
                 rows[earlier as usize].push((later, weight));
             }
+            let (row, limit) = (&mut rows[earlier as usize], &mut summed_at[earlier as usize]);
+            if row.len() >= *limit {
+                sum_up(row);
+                *limit = (2 * row.len()).max(SUMMED_AT_MIN);
+            }
         }
     }
     Sparse::from_rows(n_videos, rows)
+}
+
+const SUMMED_AT_MIN: usize = 4_096;
+
+fn sum_up(row: &mut Vec<(u32, f32)>) {
+    row.sort_by_key(|&(column, _)| column);
+    row.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
 }
 
 /// Rows divided by their sum plus `shrink`.
@@ -60,6 +80,8 @@ mod tests {
         let counts = transitions(&[vec![0, 1, 2], vec![0, 1]], 3, 3, 1.0);
         assert_eq!((counts.get(0, 1), counts.get(0, 2), counts.get(1, 2)), (2.0, 0.5, 1.0));
         assert_eq!(counts.get(1, 0), 0.0);
+        let many = transitions(&vec![vec![0, 1, 2]; 10_000], 3, 1, 1.0);
+        assert_eq!((many.get(0, 1), many.get(1, 2)), (10_000.0, 10_000.0));
         assert_eq!(normalise_rows(counts, 5.0).get(0, 1), 2.0 / 7.5);
     }
 }

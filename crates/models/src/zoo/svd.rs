@@ -24,11 +24,11 @@ pub(super) fn svd(training: &Training) -> Result<Linear, FitError> {
     // A symmetric matrix has singular values |l| and right vectors sign(l) times the left ones.
     let popularity = training.interactions.popularity();
     let (mut left, mut right) = (vectors.clone(), vectors);
-    for video in 0..left.n_rows() {
+    for (video, &n) in popularity.iter().enumerate() {
         for (x, value) in left.row_mut(video).iter_mut().zip(&values) {
             *x *= value.abs().sqrt();
         }
-        let lift = (popularity[video] as f32 + 1.0).powf(0.2);
+        let lift = (n as f32 + 1.0).powf(0.2);
         for (x, value) in right.row_mut(video).iter_mut().zip(&values) {
             *x *= value.signum() * lift;
         }

@@ -19,6 +19,8 @@ use crate::moment::{self, Moment};
 #[serde(rename_all = "PascalCase")]
 pub(super) struct NewFeedback {
     pub(super) feedback_type: String,
+    /// Missing in a session, which is anonymous; where feedback is stored, an empty id is refused.
+    #[serde(default)]
     pub(super) user_id: String,
     pub(super) item_id: String,
     #[serde(default)]

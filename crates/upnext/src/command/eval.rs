@@ -104,7 +104,7 @@ impl EvalArgs {
         let missing: Vec<&str> =
             FLOORS.into_iter().filter(|floor| !conditions.models.contains(floor)).map(Kind::name).collect();
         if !missing.is_empty() {
-            tracing::info!("without {} there is no floor to compare with", missing.join(", "));
+            tracing::info!("floors that were not asked for: {}", missing.join(", "));
         }
         let report = evaluate(&loaded.dataset, &conditions)?.report;
         if let Some(file) = &self.out {

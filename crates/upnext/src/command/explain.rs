@@ -53,7 +53,8 @@ impl ExplainArgs {
         }
         let mut text = format!("{}\n", explanation.text);
         for because in &explanation.because {
-            text += &format!("  because of {}\n", serde_json::to_string(because)?);
+            text +=
+                &format!("  {:<24} {:>10.4}  because of {}\n", because.model, because.weight, because.title);
         }
         for (part, value) in &explanation.parts {
             text += &format!("  {part:<24} {value:>10.4}\n");
