@@ -1,5 +1,7 @@
 //! Every model, on a small set with two tastes, passes the contract, survives its file, and is made compact.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::sync::Arc;
 
 use upnext_data::{
