@@ -761,6 +761,8 @@ fn an_address_that_others_reach_needs_a_key_before_anything_is_fitted() {
     desk.run("import log.csv --out run").done();
     let before = desk.files();
     desk.run("serve run --listen 0.0.0.0:0").failed(&["0.0.0.0", "key", "127.0.0.1"]);
+    let elsewhere = desk.run("serve run --listen 192.0.2.1:8088").failed(&["192.0.2.1:8088", "this machine"]);
+    assert_eq!(elsewhere.err.matches("os error").count(), 1, "a cause is told once: {}", elsewhere.err);
     assert_eq!(desk.files(), before, "neither models nor a store were made");
     let service =
         Service::start(&desk, &["serve", "run", "--listen", "0.0.0.0:0", "--key", "secret", "--json"]);
