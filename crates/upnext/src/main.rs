@@ -15,7 +15,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 /// A multimodal video recommendation engine: logs and catalogue in, a personal and explained feed out.
 #[derive(Parser)]
@@ -73,9 +73,10 @@ fn in_words(error: &anyhow::Error) -> String {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("UPNEXT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // error, warn, info, debug or trace; what is not one of these is info.
+    let asked = std::env::var("UPNEXT_LOG").ok().and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(asked.unwrap_or(LevelFilter::INFO))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
