@@ -612,7 +612,7 @@ fn many_threads_ask_while_others_write() {
                     let liked = format!("crime{}", at % 5);
                     world
                         .store
-                        .append(&[feedback("like", &user, &liked, NOW + at)], Write::Overwrite)
+                        .append(&[feedback("like", &user, &liked, NOW - 30 + at)], Write::Overwrite)
                         .unwrap();
                     world.store.put_videos(&[video(&format!("n{thread}-{at}"), Some(NOW), &[])]).unwrap();
                     let response = world.ask(&user, 5);
