@@ -1,5 +1,7 @@
 //! The feed over real models, fitted on a small set with two tastes and an order.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

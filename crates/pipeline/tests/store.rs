@@ -1,5 +1,7 @@
 //! The feed over a store that fails: what is known goes out, and the failure is named.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
