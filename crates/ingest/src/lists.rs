@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array}
 
 use crate::run::{RunError, table_bytes};
 
-/// Whether [`write`] knows what a file's ending asks for.
+/// Whether [`write()`] knows what a file's ending asks for.
 pub fn is_known(path: &Path) -> bool {
     ending(path).is_some_and(|ending| ["parquet", "csv", "jsonl"].contains(&ending.as_str()))
 }

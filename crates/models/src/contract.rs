@@ -1,4 +1,4 @@
-//! The promises of [`Recommender`](crate::Recommender), as a suite that every model passes by one line.
+//! The promises of [`Recommender`], as a suite that every model passes by one line.
 
 use upnext_data::{History, Judgement, Past};
 use upnext_math::Matrix;
