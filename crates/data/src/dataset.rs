@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Catalogue, Event, Events, Interactions, Relevance, Users};
+use crate::{Catalogue, Circumstance, Column, Daily, Event, Events, Interactions, Relevance, Users};
 
 /// What a set knows about the order of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub struct Dataset {
     pub videos: Catalogue,
     /// What is known about order.
     pub order: Order,
+    /// The platform's own statistics of each video and day.
+    pub daily: Daily,
+    /// Words, devices and places around events, sorted by user, then time.
+    pub circumstances: Vec<Circumstance>,
     events: Events,
     parts: Option<Vec<Part>>,
 }
@@ -63,7 +67,8 @@ impl Dataset {
             assert_eq!(parts.len(), sorted.len(), "one part for each event");
             sorted.iter().map(|&at| parts[at]).collect()
         });
-        Self { name: name.into(), users, videos, order, events, parts }
+        let (daily, circumstances) = Default::default();
+        Self { name: name.into(), users, videos, order, daily, circumstances, events, parts }
     }
 
     /// The events, sorted by user, then time.
@@ -122,6 +127,37 @@ impl Dataset {
         for &part in self.parts.iter().flatten() {
             hasher.update(&[part as u8]);
         }
+        self.digest_beside(&mut hasher);
         hasher.finalize().to_hex()[..16].to_string()
+    }
+
+    /// What lies beside the events; nothing is hashed where there is nothing.
+    fn digest_beside(&self, hasher: &mut blake3::Hasher) {
+        let mut text = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        for (name, column) in self.users.attributes.iter().chain(self.videos.attributes.iter()) {
+            text(name);
+            match column {
+                Column::Number(values) => values.iter().for_each(|value| text(&value.to_string())),
+                Column::Category { codes, values } => codes.iter().for_each(|&code| {
+                    text(if code == Column::MISSING { "" } else { values.name(code) });
+                }),
+                Column::Text(texts) => texts.iter().for_each(|value| text(value)),
+            }
+        }
+        for (name, values) in self.daily.measures() {
+            text(name);
+            for ((video, day), value) in self.daily.videos().iter().zip(self.daily.days()).zip(values) {
+                text(&format!("{video} {day} {value}"));
+            }
+        }
+        for user in 0..self.users.len() as u32 {
+            for friend in self.users.friends_of(user) {
+                text(&format!("{user} {friend}"));
+            }
+        }
+        self.circumstances.iter().for_each(|circumstance| text(&format!("{circumstance:?}")));
     }
 }

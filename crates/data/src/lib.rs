@@ -3,6 +3,9 @@
 //! Outside ids stop at [`Names`]; inside everything is a row number (`u32`).
 //! This crate knows rows and time. It does not know any file of the outside world.
 
+mod attributes;
+mod circumstance;
+mod daily;
 mod dataset;
 mod event;
 mod history;
@@ -14,6 +17,9 @@ mod split;
 mod user;
 mod video;
 
+pub use attributes::{Attributes, Column};
+pub use circumstance::Circumstance;
+pub use daily::Daily;
 pub use dataset::{Dataset, Order, Part};
 pub use event::{Action, Event, Events};
 pub use history::{History, Past};

@@ -1,6 +1,6 @@
 //! Users and the groups they belong to.
 
-use crate::Names;
+use crate::{Attributes, Names};
 
 /// Outside ids of users, with the labels that put them into groups.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +9,9 @@ pub struct Users {
     labels_of: Vec<Vec<u32>>,
     /// Groups as `kind:value`, for example `user_active_degree:full_active`.
     pub labels: Names,
+    /// What else is known of each user: `register_days`, `age`, `language`. One value a row, or no column.
+    pub attributes: Attributes,
+    friends: Vec<Vec<u32>>,
 }
 
 impl Users {
@@ -51,6 +54,23 @@ impl Users {
     /// Rows of [`Users::labels`] for a user, sorted.
     pub fn labels_of(&self, row: u32) -> &[u32] {
         &self.labels_of[row as usize]
+    }
+
+    /// Makes one user know another; a second time changes nothing.
+    pub fn befriend(&mut self, row: u32, friend: u32) {
+        let most = row as usize + 1;
+        if self.friends.len() < most {
+            self.friends.resize(most, Vec::new());
+        }
+        let friends = &mut self.friends[row as usize];
+        if let Err(at) = friends.binary_search(&friend) {
+            friends.insert(at, friend);
+        }
+    }
+
+    /// Rows of the users that a user knows, sorted.
+    pub fn friends_of(&self, row: u32) -> &[u32] {
+        self.friends.get(row as usize).map_or(&[], |friends| friends)
     }
 
     /// The outside ids.

@@ -1,6 +1,6 @@
 //! What is known of each video.
 
-use crate::Names;
+use crate::{Attributes, Names};
 
 /// One video of the catalogue. Whatever is not known is empty or `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Catalogue {
     pub labels: Names,
     /// Outside ids of creators.
     pub creators: Names,
+    /// What else is known of each video: `fans`, `language`, `width`. One value a row, or no column.
+    pub attributes: Attributes,
 }
 
 impl Catalogue {

@@ -1,0 +1,83 @@
+//! What is known of each user or video beyond ids and labels: named columns of numbers, categories and texts.
+
+use crate::Names;
+
+/// One column, with a value for each row or none.
+#[derive(Clone, Debug)]
+pub enum Column {
+    /// Numbers; NaN where nothing is known.
+    Number(Vec<f32>),
+    /// One of several values each.
+    Category {
+        /// Rows of `values`; [`Column::MISSING`] where nothing is known.
+        codes: Vec<u32>,
+        /// The values in order of arrival.
+        values: Names,
+    },
+    /// Free text; empty where nothing is known.
+    Text(Vec<String>),
+}
+
+impl Column {
+    /// The code of a category that is not known.
+    pub const MISSING: u32 = u32::MAX;
+
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Number(values) => values.len(),
+            Self::Category { codes, .. } => codes.len(),
+            Self::Text(texts) => texts.len(),
+        }
+    }
+
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Columns by name, in order of arrival; all have one value a row of the table they belong to.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    columns: Vec<(String, Column)>,
+}
+
+impl Attributes {
+    /// The column of a name.
+    pub fn get(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(known, _)| known == name).map(|(_, column)| column)
+    }
+
+    /// The numbers of a column of numbers.
+    pub fn numbers(&self, name: &str) -> Option<&[f32]> {
+        match self.get(name)? {
+            Column::Number(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Adds a column, or replaces the one of that name.
+    ///
+    /// # Panics
+    /// If it has another number of rows than the columns that are there.
+    pub fn set(&mut self, name: &str, column: Column) {
+        if let Some((_, first)) = self.columns.first() {
+            assert_eq!(first.len(), column.len(), "attribute `{name}` has one value a row");
+        }
+        match self.columns.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = column,
+            None => self.columns.push((name.into(), column)),
+        }
+    }
+
+    /// All columns.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Column)> {
+        self.columns.iter().map(|(name, column)| (name.as_str(), column))
+    }
+
+    /// Whether there is no column.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+}
