@@ -4,6 +4,7 @@
 //! `model.safetensors` and `report.json`. A folder is written aside and renamed, so no half-written one is left;
 //! a folder of another version, or with a file that was changed, is refused.
 
+mod batches;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use tables::{
     users_table, videos_table,
 };
 
+pub use batches::{EventBatches, event_batches};
 pub(crate) use tables::table_bytes;
 
 /// The version of the folder that this build writes and reads.
@@ -450,6 +452,21 @@ mod tests {
         assert_eq!(run.dataset.videos.videos()[2].creator, Some(0));
         assert_eq!((run.manifest.seed, run.manifest.relevance.as_str()), (3, "any"));
         assert_eq!(run.dataset.users.labels_of(1).len(), 1);
+    }
+
+    #[test]
+    fn batches_hold_the_same_events_and_a_changed_file_is_named_before_the_first() {
+        let (_folder, path) = written();
+        let mut batches = event_batches(&path).unwrap();
+        assert_eq!((batches.n_events(), batches.n_users(), batches.n_videos()), (3, 2, 3));
+        let events = batches.next().unwrap().unwrap();
+        assert!(events.iter().eq(set().events().iter()) && batches.next().is_none());
+        let file = path.join(EVENTS);
+        let mut bytes = fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        let error = event_batches(&path).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("events.parquet") && error.contains("upnext import"), "{error}");
     }
 
     #[test]

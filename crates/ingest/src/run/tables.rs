@@ -140,27 +140,7 @@ pub(super) fn read_events(
     let mut events = Events::new();
     let mut parts: Option<Vec<Part>> = None;
     for batch in &batches(run, EVENTS, bytes)? {
-        let users = typed!(run, EVENTS, batch, "user", as_primitive_opt::<UInt32Type>);
-        let videos = typed!(run, EVENTS, batch, "video", as_primitive_opt::<UInt32Type>);
-        let actions = typed!(run, EVENTS, batch, "action", as_string_opt::<i32>);
-        let times = typed!(run, EVENTS, batch, "time", as_primitive_opt::<Int64Type>);
-        let values = typed!(run, EVENTS, batch, "value", as_primitive_opt::<Float32Type>);
-        let ratios = typed!(run, EVENTS, batch, "ratio", as_primitive_opt::<Float32Type>);
-        for at in 0..batch.num_rows() {
-            let event = Event {
-                user: users.value(at),
-                video: videos.value(at),
-                action: Action::from_name(actions.value(at))
-                    .ok_or_else(|| wrong("an action is not known"))?,
-                time: times.value(at),
-                value: values.is_valid(at).then(|| values.value(at)),
-                ratio: ratios.is_valid(at).then(|| ratios.value(at)),
-            };
-            if event.user as usize >= n_users || event.video as usize >= n_videos {
-                return Err(wrong("an event names a user or video that is not there"));
-            }
-            events.push(event);
-        }
+        events_of(run, batch, n_users, n_videos, &mut events)?;
         if let Some(column) = batch.column_by_name("part") {
             let column =
                 column.as_primitive_opt::<UInt8Type>().ok_or_else(|| wrong("`part` has another type"))?;
@@ -175,6 +155,38 @@ pub(super) fn read_events(
         }
     }
     Ok((events, parts))
+}
+
+/// Appends the events of one batch.
+pub(super) fn events_of(
+    run: &Path,
+    batch: &RecordBatch,
+    n_users: usize,
+    n_videos: usize,
+    events: &mut Events,
+) -> Result<(), RunError> {
+    let wrong = |reason: &str| RunError::Table { path: run.join(EVENTS), reason: reason.into() };
+    let users = typed!(run, EVENTS, batch, "user", as_primitive_opt::<UInt32Type>);
+    let videos = typed!(run, EVENTS, batch, "video", as_primitive_opt::<UInt32Type>);
+    let actions = typed!(run, EVENTS, batch, "action", as_string_opt::<i32>);
+    let times = typed!(run, EVENTS, batch, "time", as_primitive_opt::<Int64Type>);
+    let values = typed!(run, EVENTS, batch, "value", as_primitive_opt::<Float32Type>);
+    let ratios = typed!(run, EVENTS, batch, "ratio", as_primitive_opt::<Float32Type>);
+    for at in 0..batch.num_rows() {
+        let event = Event {
+            user: users.value(at),
+            video: videos.value(at),
+            action: Action::from_name(actions.value(at)).ok_or_else(|| wrong("an action is not known"))?,
+            time: times.value(at),
+            value: values.is_valid(at).then(|| values.value(at)),
+            ratio: ratios.is_valid(at).then(|| ratios.value(at)),
+        };
+        if event.user as usize >= n_users || event.video as usize >= n_videos {
+            return Err(wrong("an event names a user or video that is not there"));
+        }
+        events.push(event);
+    }
+    Ok(())
 }
 
 pub(super) fn read_labels(
