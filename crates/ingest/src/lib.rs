@@ -15,6 +15,7 @@ pub mod run;
 mod source;
 mod table;
 mod time;
+mod vectors;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ use upnext_data::{Dataset, Order, Part};
 pub use clean::{CleaningReport, Dropped, Example, FileRead, Reason};
 pub use error::IngestError;
 pub use options::{Field, Format, Limits, Map, Options, Progress};
+pub use vectors::Vectors;
 
 use columns::Columns;
 use formats::recognise::{self, EventFile, Plan};
@@ -41,6 +43,8 @@ pub struct Imported {
     pub recognised: String,
     /// What a user of the data should be told.
     pub notice: Option<Notice>,
+    /// Vectors of videos that stood in the tables, for whoever stores vectors.
+    pub vectors: Vec<Vectors>,
 }
 
 /// Terms of a data set, in a line.
@@ -97,7 +101,7 @@ pub fn read(
         gather.note(format!("{}: not read: {why}", path.display()));
     }
     let (dataset, cleaning) = gather.finish(name)?;
-    Ok(Imported { dataset, cleaning, recognised, notice })
+    Ok(Imported { dataset, cleaning, recognised, notice, vectors: Vec::new() })
 }
 
 fn order_of(events: &[EventFile], format: Format) -> Order {
