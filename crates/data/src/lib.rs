@@ -14,6 +14,7 @@ mod interactions;
 mod leakage;
 mod relevance;
 mod split;
+mod synthetic;
 mod user;
 mod video;
 
@@ -28,5 +29,9 @@ pub use interactions::{Interaction, Interactions};
 pub use leakage::{Finding, Leak, lint};
 pub use relevance::{Judgement, Relevance, RelevanceError};
 pub use split::{Query, Split, SplitError, SplitRule, hold_out};
+pub use synthetic::{
+    DAYS, Fault, Faults, Matrix, RATIO_CAP, Row, START_MS, Shape, ShapeError, Synthetic, UNKNOWN_FROM,
+    VideoFacts,
+};
 pub use user::Users;
 pub use video::{Catalogue, Video};

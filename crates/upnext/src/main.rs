@@ -5,6 +5,7 @@
 mod command;
 mod config;
 mod evaluation;
+mod generated;
 mod lists;
 mod loading;
 mod output;
@@ -35,6 +36,8 @@ enum Command {
     Train(command::train::TrainArgs),
     /// Measure models on a set under a printed protocol
     Eval(command::eval::EvalArgs),
+    /// Make up data of any size, with faults whose number is known
+    Generate(command::generate::GenerateArgs),
     /// Recommend videos to one user, or to all
     Recommend(command::recommend::RecommendArgs),
     /// Say why a video is recommended to a user, or which stage lost it
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Import(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
+        Command::Generate(args) => args.run(),
         Command::Recommend(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Serve(args) => args.run(),
