@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::beside::attribute_name;
 use crate::table::Column;
 use crate::{Field, IngestError, Map};
 
@@ -17,6 +18,17 @@ pub(crate) struct Columns {
     pub(crate) flags: Vec<usize>,
     /// The column of one tag that a user gave.
     pub(crate) tag: Option<usize>,
+    /// In a table of events: columns that describe the user, or the video, of each.
+    pub(crate) of_users: Vec<usize>,
+    pub(crate) of_videos: Vec<usize>,
+    /// A user and whom that user knows.
+    pub(crate) friends: Option<(usize, usize)>,
+    /// Whether words were searched for, so that a row needs no video.
+    pub(crate) is_search: bool,
+    /// Whether counts are kept by video and day.
+    is_daily: bool,
+    /// Whether there is a column that is more than a further id.
+    has_more: bool,
 }
 
 /// What a table is about, told by its columns.
@@ -26,6 +38,8 @@ pub(crate) enum Role {
     Videos,
     Users,
     Tags,
+    Daily,
+    Friends,
     Other,
 }
 
@@ -44,12 +58,32 @@ impl Columns {
         wanted.extend(&self.texts);
         wanted.extend(self.labels.iter().map(|&(column, _)| column));
         wanted.extend(&self.flags);
+        wanted.extend(&self.of_users);
+        wanted.extend(&self.of_videos);
         wanted
     }
 
+    /// Columns that [`crate::formats::videos::describe`] reads.
+    pub(crate) fn describing(&self) -> Vec<usize> {
+        let known = [Field::Title, Field::Year, Field::Creator, Field::Published];
+        let known = known.into_iter().chain([Field::Duration, Field::DurationMs]);
+        let mut columns: Vec<usize> = known.filter_map(|field| self.get(field)).collect();
+        columns.extend(&self.texts);
+        columns.extend(self.labels.iter().map(|&(column, _)| column));
+        columns.extend(&self.flags);
+        columns
+    }
+
+    /// Whether a title, texts, labels, a year, maker or length is there.
+    pub(crate) fn describes(&self) -> bool {
+        !self.describing().is_empty()
+    }
+
     pub(crate) fn role(&self) -> Role {
-        use Field::{Action, Creator, Duration, DurationMs, Part, Position, Published, Rating, Ratio};
-        use Field::{Time, Title, User, Value, Video, WatchMs, WatchSeconds, Year};
+        use Field::{Action, Part, Position, Rating, Ratio, Time, User, Value, Video, WatchMs, WatchSeconds};
+        if self.friends.is_some() {
+            return Role::Friends;
+        }
         let measured = [Rating, Ratio, Value, WatchSeconds, WatchMs, Action, Position, Part];
         match (self.has(User), self.has(Video)) {
             (true, true)
@@ -58,12 +92,10 @@ impl Columns {
                 Role::Tags
             }
             (true, true) => Role::Events,
-            (false, true) => {
-                let known = [Title, Year, Creator, Published, Duration, DurationMs];
-                let any = known.into_iter().any(|field| self.has(field));
-                let lists = [self.texts.is_empty(), self.labels.is_empty(), self.flags.is_empty()];
-                if any || lists.contains(&false) { Role::Videos } else { Role::Other }
-            }
+            (false, true) if self.is_daily => Role::Daily,
+            (false, true) if self.describes() || self.has_more => Role::Videos,
+            (false, true) => Role::Other,
+            (true, false) if self.has(Field::Impressions) || self.is_search => Role::Events,
             (true, false) => Role::Users,
             (false, false) => Role::Other,
         }
@@ -136,7 +168,17 @@ fn usual(field: Field) -> &'static [&'static str] {
             "watchedat",
             "eventtimestamp",
             "timestamps",
+            "occurredat",
+            "viewedat",
+            "logtime",
+            "servertime",
+            "eventdate",
             "date",
+            "day",
+            "dt",
+            "pdate",
+            "statdate",
+            "statisticdate",
         ],
         Field::Action => &[
             "action",
@@ -148,8 +190,12 @@ fn usual(field: Field) -> &'static [&'static str] {
             "behaviortype",
             "feedbacktype",
             "interactiontype",
+            "eventname",
+            "actionname",
+            "activity",
         ],
-        Field::Value => &[],
+        // What was watched, written or searched for, as the action says.
+        Field::Value => &["interactionvalue", "actionvalue"],
         Field::WatchSeconds => &[
             "watchseconds",
             "watchedseconds",
@@ -162,9 +208,11 @@ fn usual(field: Field) -> &'static [&'static str] {
             "playtime",
         ],
         // KuaiRec counts in milliseconds without saying so.
-        Field::WatchMs => &["watchms", "watchtimems", "playtimems", "playdurationms", "playduration"],
+        Field::WatchMs => {
+            &["watchms", "watchtimems", "playtimems", "playdurationms", "playduration", "playingtime"]
+        }
         Field::Duration => {
-            &["durationseconds", "videodurationseconds", "videolength", "lengthseconds", "duration"]
+            &["durationseconds", "videodurationseconds", "videolength", "lengthseconds", "duration", "length"]
         }
         Field::DurationMs => &["durationms", "videodurationms", "videoduration"],
         Field::Ratio => &[
@@ -211,6 +259,14 @@ fn usual(field: Field) -> &'static [&'static str] {
             "uploaddate",
             "releasedate",
         ],
+        Field::Device => &["device", "devicetype", "platform", "deviceos", "os"],
+        Field::Latitude => &["latitude", "lat", "locationlat", "userlat"],
+        Field::Longitude => &["longitude", "lon", "lng", "locationlon", "locationlng", "userlon"],
+        Field::Place => &["location", "latlon", "coordinates", "geo"],
+        Field::Words => {
+            &["commenttext", "commentcontent", "searchtext", "searchquery", "searchterm", "query", "comment"]
+        }
+        Field::Impressions => &["impressions", "impression", "impressionlist", "shownitems"],
     }
 }
 
@@ -322,6 +378,17 @@ pub(crate) fn resolve(
             }
         }
     }
+    if found.has(Field::Video) && !found.has(Field::User) && mapped.is_empty() {
+        // Levels and kinds of categories have many names.
+        for (at, name) in names.iter().enumerate() {
+            let kind = ["categor", "genre", "topic"].iter().any(|kind| name.contains(kind));
+            let is_read = found.labels.iter().any(|&(column, _)| column == at) || found.texts.contains(&at);
+            let counts = ["id", "ids", "num", "cnt", "count"].iter().any(|end| name.ends_with(end));
+            if kind && !is_read && !counts && !columns[at].name.starts_with("genre:") {
+                found.labels.push((at, attribute_name(&columns[at].name)));
+            }
+        }
+    }
     found.flags = (0..columns.len()).filter(|&at| columns[at].name.starts_with("genre:")).collect();
     found.tag = names.iter().position(|name| name == "tag");
     if found.has(Field::User) && found.has(Field::Video) {
@@ -333,7 +400,80 @@ pub(crate) fn resolve(
             found.texts.clear();
         }
     }
+    beside(path, columns, &names, map, &mut found);
     Ok(found)
+}
+
+/// Names of columns that hold whom a user knows.
+const FRIENDS: &[&str] = &[
+    "friendlist",
+    "friends",
+    "friendids",
+    "friendid",
+    "friend",
+    "followeeid",
+    "followees",
+    "targetid",
+    "targetuserid",
+];
+/// Names of columns that say who knows them, where the table does not say `user`.
+const KNOWERS: &[&str] = &["sourceid", "sourceuserid", "followerid"];
+/// Names of columns that hold a day.
+const DAYS: &[&str] = &["date", "day", "dt", "pdate", "statdate", "statisticdate"];
+
+/// What a table tells beside events and videos.
+fn beside(path: &Path, columns: &[Column], names: &[String], map: &Map, found: &mut Columns) {
+    let at = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
+    let file = path.file_name().map_or_else(String::new, |name| bare(&name.to_string_lossy()));
+    // `id` in a file of users is the user's.
+    if !found.has(Field::User)
+        && file.starts_with("user")
+        && found.get(Field::Video).is_some_and(|video| names[video] == "id" && map.is_empty())
+    {
+        let id = at(&["id"]).unwrap_or_default();
+        *found = Columns { found: vec![(Field::User, id)], ..Columns::default() };
+    }
+    let knower = found.get(Field::User).or_else(|| at(KNOWERS));
+    let knows_only = columns.len() <= 4 && !found.has(Field::Video);
+    if let (Some(user), Some(friend), true) = (knower, at(FRIENDS), knows_only) {
+        found.friends = Some((user, friend));
+    }
+    let of_search = ["searchtext", "searchquery", "searchterm", "query"];
+    let words = found.get(Field::Words);
+    let is_event = found.has(Field::User) && found.has(Field::Time);
+    found.is_search = is_event && words.is_some_and(|at| of_search.contains(&names[at].as_str()));
+    let is_log = found.has(Field::User)
+        && (found.has(Field::Video) || found.has(Field::Impressions) || found.is_search);
+    if !is_log {
+        // Of users and videos these are attributes.
+        let around = [Field::Device, Field::Latitude, Field::Longitude, Field::Place, Field::Words];
+        let is_around = |field| around.contains(&field) || field == Field::Impressions;
+        found.found.retain(|&(field, _)| !is_around(field) || map.column(field).is_some());
+    }
+    let counts = |name: &&String| {
+        ["cnt", "num", "count", "counts", "views", "likes", "plays"].iter().any(|end| name.ends_with(end))
+    };
+    let on_days = found.get(Field::Time).is_some_and(|at| DAYS.contains(&names[at].as_str()));
+    found.is_daily = on_days && names.iter().filter(counts).count() >= 2;
+    let known = found.wanted();
+    found.has_more = names
+        .iter()
+        .enumerate()
+        .any(|(at, name)| found.get(Field::Video) != Some(at) && !name.ends_with("id") && !name.is_empty());
+    if found.has(Field::User) && found.has(Field::Video) {
+        for (at, column) in columns.iter().enumerate().filter(|(at, _)| !known.contains(at)) {
+            let name = column.name.to_ascii_lowercase();
+            let of = |kinds: &[&str]| kinds.iter().any(|kind| name.starts_with(kind));
+            let is_key = name.ends_with("session_id") || column.is_list;
+            if of(&["user_", "viewer_"]) && !is_key {
+                found.of_users.push(at);
+            } else if (of(&["video_", "item_", "movie_", "author_"]) && !is_key)
+                || attribute_name(&name) == "fans"
+            {
+                found.of_videos.push(at);
+            }
+        }
+    }
 }
 
 pub(crate) fn no_column(path: &Path, field: Field, wanted: &str, columns: &[Column]) -> IngestError {
@@ -360,8 +500,9 @@ pub(crate) fn no_column(path: &Path, field: Field, wanted: &str, columns: &[Colu
 
 /// That a table of events names user and video.
 pub(crate) fn need_events(path: &Path, columns: &[Column], found: &Columns) -> Result<(), IngestError> {
+    let without_video = found.has(Field::Impressions) || found.is_search;
     for (field, example) in [(Field::User, "user_id"), (Field::Video, "video_id")] {
-        if !found.has(field) {
+        if !found.has(field) && !(field == Field::Video && without_video) {
             return Err(no_column(path, field, example, columns));
         }
     }

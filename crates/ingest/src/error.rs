@@ -9,6 +9,12 @@ pub enum IngestError {
     /// No file was given.
     #[error("no file to import; name a file or a folder")]
     NoFiles,
+    /// A pattern that no file fits.
+    #[error("{pattern}: no file fits this pattern; check the folder, and quote the pattern for your shell")]
+    NoMatch {
+        /// What was written.
+        pattern: PathBuf,
+    },
     /// A file cannot be opened or read.
     #[error("{path}: cannot be read; check that it exists and that you may read it")]
     Io {

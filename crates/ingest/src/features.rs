@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::columns::{self, Role};
 use crate::formats::recognise::{self, Sniffed};
-use crate::formats::{users, videos};
+use crate::formats::{daily, friends, users, videos};
 use crate::gather::Gather;
 use crate::source::{Source, head};
 use crate::table::{Shape, Table};
@@ -33,6 +33,8 @@ pub(crate) fn read(gather: &mut Gather, path: &Path) -> Result<(), IngestError> 
     match columns.role() {
         Role::Videos => videos::read(gather, table, &columns, false)?,
         Role::Users => return users::read(gather, table, &columns),
+        Role::Daily => return daily::read(gather, table, &columns),
+        Role::Friends => return friends::read(gather, table, &columns),
         _ => {
             return Err(IngestError::Features {
                 path: path.to_owned(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use upnext_data::{Action, Catalogue, Dataset, Event, Events, Judgement, Names, Order, Part, Users};
 
+use crate::beside::Beside;
 use crate::clean::{CleaningReport, FileRead, Reason};
 use crate::source::Source;
 use crate::{IngestError, Options, Progress};
@@ -20,6 +21,8 @@ pub(crate) struct Gather<'a> {
     pub(crate) users: Users,
     pub(crate) videos: Catalogue,
     pub(crate) report: CleaningReport,
+    /// What belongs to users and videos beside their events.
+    pub(crate) beside: Beside,
     /// What is known of order; readers set it.
     pub(crate) order: Order,
     /// Whether the same event may stand only once.
@@ -54,6 +57,7 @@ impl<'a> Gather<'a> {
             users: Users::new(),
             videos: Catalogue::new(),
             report: CleaningReport::default(),
+            beside: Beside::default(),
             order: Order::Unordered,
             drop_duplicates: true,
             events: Events::new(),

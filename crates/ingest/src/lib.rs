@@ -3,12 +3,14 @@
 //!
 //! This crate knows file formats. It does not know models.
 
+mod beside;
 mod clean;
 mod columns;
 mod error;
 mod features;
 mod formats;
 mod gather;
+mod glob;
 pub mod lists;
 mod options;
 pub mod run;
@@ -45,6 +47,8 @@ pub struct Imported {
     pub notice: Option<Notice>,
     /// Vectors of videos that stood in the tables, for whoever stores vectors.
     pub vectors: Vec<Vectors>,
+    /// Files of vectors (`.npy`) that lie beside the tables; they are not read here.
+    pub vector_files: Vec<PathBuf>,
 }
 
 /// Terms of a data set, in a line.
@@ -65,8 +69,21 @@ pub fn read(
     options: &Options,
     progress: &dyn Fn(Progress),
 ) -> Result<Imported, IngestError> {
-    let Plan { format, name, why, events, videos, users, tags, ignored, notice } =
-        recognise::plan(files, options)?;
+    let plan = recognise::plan(files, options)?;
+    let Plan {
+        format,
+        name,
+        why,
+        events,
+        videos,
+        users,
+        tags,
+        daily,
+        friends,
+        vector_files,
+        ignored,
+        notice,
+    } = plan;
     let mut gather = Gather::new(options, progress);
     gather.order = order_of(&events, format);
     // In a sequence the same video may come again.
@@ -86,7 +103,8 @@ pub fn read(
     }
     for (table, columns) in videos {
         // KuaiRec describes videos of its big matrix too, which the small one does not have.
-        formats::videos::read(&mut gather, table, &columns, format != Format::Kuairec)?;
+        let add = !matches!(format, Format::Kuairec | Format::Kuairand) && columns.describes();
+        formats::videos::read(&mut gather, table, &columns, add)?;
     }
     for (table, columns) in tags {
         formats::videos::read_tags(&mut gather, table, &columns)?;
@@ -94,14 +112,22 @@ pub fn read(
     for (table, columns) in users {
         formats::users::read(&mut gather, table, &columns)?;
     }
+    for (table, columns) in daily {
+        formats::daily::read(&mut gather, table, &columns)?;
+    }
+    for (table, columns) in friends {
+        formats::friends::read(&mut gather, table, &columns)?;
+    }
     for file in &options.features {
         features::read(&mut gather, file)?;
     }
     for (path, why) in ignored {
         gather.note(format!("{}: not read: {why}", path.display()));
     }
-    let (dataset, cleaning) = gather.finish(name)?;
-    Ok(Imported { dataset, cleaning, recognised, notice, vectors: Vec::new() })
+    let beside = std::mem::take(&mut gather.beside);
+    let (mut dataset, cleaning) = gather.finish(name)?;
+    let vectors = beside.attach(&mut dataset);
+    Ok(Imported { dataset, cleaning, recognised, notice, vectors, vector_files })
 }
 
 fn order_of(events: &[EventFile], format: Format) -> Order {

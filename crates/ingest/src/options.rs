@@ -34,11 +34,21 @@ pub enum Format {
     Recbole,
     /// One JSON object a line.
     Jsonl,
+    /// Amazon Personalize: interactions, items and users as CSV.
+    Personalize,
+    /// Metarank's events as JSON lines.
+    Metarank,
+    /// Gorse's users, items and feedback as JSON lines.
+    Gorse,
+    /// KuaiRand's logs, with features of users and videos beside.
+    Kuairand,
+    /// MicroLens' pairs, with titles and counts beside.
+    Microlens,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Auto,
         Self::Csv,
         Self::Parquet,
@@ -50,6 +60,11 @@ impl Format {
         Self::Parts,
         Self::Recbole,
         Self::Jsonl,
+        Self::Personalize,
+        Self::Metarank,
+        Self::Gorse,
+        Self::Kuairand,
+        Self::Microlens,
     ];
 
     /// The name on the command line.
@@ -66,6 +81,11 @@ impl Format {
             Self::Parts => "parts",
             Self::Recbole => "recbole",
             Self::Jsonl => "jsonl",
+            Self::Personalize => "personalize",
+            Self::Metarank => "metarank",
+            Self::Gorse => "gorse",
+            Self::Kuairand => "kuairand",
+            Self::Microlens => "microlens",
         }
     }
 }
@@ -148,11 +168,23 @@ pub enum Field {
     Creator,
     /// When it was published.
     Published,
+    /// On which device.
+    Device,
+    /// Where, in degrees north.
+    Latitude,
+    /// Where, in degrees east.
+    Longitude,
+    /// Where, as latitude and longitude in one.
+    Place,
+    /// What was written or searched for.
+    Words,
+    /// Videos that were shown.
+    Impressions,
 }
 
 impl Field {
     /// All fields.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 32] = [
         Self::User,
         Self::Video,
         Self::Time,
@@ -179,6 +211,12 @@ impl Field {
         Self::Year,
         Self::Creator,
         Self::Published,
+        Self::Device,
+        Self::Latitude,
+        Self::Longitude,
+        Self::Place,
+        Self::Words,
+        Self::Impressions,
     ];
 
     /// The key in `--map`.
@@ -210,6 +248,12 @@ impl Field {
             Self::Year => "year",
             Self::Creator => "creator",
             Self::Published => "published",
+            Self::Device => "device",
+            Self::Latitude => "latitude",
+            Self::Longitude => "longitude",
+            Self::Place => "place",
+            Self::Words => "words",
+            Self::Impressions => "impressions",
         }
     }
 }

@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
+use crate::formats::nested::{Kind, Lens, Seen};
 use crate::source::{Lines, Source, head, text, too_long};
 use crate::{IngestError, Limits};
 
@@ -41,6 +42,8 @@ pub(crate) enum Shape {
     /// Fields by `::`, no header: the names are given.
     DoubleColon(&'static [&'static str]),
     Jsonl,
+    /// One kind of row of JSON lines that hold several.
+    Nested(Kind),
     Parquet,
 }
 
@@ -56,13 +59,15 @@ pub(crate) struct Column {
 pub(crate) struct Table {
     pub(crate) path: PathBuf,
     pub(crate) columns: Vec<Column>,
+    /// Columns whose cells are vectors, as their type says.
+    pub(crate) vectors: Vec<usize>,
     inner: Inner,
 }
 
 enum Inner {
     Delimited(Box<Delimited>),
     Lines { lines: Lines, line: String, ends: Vec<usize> },
-    Json { lines: Lines, object: serde_json::Map<String, serde_json::Value> },
+    Json { lines: Lines, object: serde_json::Map<String, serde_json::Value>, lens: Option<Box<Lens>> },
     Parquet(Box<Parquet>),
 }
 
@@ -84,12 +89,18 @@ enum Fields<'a> {
 
 impl Table {
     pub(crate) fn open(path: &Path, shape: Shape, limits: &Limits) -> Result<Self, IngestError> {
+        let mut vectors = Vec::new();
         let (columns, inner) = match shape {
-            Shape::Delimited(delimiter) => open_delimited(path, delimiter, limits)?,
+            Shape::Delimited(delimiter) => {
+                let (columns, inner, of_numbers) = open_delimited(path, delimiter, limits)?;
+                vectors = of_numbers;
+                (columns, inner)
+            }
             Shape::Headerless(delimiter, names) => {
                 let mut reader = Delimited::new(path, delimiter, limits)?;
-                // Files without a header are not quoted either: `"` is part of a title.
-                reader.core = csv_core::ReaderBuilder::new().delimiter(delimiter).quoting(false).build();
+                // Files without a header are not quoted either, unless a comma must be: `"` is part of a title.
+                let quoting = delimiter == b',';
+                reader.core = csv_core::ReaderBuilder::new().delimiter(delimiter).quoting(quoting).build();
                 (named(names), Inner::Delimited(Box::new(reader)))
             }
             Shape::DoubleColon(names) => {
@@ -98,17 +109,27 @@ impl Table {
             }
             Shape::Jsonl => {
                 let lines = Lines::open(path, limits)?;
-                (json_columns(path, limits)?, Inner::Json { lines, object: serde_json::Map::new() })
+                let (columns, of_numbers) = json_columns(path, limits)?;
+                vectors = of_numbers;
+                (columns, Inner::Json { lines, object: serde_json::Map::new(), lens: None })
+            }
+            Shape::Nested(kind) => {
+                let (lens, names) = Lens::open(path, kind, limits)?;
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let lines = Lines::open(path, limits)?;
+                let lens = Some(Box::new(lens));
+                (named(&names), Inner::Json { lines, object: serde_json::Map::new(), lens })
             }
             Shape::Parquet => {
                 let parquet = Parquet::open(path)?;
+                vectors = parquet.vectors();
                 (parquet.columns(), Inner::Parquet(Box::new(parquet)))
             }
         };
         if columns.len() > limits.columns_max {
             return Err(too_many_columns(path, limits));
         }
-        Ok(Self { path: path.to_owned(), columns, inner })
+        Ok(Self { path: path.to_owned(), columns, vectors, inner })
     }
 
     /// Says which columns will be asked for; the others of a Parquet file are then not read.
@@ -174,19 +195,28 @@ impl Table {
                 let fields = Fields::Bytes { bytes: line.as_bytes(), ends };
                 Ok(Some(Row { line: lines.number, broken, columns, fields }))
             }
-            Inner::Json { lines, object } => {
+            Inner::Json { lines, object, lens } => {
                 object.clear();
                 let broken = loop {
-                    match lines.next()? {
+                    let found = match lines.next()? {
                         None => return Ok(None),
-                        Some(line) if line.trim_ascii().is_empty() => {}
-                        Some(line) => match serde_json::from_slice(line) {
-                            Ok(found) => {
-                                *object = found;
-                                break None;
-                            }
-                            Err(error) => break Some(format!("not a JSON object: {error}")),
-                        },
+                        Some(line) if line.trim_ascii().is_empty() => continue,
+                        Some(line) => serde_json::from_slice(line),
+                    };
+                    let seen = match (found, &lens) {
+                        (Ok(found), None) => Seen::Row(found),
+                        (Ok(found), Some(lens)) => lens.see(found),
+                        (Err(error), _) => Seen::Broken(format!("not a JSON object: {error}")),
+                    };
+                    match seen {
+                        Seen::Row(found) => {
+                            *object = found;
+                            break None;
+                        }
+                        Seen::Broken(why) if lens.as_ref().is_none_or(|lens| lens.tells()) => {
+                            break Some(why);
+                        }
+                        Seen::Broken(_) | Seen::Other => {}
                     }
                 };
                 Ok(Some(Row { line: lines.number, broken, columns, fields: Fields::Json(object) }))
@@ -220,6 +250,11 @@ fn too_many_columns(path: &Path, limits: &Limits) -> IngestError {
 }
 
 impl Row<'_> {
+    /// The column at a place.
+    pub(crate) fn column(&self, column: usize) -> &Column {
+        &self.columns[column]
+    }
+
     /// The value in a column.
     pub(crate) fn cell(&self, column: usize) -> Cell<'_> {
         match &self.fields {
@@ -265,11 +300,11 @@ fn json_cell(value: &serde_json::Value) -> Cell<'_> {
     }
 }
 
-/// The keys of the first lines, in the order in which they come.
-fn json_columns(path: &Path, limits: &Limits) -> Result<Vec<Column>, IngestError> {
+/// The keys of the first lines, in the order in which they come, and which of them hold vectors.
+fn json_columns(path: &Path, limits: &Limits) -> Result<(Vec<Column>, Vec<usize>), IngestError> {
     const LINES: usize = 200;
     let mut lines = Lines::open(path, limits)?;
-    let (mut columns, mut known) = (Vec::new(), HashSet::new());
+    let (mut columns, mut vectors, mut known) = (Vec::new(), Vec::new(), HashSet::new());
     let mut broken = None;
     for _ in 0..LINES {
         let Some(line) = lines.next()? else { break };
@@ -280,8 +315,11 @@ fn json_columns(path: &Path, limits: &Limits) -> Result<Vec<Column>, IngestError
                 continue;
             }
         };
-        for name in object.keys() {
+        for (name, value) in &object {
             if known.insert(name.clone()) {
+                if is_vector(value) {
+                    vectors.push(columns.len());
+                }
                 columns.push(Column { name: name.clone(), is_list: false });
             }
         }
@@ -297,8 +335,14 @@ fn json_columns(path: &Path, limits: &Limits) -> Result<Vec<Column>, IngestError
             expected: "one JSON object a line".into(),
         }),
         (true, None) => Err(IngestError::Empty { path: path.to_owned(), expected: "one JSON object a line" }),
-        (false, _) => Ok(columns),
+        (false, _) => Ok((columns, vectors)),
     }
+}
+
+/// Whether a list is a vector and not some ids: numbers, not all of them whole.
+fn is_vector(value: &serde_json::Value) -> bool {
+    let Some(values) = value.as_array().filter(|values| values.len() > 1) else { return false };
+    values.iter().all(serde_json::Value::is_number) && values.iter().any(serde_json::Value::is_f64)
 }
 
 /// A CSV file and its kin: a state machine over a buffer, one record at a time.
@@ -387,7 +431,7 @@ fn open_delimited(
     path: &Path,
     delimiter: Option<u8>,
     limits: &Limits,
-) -> Result<(Vec<Column>, Inner), IngestError> {
+) -> Result<(Vec<Column>, Inner, Vec<usize>), IngestError> {
     let delimiter = match delimiter {
         Some(delimiter) => delimiter,
         None => {
@@ -415,14 +459,18 @@ fn open_delimited(
     // RecBole writes `name:type`.
     let types = ["token", "token_seq", "float", "float_seq"];
     let typed = |column: &Column| column.name.rsplit_once(':').is_some_and(|(_, kind)| types.contains(&kind));
+    let mut vectors = Vec::new();
     if columns.iter().all(typed) {
-        for column in &mut columns {
+        for (at, column) in columns.iter_mut().enumerate() {
+            if column.name.ends_with(":float_seq") {
+                vectors.push(at);
+            }
             column.is_list = column.name.ends_with("_seq");
             let end = column.name.rfind(':').unwrap_or(column.name.len());
             column.name.truncate(end);
         }
     }
-    Ok((columns, Inner::Delimited(Box::new(reader))))
+    Ok((columns, Inner::Delimited(Box::new(reader)), vectors))
 }
 
 /// A Parquet file, batch by batch.
@@ -472,6 +520,15 @@ impl Parquet {
 
     fn columns(&self) -> Vec<Column> {
         self.types.iter().map(|(name, _)| Column { name: name.clone(), is_list: false }).collect()
+    }
+
+    /// Columns of lists of floating numbers.
+    fn vectors(&self) -> Vec<usize> {
+        let of_numbers = |kind: &DataType| match kind {
+            DataType::List(inner) => matches!(inner.data_type(), DataType::Float32 | DataType::Float64),
+            _ => false,
+        };
+        (0..self.types.len()).filter(|&at| of_numbers(&self.types[at].1)).collect()
     }
 
     fn keep(&mut self, wanted: &[usize]) -> Result<(), IngestError> {

@@ -16,7 +16,7 @@ fn import(set: &str) -> Imported {
 
 #[test]
 fn movies_have_all_ratings_with_times_titles_genres_tags_plots_and_casts() {
-    let Imported { dataset, cleaning, recognised, notice } = import("movies");
+    let Imported { dataset, cleaning, recognised, notice, .. } = import("movies");
     assert!(recognised.starts_with("movielens"), "{recognised}");
     assert_eq!((dataset.name.as_str(), dataset.order), ("movies", Order::Timed));
     assert_eq!((cleaning.read, cleaning.kept), (100_836, 100_836));
@@ -38,7 +38,7 @@ fn movies_have_all_ratings_with_times_titles_genres_tags_plots_and_casts() {
 
 #[test]
 fn kuairec_comes_split_without_times_and_its_shared_pairs_are_found() {
-    let Imported { dataset, cleaning, recognised, notice } = import("kuairec");
+    let Imported { dataset, cleaning, recognised, notice, .. } = import("kuairec");
     assert!(recognised.starts_with("kuairec"), "{recognised}");
     assert_eq!(dataset.order, Order::Unordered);
     assert_eq!(cleaning.kept, 117_113 + 288_319);

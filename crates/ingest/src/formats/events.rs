@@ -1,12 +1,13 @@
 //! Tables of events: a user, a video, and what was done.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use upnext_data::{Action, Order, Part};
 
 use crate::clean::Reason;
 use crate::columns::{Columns, bare, need_events};
-use crate::formats::videos;
+use crate::formats::{around, videos};
 use crate::gather::{Found, Gather};
 use crate::table::{Cell, Row, Table};
 use crate::{Field, IngestError, time};
@@ -34,6 +35,13 @@ pub(crate) fn read(
     table.keep(&columns.wanted())?;
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
     let describes = describes_videos(columns);
+    let has_around = [Field::Device, Field::Latitude, Field::Place, Field::Words, Field::Value]
+        .into_iter()
+        .any(|field| columns.has(field));
+    let of_users: Vec<(usize, usize)> =
+        columns.of_users.iter().map(|&at| (at, gather.beside.users.column(&names[at]))).collect();
+    let of_videos: Vec<(usize, usize)> =
+        columns.of_videos.iter().map(|&at| (at, gather.beside.videos.column(&names[at]))).collect();
     let mut bad = BadCells::default();
     let (mut user, mut video) = (String::new(), String::new());
     let mut rows = 0;
@@ -64,6 +72,29 @@ pub(crate) fn read(
             }
         };
         let measured = measure(gather, &row, columns, &user);
+        if let Ok(measures) = &measured
+            && !matches!(&list, Some(list) if !list.is_empty())
+            && ["", "-"].contains(&video.as_str())
+            && (measures.action == Action::Search || columns.is_search || columns.has(Field::Impressions))
+        {
+            // A search, or a list of what was shown, names no video of its own.
+            gather.report.read += 1;
+            let shown = show(gather, &path, &row, columns, &user, measures, part)?;
+            let searched = measures.action == Action::Search || columns.is_search;
+            let said = measures.said.clone();
+            let around =
+                searched.then(|| around::read(&row, columns, Action::Search, measures.time, said)).flatten();
+            if around.is_none() && shown == 0 {
+                gather.report.drop_row(Reason::Missing, &path, row.line, || "no video, and no words".into());
+                continue;
+            }
+            gather.report.kept += 1;
+            if let Some(around) = around {
+                gather.user(&path, &user)?;
+                gather.beside.circumstance(&user, None, around);
+            }
+            continue;
+        }
         let one = [std::mem::take(&mut video)];
         let videos = list.as_deref().unwrap_or(&one);
         if list.is_some() && gather.order == Order::Unordered {
@@ -108,6 +139,24 @@ pub(crate) fn read(
             for (action, value) in measures.marks.iter().flatten() {
                 gather.event(&path, &found(*action, Some(*value), None))?;
             }
+            show(gather, &path, &row, columns, &user, measures, part)?;
+            if has_around
+                && let Some(around) =
+                    around::read(&row, columns, measures.action, measures.time, measures.said.clone())
+            {
+                gather.beside.circumstance(&user, Some(video), around);
+            }
+            let limits = &gather.options.limits;
+            for &(at, column) in &of_users {
+                if let Some(value) = videos::attribute_text(row.cell(at)) {
+                    gather.beside.users.set(&path, limits, &user, column, &value)?;
+                }
+            }
+            for &(at, column) in &of_videos {
+                if let Some(value) = videos::attribute_text(row.cell(at)) {
+                    gather.beside.videos.set(&path, limits, video, column, &value)?;
+                }
+            }
             if let Some(seconds) = measures.duration {
                 let video = gather.video(&path, video)?;
                 gather.videos.video_mut(video).duration_seconds.get_or_insert(seconds);
@@ -123,6 +172,39 @@ pub(crate) fn read(
     bad.judge(&path, &names, columns, rows)?;
     gather.file_read(&path, "events", rows);
     Ok(())
+}
+
+/// Takes the videos that a row says were shown, as impressions; returns how many.
+fn show(
+    gather: &mut Gather,
+    path: &Path,
+    row: &Row,
+    columns: &Columns,
+    user: &str,
+    measures: &Measures,
+    part: Option<Part>,
+) -> Result<usize, IngestError> {
+    let Some(column) = columns.get(Field::Impressions) else { return Ok(0) };
+    let shown: Vec<String> = match row.cell(column) {
+        Cell::List(shown) => shown,
+        cell => match cell.into_id() {
+            // A mark says that something was shown, but not what.
+            Some(text) if !["0", "1", "true", "false"].contains(&text.to_ascii_lowercase().as_str()) => {
+                let parts = |c: char| matches!(c, '|' | ',' | ';' | '[' | ']' | ' ' | '"' | '\'');
+                text.split(parts).filter(|id| !id.is_empty()).map(Into::into).collect()
+            }
+            _ => Vec::new(),
+        },
+    };
+    let mut n = 0;
+    for video in shown.iter().filter(|video| gather.refuses(video, "video").is_none()).collect::<Vec<_>>() {
+        let (value, ratio, position) = (None, None, 0);
+        let (action, time) = (Action::Impression, measures.time);
+        let part = measures.part.or(part);
+        gather.event(path, &Found { user, video, action, time, value, ratio, part, position })?;
+        n += 1;
+    }
+    Ok(n)
 }
 
 fn describes_videos(columns: &Columns) -> bool {
@@ -145,6 +227,8 @@ struct Measures {
     duration: Option<f32>,
     part: Option<Part>,
     position: i64,
+    /// What was written or searched for, where it stands in the column of values.
+    said: Option<String>,
     /// Further events of the row.
     marks: [Option<(Action, f32)>; MARKS.len() + 1],
 }
@@ -201,7 +285,11 @@ fn measure(gather: &Gather, row: &Row, columns: &Columns, user: &str) -> Result<
     }
     let ratio = ratio.or_else(|| Some(watched? / duration?)).map(|ratio| ratio as f32);
     let rating = number(Field::Rating)?;
-    let value = number(Field::Value)?;
+    let given = action_of(row, columns)?;
+    let (value, said) = match given {
+        Some(Action::Search | Action::Comment) => (None, around::text_of(cell(row, columns, Field::Value))),
+        _ => (amount_of(&cell(row, columns, Field::Value))?, None),
+    };
     let mut marks = [None; MARKS.len() + 1];
     let mut has_marks = false;
     for (mark, (field, action)) in marks.iter_mut().zip(MARKS) {
@@ -211,14 +299,25 @@ fn measure(gather: &Gather, row: &Row, columns: &Columns, user: &str) -> Result<
     let watch_columns = [Field::WatchSeconds, Field::WatchMs, Field::Ratio, Field::Value];
     let can_measure = watch_columns.into_iter().find(|&field| columns.has(field));
     let is_watch = watched.is_some() || ratio.is_some() || value.is_some();
-    let (action, value, ratio) = match action_of(row, columns)? {
+    let commented = || {
+        let column = columns.get(Field::Words)?;
+        let is_comment = bare(&row.column(column).name).starts_with("comment");
+        is_comment.then(|| around::words(row, columns)).flatten()
+    };
+    let (action, value, ratio) = match given {
         Some(Action::Watch) => (Action::Watch, watched.or(if ratio.is_none() { value } else { None }), ratio),
-        Some(Action::Rating) => (Action::Rating, rating.or(value), None),
+        // Amazon Personalize keeps the stars where it keeps the share of a watch.
+        Some(Action::Rating) => (Action::Rating, rating.or(value).or(ratio.map(f64::from)), None),
         Some(action) => (action, value.or(Some(1.0)), None),
         None if is_watch => (Action::Watch, watched.or(value), ratio),
         None if rating.is_some() => (Action::Rating, rating, None),
         // A row of marks alone says that the video was shown, and what followed.
         None if has_marks => (Action::Impression, None, None),
+        None if columns.is_search => (Action::Search, Some(1.0), None),
+        None if commented().is_some() => (Action::Comment, Some(1.0), None),
+        None if columns.has(Field::Impressions) && !columns.has(Field::Video) => {
+            (Action::Impression, None, None)
+        }
         None => match can_measure.or(columns.has(Field::Rating).then_some(Field::Rating)) {
             Some(field) => return Err(fault(Reason::Missing, field, "", "a number")),
             None => (Action::Watch, None, None),
@@ -235,6 +334,7 @@ fn measure(gather: &Gather, row: &Row, columns: &Columns, user: &str) -> Result<
         ratio,
         duration: duration.map(|seconds| seconds as f32),
         part: part_of(row, columns)?,
+        said,
         position: number(Field::Position)?.map_or(0, |position| position as i64),
         marks,
     })
@@ -267,6 +367,20 @@ fn number_of(cell: &Cell, field: Field) -> Result<Option<f64>, Fault> {
     } else {
         Err(fault(Reason::NonFinite, field, number, "a finite number"))
     }
+}
+
+/// A number that may have a unit of time, which makes it seconds: `88mins` is 5,280, `1.5h` is 5,400.
+fn amount_of(cell: &Cell) -> Result<Option<f64>, Fault> {
+    let Cell::Text(text) = cell else { return number_of(cell, Field::Value) };
+    let text = text.trim().to_ascii_lowercase();
+    let end = text.find(|c: char| c.is_ascii_alphabetic() && c != 'e').unwrap_or(text.len());
+    let scale = match text[end..].trim() {
+        "s" | "sec" | "secs" | "seconds" => 1.0,
+        "min" | "mins" | "minutes" | "m" => 60.0,
+        "h" | "hour" | "hours" => 3_600.0,
+        _ => return number_of(cell, Field::Value),
+    };
+    Ok(number_of(&Cell::Text(text[..end].trim().into()), Field::Value)?.map(|amount| amount * scale))
 }
 
 fn time_of(gather: &Gather, row: &Row, columns: &Columns) -> Result<i64, Fault> {
@@ -304,23 +418,24 @@ fn time_of(gather: &Gather, row: &Row, columns: &Columns) -> Result<i64, Fault> 
 pub(crate) fn action_named(name: &str) -> Option<Action> {
     Action::from_name(name).or_else(|| {
         Some(match bare(name).as_str() {
-            "watch" | "watched" | "view" | "viewed" | "play" | "played" | "click" | "read" | "seen" => {
-                Action::Watch
-            }
+            "watch" | "watched" | "view" | "viewed" | "play" | "played" | "click" | "clicked" | "read"
+            | "seen" | "stream" | "streamed" | "listen" | "videoview" | "videoplay" | "pageview"
+            | "itempageview" | "detailpageview" | "open" | "start" => Action::Watch,
             "like" | "liked" | "star" | "love" | "favorite" | "favourite" | "thumbsup" | "upvote" => {
                 Action::Like
             }
             "comment" | "commented" | "reply" => Action::Comment,
             "follow" | "followed" | "subscribe" => Action::Follow,
-            "collect" | "collected" | "bookmark" | "save" | "saved" | "watchlater" => Action::Collect,
+            "collect" | "collected" | "bookmark" | "save" | "saved" | "watchlater" | "cart" | "addtocart"
+            | "wishlist" | "addtolist" | "addtowatchlist" | "download" | "queue" => Action::Collect,
             "forward" | "forwarded" | "share" | "shared" | "repost" => Action::Forward,
-            "effectiveview" | "validview" | "longview" | "complete" | "completed" | "finish" => {
-                Action::EffectiveView
-            }
-            "hate" | "dislike" | "notinterested" | "thumbsdown" | "downvote" | "report" => Action::Hate,
+            "effectiveview" | "validview" | "longview" | "complete" | "completed" | "finish" | "purchase"
+            | "purchased" | "buy" | "rent" | "conv" | "conversion" | "order" => Action::EffectiveView,
+            "hate" | "dislike" | "notinterested" | "thumbsdown" | "downvote" | "report" | "skip"
+            | "skipped" | "block" | "hide" => Action::Hate,
             "impression" | "show" | "shown" | "exposure" => Action::Impression,
             "search" => Action::Search,
-            "rating" | "rate" | "rated" => Action::Rating,
+            "rating" | "rate" | "rated" | "review" | "stars" => Action::Rating,
             _ => return None,
         })
     })

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use upnext_data::Part;
 
 use crate::columns::{self, Columns, Role, bare};
+use crate::formats;
 use crate::formats::events::part_named;
+use crate::glob;
 use crate::source::{head, text};
 use crate::table::{Shape, Table};
-use crate::{Field, Format, IngestError, Notice, Options};
+use crate::{Field, Format, IngestError, Map, Notice, Options};
 
 /// What to read, in this order.
 pub(crate) struct Plan {
@@ -19,6 +21,10 @@ pub(crate) struct Plan {
     pub(crate) videos: Vec<(Table, Columns)>,
     pub(crate) users: Vec<(Table, Columns)>,
     pub(crate) tags: Vec<(Table, Columns)>,
+    pub(crate) daily: Vec<(Table, Columns)>,
+    pub(crate) friends: Vec<(Table, Columns)>,
+    /// `.npy` files beside the tables.
+    pub(crate) vector_files: Vec<PathBuf>,
     /// Files of a folder that nothing was read from, with the reason.
     pub(crate) ignored: Vec<(PathBuf, String)>,
     pub(crate) notice: Option<Notice>,
@@ -69,6 +75,9 @@ const FILMS_100K: &[&str] = &[
     "genre:Western",
 ];
 
+const COUNTS_MICROLENS: &[&str] = &["item", "likes", "views"];
+const TITLES_MICROLENS: &[&str] = &["item", "title"];
+
 const HEAD_BYTES: usize = 1 << 16;
 
 /// Looks at the first bytes of a file.
@@ -115,7 +124,26 @@ pub(crate) fn sniff(path: &Path) -> Result<Sniffed, IngestError> {
     if extension(path) == "user" && first.split('|').count() == VIEWERS_100K.len() {
         return Ok(Sniffed::Table(Shape::Headerless(b'|', VIEWERS_100K)));
     }
+    if let Some(shape) = microlens_beside(path, first) {
+        return Ok(Sniffed::Table(shape));
+    }
     Ok(sniff_lines(&lines))
+}
+
+/// MicroLens' titles and counts may come without a header.
+fn microlens_beside(path: &Path, first: &str) -> Option<Shape> {
+    let name = file_name(path).to_ascii_lowercase();
+    let starts_with_number =
+        |by: char| first.split(by).next().is_some_and(|id| id.trim().parse::<u64>().is_ok());
+    if name.contains("title") && starts_with_number(',') && first.contains(',') {
+        return Some(Shape::Headerless(b',', TITLES_MICROLENS));
+    }
+    if name.contains("title") && starts_with_number('\t') && first.contains('\t') {
+        return Some(Shape::Headerless(b'\t', TITLES_MICROLENS));
+    }
+    let three =
+        first.split('\t').count() == 3 && first.split('\t').all(|field| field.trim().parse::<f64>().is_ok());
+    (name.contains("likes") && three).then_some(Shape::Headerless(b'\t', COUNTS_MICROLENS))
 }
 
 fn sniff_lines(lines: &[&str]) -> Sniffed {
@@ -128,6 +156,17 @@ fn sniff_lines(lines: &[&str]) -> Sniffed {
         return Sniffed::Table(Shape::Headerless(b'\t', RATINGS));
     }
     let delimiter = [',', '\t', ';', '|'].into_iter().find(|&delimiter| first.contains(delimiter));
+    // MicroLens: a user, a tab, and videos by spaces.
+    let by_tab = |line: &&str| {
+        line.split_once('\t').is_some_and(|(user, videos)| {
+            let is_id = |word: &str| word.parse::<u64>().is_ok();
+            let mut videos = videos.split_ascii_whitespace().peekable();
+            is_id(user.trim()) && videos.peek().is_some() && videos.all(is_id)
+        })
+    };
+    if lines.iter().all(by_tab) && lines.iter().any(|line| line.contains(' ')) {
+        return Sniffed::Lines(Format::S3rec);
+    }
     let mut tried = vec!["parquet: does not start with `PAR1`".to_string()];
     match delimiter {
         Some(delimiter) if numbers(first, delimiter).is_none() => {
@@ -199,47 +238,74 @@ const OTHER_FILES: &[&str] = &[
     "toml", "yaml",
 ];
 
-/// Files of a folder, sorted by name; a file stands for itself.
+/// Files of a folder, sorted by name; a file stands for itself, and a pattern for what fits it. A folder with
+/// nothing but folders stands for what is in them.
 fn expand(given: &[PathBuf], options: &Options) -> Result<(Vec<PathBuf>, bool), IngestError> {
+    let files_max = options.limits.files_max;
     let mut files = Vec::new();
     let mut folder = false;
     for path in given {
-        let kind = std::fs::metadata(path).map_err(IngestError::io(path))?;
-        if !kind.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        folder = true;
-        let mut inside = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(IngestError::io(path))? {
-            let entry = entry.map_err(IngestError::io(path))?.path();
-            let name = file_name(&entry);
-            let is_text = name.to_ascii_uppercase().starts_with("README") || name.starts_with("LICENSE");
-            if entry.is_file() && !name.starts_with('.') && !is_text {
-                inside.push(entry);
+        let fitting = if glob::is_pattern(path) {
+            folder = true;
+            glob::expand(path, files_max)?
+        } else {
+            vec![path.clone()]
+        };
+        for path in fitting {
+            if !std::fs::metadata(&path).map_err(IngestError::io(&path))?.is_dir() {
+                files.push(path);
+                continue;
             }
-            if inside.len() > options.limits.files_max {
-                return Err(IngestError::Limit {
-                    path: path.clone(),
-                    what: "files",
-                    most: options.limits.files_max,
-                    limit: "files_max",
-                });
+            folder = true;
+            let (mut inside, folders) = files_in(&path, files_max)?;
+            if inside.is_empty() {
+                for folder in folders {
+                    inside.extend(files_in(&folder, files_max)?.0);
+                }
             }
+            if inside.is_empty() {
+                return Err(IngestError::Empty { path, expected: "files of events" });
+            }
+            files.extend(inside);
         }
-        inside.sort();
-        if inside.is_empty() {
-            return Err(IngestError::Empty { path: path.clone(), expected: "files of events" });
+        if files.len() > files_max {
+            let (what, limit) = ("files", "files_max");
+            return Err(IngestError::Limit { path: path.clone(), what, most: files_max, limit });
         }
-        files.extend(inside);
     }
     Ok((files, folder))
+}
+
+/// Files and folders that lie in a folder, each sorted by name.
+fn files_in(path: &Path, files_max: usize) -> Result<(Vec<PathBuf>, Vec<PathBuf>), IngestError> {
+    let (mut inside, mut folders) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(path).map_err(IngestError::io(path))? {
+        let entry = entry.map_err(IngestError::io(path))?.path();
+        let name = file_name(&entry);
+        let upper = name.to_ascii_uppercase();
+        let is_text = upper.starts_with("README") || upper.starts_with("LICENSE");
+        if name.starts_with('.') || name.starts_with("__") {
+            continue;
+        }
+        if entry.is_dir() {
+            folders.push(entry);
+        } else if entry.is_file() && !is_text {
+            inside.push(entry);
+        }
+        if inside.len().max(folders.len()) > files_max {
+            let (what, limit) = ("files", "files_max");
+            return Err(IngestError::Limit { path: path.to_owned(), what, most: files_max, limit });
+        }
+    }
+    inside.sort();
+    folders.sort();
+    Ok((inside, folders))
 }
 
 /// Whether a file of a folder may be of the format that was asked for.
 fn could_be(format: Format, path: &Path) -> Result<bool, IngestError> {
     let shape = match format {
-        Format::Recbole => return Ok(["inter", "item", "user"].contains(&extension(path).as_str())),
+        Format::Recbole => return Ok(["inter", "item", "user", "net"].contains(&extension(path).as_str())),
         Format::Csv => Shape::Delimited(None),
         Format::Parquet => Shape::Parquet,
         Format::Jsonl => Shape::Jsonl,
@@ -262,10 +328,21 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
     let first = given.first().ok_or(IngestError::NoFiles)?;
     let (files, is_folder) = expand(given, options)?;
     let alone = files.len() == 1;
+    let mut vector_files = Vec::new();
+    let mut nested = None;
     let mut ignored = Vec::new();
     let mut candidates = Vec::new();
     let mut tried = Vec::new();
     for path in files {
+        if is_folder && extension(&path) == "npy" {
+            ignored.push((path.clone(), "vectors, which `upnext vectors` reads".to_string()));
+            vector_files.push(path);
+            continue;
+        }
+        if is_folder && ["kg", "link"].contains(&extension(&path).as_str()) {
+            ignored.push((path, "a knowledge graph of RecBole's, which nothing here reads".to_string()));
+            continue;
+        }
         if is_folder && OTHER_FILES.contains(&extension(&path).as_str()) {
             ignored.push((path, "not a table".to_string()));
             continue;
@@ -279,6 +356,7 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
             Format::Parquet => Sniffed::Table(Shape::Parquet),
             Format::Jsonl => Sniffed::Table(Shape::Jsonl),
             Format::Recbole => Sniffed::Table(Shape::Delimited(Some(b'\t'))),
+            Format::Metarank | Format::Gorse => Sniffed::Table(Shape::Jsonl),
             Format::S3rec | Format::Sasrec => Sniffed::Lines(options.format),
             _ => match sniff(&path) {
                 Err(IngestError::Empty { .. }) if is_folder => Sniffed::Unknown("is empty".into()),
@@ -301,6 +379,27 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
                 ignored.push((path, why));
             }
             Sniffed::Table(shape) => {
+                let kinds = match (shape, options.format) {
+                    (Shape::Jsonl, Format::Auto | Format::Metarank | Format::Gorse) => {
+                        formats::nested::recognise(&path, &options.limits)?
+                    }
+                    _ => None,
+                };
+                if let Some((format, kinds)) = kinds {
+                    nested = nested.or(Some((format, path.clone())));
+                    for &kind in kinds {
+                        let shape = Shape::Nested(kind);
+                        let table = Table::open(&path, shape, &options.limits)?;
+                        if table.columns.is_empty() {
+                            continue;
+                        }
+                        let columns = columns::resolve(&path, &table.columns, &Map::default(), false)?;
+                        tried.push((path.clone(), names_of(&table)));
+                        let table = Some((table, columns, shape));
+                        candidates.push((Candidate { path: path.clone(), table }, None));
+                    }
+                    continue;
+                }
                 let table = Table::open(&path, shape, &options.limits)?;
                 let columns = columns::resolve(&path, &table.columns, &options.map, alone)?;
                 tried.push((path.clone(), names_of(&table)));
@@ -308,9 +407,11 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
             }
         }
     }
+    let alone = alone && candidates.len() == 1 && nested.is_none();
     mapped_somewhere(&candidates, options)?;
     let shape = |format| candidates.iter().any(|(_, lines)| *lines == Some(format));
-    let (format, why) = name_format(&candidates, options, shape(Format::S3rec), shape(Format::Sasrec))?;
+    let has_lines = [shape(Format::S3rec), shape(Format::Sasrec)];
+    let (format, why) = name_format(&candidates, options, has_lines, nested)?;
     let mut plan = Plan {
         format,
         name: options.name.clone().unwrap_or_else(|| set_name(first)),
@@ -319,9 +420,13 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
         videos: Vec::new(),
         users: Vec::new(),
         tags: Vec::new(),
+        daily: Vec::new(),
+        friends: Vec::new(),
+        vector_files,
         ignored,
         notice: notice(format),
     };
+    let near = near_misses(&candidates, format);
     let kuairec_parts = KuairecParts::of(candidates.iter().map(|(candidate, _)| stem(&candidate.path)));
     for (Candidate { path, table }, _) in candidates {
         let part = match format {
@@ -344,6 +449,8 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
             _ if alone => columns::need_events(&path, &table.columns, &columns)?,
             Role::Videos => plan.videos.push((table, columns)),
             Role::Users => plan.users.push((table, columns)),
+            Role::Daily => plan.daily.push((table, columns)),
+            Role::Friends => plan.friends.push((table, columns)),
             Role::Other => plan.ignored.push((path, format!("no events or videos in {}", names_of(&table)))),
         }
     }
@@ -351,7 +458,10 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
         let tried = tried.iter().map(|(path, why)| format!("{}: {why}", file_name(path)));
         return Err(IngestError::NotRecognised {
             path: first.clone(),
-            tried: format!("no table with a user and a video; {}", tried.collect::<Vec<_>>().join("; ")),
+            tried: format!(
+                "{near}no table with a user and a video; {}",
+                tried.collect::<Vec<_>>().join("; ")
+            ),
         });
     }
     one_kind(&mut plan)?;
@@ -419,8 +529,8 @@ fn one_kind(plan: &mut Plan) -> Result<(), IngestError> {
 fn name_format(
     candidates: &[(Candidate, Option<Format>)],
     options: &Options,
-    has_s3rec: bool,
-    has_sasrec: bool,
+    [has_s3rec, has_sasrec]: [bool; 2],
+    nested: Option<(Format, PathBuf)>,
 ) -> Result<(Format, String), IngestError> {
     let tables: Vec<(&Path, &Table, &Columns, Shape)> = candidates
         .iter()
@@ -463,7 +573,52 @@ fn name_format(
             events().find(|(.., columns, _)| columns.has(Field::Position) && !columns.has(Field::Time))?;
         Some(format!("`{}` has a position for each event and no time", file_name(path)))
     };
-    let tries: [(Format, &dyn Fn() -> Option<String>); 5] = [
+    let of_kind = |wanted: Format, what: &str| {
+        let (format, path) = nested.as_ref()?;
+        (*format == wanted).then(|| format!("`{}` {what}", file_name(path)))
+    };
+    let metarank = || of_kind(Format::Metarank, "holds events named item, user, interaction or ranking");
+    let gorse = || of_kind(Format::Gorse, "has Gorse's keys: UserId, ItemId, FeedbackType, Labels");
+    let named = |table: &Table, wanted: &[&str]| {
+        wanted.iter().all(|wanted| table.columns.iter().any(|column| column.name == *wanted))
+    };
+    let personalize = || {
+        let keys = ["USER_ID", "ITEM_ID", "TIMESTAMP"];
+        let (path, ..) = tables.iter().find(|(_, table, ..)| named(table, &keys))?;
+        Some(format!("`{}` has USER_ID, ITEM_ID and TIMESTAMP", file_name(path)))
+    };
+    let kuairand = || {
+        let keys = ["is_click", "play_time_ms", "duration_ms"];
+        let (path, ..) = tables.iter().find(|(_, table, ..)| {
+            named(table, &keys) && ["is_rand", "tab", "hourmin"].iter().any(|key| named(table, &[key]))
+        })?;
+        Some(format!("`{}` has is_click, play_time_ms and duration_ms", file_name(path)))
+    };
+    let microlens = || {
+        let by_name = candidates.iter().find(|(candidate, _)| {
+            let name = file_name(&candidate.path).to_ascii_lowercase();
+            name.contains("microlens") && name.contains("pairs")
+        });
+        let beside = candidates.iter().any(|(candidate, _)| {
+            let shape = candidate.table.as_ref().map(|(.., shape)| *shape);
+            matches!(shape, Some(Shape::Headerless(_, names)) if names == COUNTS_MICROLENS || names == TITLES_MICROLENS)
+        });
+        match by_name {
+            Some((candidate, _)) => {
+                Some(format!("`{}` is named as one of its files of pairs", file_name(&candidate.path)))
+            }
+            None if beside && (has_s3rec || events().next().is_some()) => {
+                Some("titles or counts by item, without a header, beside pairs".to_string())
+            }
+            None => None,
+        }
+    };
+    let tries: [(Format, &dyn Fn() -> Option<String>); 10] = [
+        (Format::Metarank, &metarank),
+        (Format::Gorse, &gorse),
+        (Format::Personalize, &personalize),
+        (Format::Kuairand, &kuairand),
+        (Format::Microlens, &microlens),
         (Format::Kuairec, &kuairec),
         (Format::Recbole, &recbole),
         (Format::Parts, &parts),
@@ -474,12 +629,16 @@ fn name_format(
         let asked = tries.iter().find(|(format, _)| *format == options.format);
         let why = match asked {
             // A list of videos for each user is a sequence too, and is known only when it is read.
-            Some((Format::Sequences | Format::Movielens, fits)) => fits().unwrap_or_else(|| "as asked".into()),
+            Some((Format::Sequences | Format::Movielens | Format::Microlens, fits)) => fits().unwrap_or_else(|| "as asked".into()),
             Some((format, fits)) => fits().ok_or_else(|| IngestError::NotThatFormat {
                 path: candidates.first().map(|(c, _)| c.path.clone()).unwrap_or_default(),
                 format: format.name(),
                 reason: match format {
                     Format::Kuairec => "expected big_matrix, small_matrix, or columns play_duration, video_duration, watch_ratio",
+                    Format::Metarank => "expected JSON lines with `event` (item, user, interaction, ranking) and `timestamp`",
+                    Format::Gorse => "expected JSON lines with FeedbackType, UserId, ItemId (feedback), ItemId (items) or UserId (users)",
+                    Format::Personalize => "expected a CSV with USER_ID, ITEM_ID, TIMESTAMP in its header",
+                    Format::Kuairand => "expected a log with user_id, video_id, time_ms, is_click, play_time_ms, duration_ms",
                     Format::Recbole => "expected a file NAME.inter with columns `user_id:token`, `item_id:token`",
                     _ => "expected files named train, valid and test, or trn, val and tst",
                 }
@@ -506,6 +665,42 @@ fn name_format(
         Some(Shape::Jsonl) => (Format::Jsonl, why("one JSON object a line")),
         _ => (Format::Csv, why("a header and delimited fields")),
     })
+}
+
+/// What the files would be if one more were there, for those who forgot it.
+fn near_misses(candidates: &[(Candidate, Option<Format>)], format: Format) -> String {
+    let names: Vec<String> =
+        candidates.iter().map(|(candidate, _)| file_name(&candidate.path).to_ascii_lowercase()).collect();
+    let any = |parts: &[&str]| names.iter().any(|name| parts.iter().any(|part| name.contains(part)));
+    let ends = |ending: &str| candidates.iter().any(|(candidate, _)| extension(&candidate.path) == ending);
+    let roles: Vec<Role> =
+        (candidates.iter()).filter_map(|(candidate, _)| Some(candidate.table.as_ref()?.1.role())).collect();
+    let upper = |wanted: &str| {
+        let mut tables = candidates.iter().filter_map(|(candidate, _)| candidate.table.as_ref());
+        tables.any(|(table, ..)| table.columns.iter().any(|column| column.name == wanted))
+    };
+    let lacking = if format == Format::Gorse {
+        "gorse without feedback: add the file with FeedbackType, UserId and ItemId"
+    } else if format == Format::Metarank {
+        "metarank without interactions: add events with `\"event\": \"interaction\"`"
+    } else if any(&["video_features_basic", "video_features_statistic"]) {
+        "kuairand without a log: add log_standard_*.csv or log_random_*.csv"
+    } else if any(&["caption_category", "item_daily_features", "item_categories", "user_features_raw"]) {
+        "kuairec without a matrix: add big_matrix.csv or small_matrix.csv"
+    } else if ends("item") || ends("user") {
+        "recbole without interactions: add NAME.inter"
+    } else if upper("ITEM_ID") || upper("USER_ID") {
+        "personalize without interactions: add a CSV with USER_ID, ITEM_ID and TIMESTAMP"
+    } else if any(&["microlens"]) {
+        "microlens without pairs: add MicroLens-*_pairs.csv or .tsv"
+    } else if any(&["movies"]) {
+        "movielens without ratings: add ratings.csv or ratings.dat"
+    } else if roles.contains(&Role::Users) && roles.contains(&Role::Videos) {
+        "users and videos without a log: add a table with both ids"
+    } else {
+        return String::new();
+    };
+    format!("{lacking}; ")
 }
 
 fn is_kuairec(stem: &str) -> bool {
@@ -540,6 +735,10 @@ fn notice(format: Format) -> Option<Notice> {
             text: "in the shape of MovieLens: its ratings, by GroupLens (Harper and Konstan 2015), are for \
                    non-commercial use only; plots and casts, where there are any, by the authors of Wikipedia"
                 .into(),
+        }),
+        Format::Kuairand => Some(Notice {
+            licence: "CC BY-SA 4.0".into(),
+            text: "in the shape of KuaiRand, by Gao et al. (CIKM 2022): CC BY-SA 4.0".into(),
         }),
         Format::Kuairec => Some(Notice {
             licence: "CC BY-SA 4.0".into(),

@@ -1,8 +1,11 @@
-//! Tables of users: columns with few values make groups.
+//! Tables of users: every column is an attribute, and columns with few values make groups.
 
 use std::collections::HashMap;
 
+use crate::beside::attribute_name;
 use crate::columns::Columns;
+use crate::formats::around;
+use crate::formats::videos::attribute_text;
 use crate::gather::Gather;
 use crate::table::{Cell, Table};
 use crate::{Field, IngestError};
@@ -12,11 +15,21 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
     let path = table.path.clone();
     let Some(id_column) = columns.get(Field::User) else { return Ok(()) };
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
-    table.keep(&table.readable())?;
+    let readable = table.readable();
+    table.keep(&readable)?;
     let most = gather.options.limits.group_values_max;
     // For each column the values it has, while they are few enough.
     let mut values: Vec<Option<HashMap<String, u32>>> = vec![Some(HashMap::new()); names.len()];
     values[id_column] = None;
+    let attributes: Vec<Option<usize>> = (0..names.len())
+        .map(|at| {
+            let is_kept = readable.contains(&at) && at != id_column && !table.vectors.contains(&at);
+            is_kept.then(|| gather.beside.users.column(&names[at]))
+        })
+        .collect();
+    let places: Vec<usize> = (0..names.len())
+        .filter(|&at| ["location", "coordinates"].contains(&attribute_name(&names[at]).as_str()))
+        .collect();
     let mut labelled: Vec<(u32, usize, u32)> = Vec::new();
     let (mut rows, mut unknown) = (0, 0);
     while let Some(row) = table.next()? {
@@ -26,6 +39,31 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
             unknown += 1;
             continue;
         };
+        for (at, column) in attributes.iter().enumerate() {
+            let Some(column) = *column else { continue };
+            let limits = &gather.options.limits;
+            match row.cell(at) {
+                Cell::List(list) if !list.is_empty() => {
+                    gather.beside.users.set(&path, limits, &id, column, &list.join("|"))?;
+                }
+                cell => {
+                    if let Some(value) = attribute_text(cell) {
+                        gather.beside.users.set(&path, limits, &id, column, &value)?;
+                    }
+                }
+            }
+        }
+        for &at in &places {
+            let Some((latitude, longitude)) = around::text_of(row.cell(at)).and_then(|t| around::place(&t))
+            else {
+                continue;
+            };
+            for (name, degrees) in [("latitude", latitude), ("longitude", longitude)] {
+                let column = gather.beside.users.column(name);
+                let limits = &gather.options.limits;
+                gather.beside.users.set(&path, limits, &id, column, &degrees.to_string())?;
+            }
+        }
         for (column, known) in values.iter_mut().enumerate() {
             let Some(seen) = known else { continue };
             let cell = row.cell(column);

@@ -1,7 +1,10 @@
 //! Tables of videos: titles, texts, labels, years, makers, lengths.
 
+use std::path::Path;
+
 use upnext_data::Video;
 
+use crate::beside::{Rows, attribute_name};
 use crate::columns::Columns;
 use crate::gather::Gather;
 use crate::table::{Cell, Row, Table};
@@ -16,9 +19,20 @@ pub(crate) fn read(
     add: bool,
 ) -> Result<(), IngestError> {
     let path = table.path.clone();
-    table.keep(&columns.wanted())?;
-    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
     let Some(id_column) = columns.get(Field::Video) else { return Ok(()) };
+    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    let described = columns.describing();
+    let mut kept = table.readable();
+    kept.extend(&described);
+    let (mut attributes, mut vectors) = (Vec::new(), Vec::new());
+    for at in table.readable() {
+        if table.vectors.contains(&at) {
+            vectors.push((at, Rows::new(&names[at])));
+        } else if at != id_column && !described.contains(&at) {
+            attributes.push((at, gather.beside.videos.column(&names[at])));
+        }
+    }
+    table.keep(&kept)?;
     let (mut rows, mut skipped, mut unknown) = (0, 0, 0);
     let mut id = String::new();
     while let Some(row) = table.next()? {
@@ -37,6 +51,29 @@ pub(crate) fn read(
             }
         };
         describe(gather, &row, columns, &names, video);
+        for &(at, column) in &attributes {
+            attribute(gather, &path, &names[at], row.cell(at), &id, (video, column))?;
+        }
+        for (at, rows) in &mut vectors {
+            if let Cell::List(numbers) = row.cell(*at) {
+                rows.push(&id, &numbers);
+            }
+        }
+        let most = gather.options.limits.features_bytes_max;
+        if vectors.iter().map(|(_, rows)| rows.bytes()).sum::<usize>() > most {
+            let (what, limit) = ("bytes of vectors", "features_bytes_max");
+            return Err(IngestError::Limit { path, what, most, limit });
+        }
+    }
+    for (at, rows) in vectors {
+        if rows.unusable > 0 {
+            let (unusable, name) = (rows.unusable, &names[at]);
+            gather.note(format!(
+                "{}: {unusable} vectors of `{name}` have another size or a number that is not finite",
+                path.display()
+            ));
+        }
+        gather.beside.vectors.extend(rows.finish());
     }
     let file = path.display();
     if skipped > 0 {
@@ -48,6 +85,40 @@ pub(crate) fn read(
     }
     gather.file_read(&path, "videos", rows);
     Ok(())
+}
+
+/// Keeps a cell that nothing else reads: a list of words as labels of the column's name, else an attribute.
+fn attribute(
+    gather: &mut Gather,
+    path: &Path,
+    name: &str,
+    cell: Cell,
+    id: &str,
+    (video, column): (u32, usize),
+) -> Result<(), IngestError> {
+    match cell {
+        Cell::List(values) => {
+            let kind = attribute_name(name);
+            for value in values.iter().map(|value| value.trim()).filter(|value| !is_unknown(value)) {
+                gather.videos.label(video, &format!("{kind}:{value}"));
+            }
+        }
+        cell => {
+            let limits = &gather.options.limits;
+            if let Some(value) = attribute_text(cell) {
+                gather.beside.videos.set(path, limits, id, column, &value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A cell as the text of an attribute: a time as whole days since 1970-01-01 (UTC).
+pub(crate) fn attribute_text(cell: Cell) -> Option<String> {
+    match cell {
+        Cell::Time(at) => Some(at.div_euclid(86_400_000).to_string()),
+        cell => cell.into_id(),
+    }
 }
 
 /// Reads a table of tags that users gave to videos.
@@ -81,7 +152,9 @@ pub(crate) fn describe(gather: &mut Gather, row: &Row, columns: &Columns, names:
     let length = length.filter(|&s| s > 0.0 && s <= gather.options.limits.duration_seconds_max);
     let published = match cell(Field::Published) {
         Cell::Time(at) => Some(at),
-        Cell::Text(text) if text.trim().parse::<f64>().is_err() => time::from_text(&text),
+        Cell::Text(text) if text.trim().parse::<f64>().is_err() => {
+            time::from_text(&text).filter(|&at| at > 0)
+        }
         cell => number(&cell).filter(|&at| at > 0.0).map(time::from_number),
     };
     let texts: Vec<String> = columns.texts.iter().filter_map(|&column| said(row.cell(column))).collect();
@@ -118,7 +191,18 @@ pub(crate) fn describe(gather: &mut Gather, row: &Row, columns: &Columns, names:
 fn is_unknown(text: &str) -> bool {
     matches!(
         text,
-        "" | "UNKNOWN" | "unknown" | "(no genres listed)" | "null" | "None" | "NULL" | "nan" | "-124" | "\\N"
+        "" | "UNKNOWN"
+            | "unknown"
+            | "(no genres listed)"
+            | "null"
+            | "None"
+            | "NULL"
+            | "nan"
+            | "NaN"
+            | "NAN"
+            | "N/A"
+            | "-124"
+            | "\\N"
     )
 }
 
@@ -131,7 +215,7 @@ fn said(cell: Cell) -> Option<String> {
     (!is_unknown(text)).then(|| text.to_string())
 }
 
-fn number(cell: &Cell) -> Option<f64> {
+pub(crate) fn number(cell: &Cell) -> Option<f64> {
     let number = match cell {
         Cell::Int(int) => *int as f64,
         Cell::Float(float) => *float,
