@@ -115,7 +115,8 @@ impl Table {
             }
             Shape::Nested(kind) => {
                 let (lens, names) = Lens::open(path, kind, limits)?;
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                vectors = (0..names.len()).filter(|&at| names[at].1).collect();
+                let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
                 let lines = Lines::open(path, limits)?;
                 let lens = Some(Box::new(lens));
                 (named(&names), Inner::Json { lines, object: serde_json::Map::new(), lens })
@@ -340,7 +341,7 @@ fn json_columns(path: &Path, limits: &Limits) -> Result<(Vec<Column>, Vec<usize>
 }
 
 /// Whether a list is a vector and not some ids: numbers, not all of them whole.
-fn is_vector(value: &serde_json::Value) -> bool {
+pub(crate) fn is_vector(value: &serde_json::Value) -> bool {
     let Some(values) = value.as_array().filter(|values| values.len() > 1) else { return false };
     values.iter().all(serde_json::Value::is_number) && values.iter().any(serde_json::Value::is_f64)
 }

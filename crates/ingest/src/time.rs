@@ -34,7 +34,30 @@ fn milliseconds(civil: DateTime) -> Option<i64> {
     Some(TimeZone::UTC.to_timestamp(civil).ok()?.as_millisecond())
 }
 
-/// ISO 8601 in its usual shapes; without a zone it is UTC.
+/// Times with an offset, as logs and mails write them.
+const WITH_OFFSET: &[&str] = &[
+    "%Y-%m-%d %H:%M:%S%.f %z",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%a %b %d %H:%M:%S %z %Y",
+];
+/// Times without one.
+const CIVIL: &[&str] = &[
+    "%a, %d %b %Y %H:%M:%S",
+    "%a %b %d %H:%M:%S %Y",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%d %b %Y %H:%M:%S",
+    "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%Y.%m.%d %H:%M:%S",
+];
+/// Dates. Where day and month cannot be told apart, the month comes first, as Gorse reads it.
+const DATES: &[&str] =
+    &["%m/%d/%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y.%m.%d", "%d.%m.%Y"];
+
+/// ISO 8601 in its usual shapes, and what else people write; without a zone it is UTC.
 pub(crate) fn from_text(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(time) = text.parse::<Timestamp>() {
@@ -45,7 +68,38 @@ pub(crate) fn from_text(text: &str) -> Option<i64> {
     if let Ok(civil) = civil.parse::<DateTime>() {
         return milliseconds(civil);
     }
-    milliseconds(dashed.parse::<Date>().ok()?.at(0, 0, 0, 0))
+    match dashed.parse::<Date>() {
+        Ok(date) => milliseconds(date.at(0, 0, 0, 0)),
+        Err(_) => from_words(text),
+    }
+}
+
+fn from_words(text: &str) -> Option<i64> {
+    // Beyond this no date is that long, and nothing is tried.
+    const BYTES_MAX: usize = 64;
+    if text.len() > BYTES_MAX {
+        return None;
+    }
+    let ends = [" UTC", " GMT", " Z"];
+    // Go writes a zone's name behind its offset.
+    let text = match text.rsplit_once(' ') {
+        Some((rest, zone)) if zone.len() <= 5 && zone.chars().all(|c| c.is_ascii_uppercase()) => {
+            let has_offset =
+                rest.rsplit_once(' ').is_some_and(|(_, o)| o.len() == 5 && o.starts_with(['+', '-']));
+            if has_offset { rest } else { text }
+        }
+        _ => text,
+    };
+    let bare = ends.iter().find_map(|end| text.strip_suffix(end)).unwrap_or(text);
+    let parse = |format: &&str| jiff::fmt::strtime::parse(format, bare).ok();
+    let offset = WITH_OFFSET.iter().find_map(|format| parse(format)?.to_timestamp().ok());
+    if let Some(time) = offset {
+        return Some(time.as_millisecond());
+    }
+    if let Some(civil) = CIVIL.iter().find_map(|format| parse(format)?.to_datetime().ok()) {
+        return milliseconds(civil);
+    }
+    milliseconds(DATES.iter().find_map(|format| parse(format)?.to_date().ok())?.at(0, 0, 0, 0))
 }
 
 #[cfg(test)]
@@ -73,6 +127,20 @@ mod tests {
             "2020-07-05T00:00:00Z",
             "2020-07-05 00:00:00",
             "2020-07-05 00:00:00 UTC",
+        ] {
+            assert_eq!(from_text(text), Some(midnight), "{text}");
+        }
+        for text in [
+            "2020-07-05 02:00:00 +0200 CEST",
+            "2020-07-05 00:00:00 +0000 UTC",
+            "Sun, 05 Jul 2020 00:00:00 GMT",
+            "Sun, 05 Jul 2020 02:00:00 +0200",
+            "05/Jul/2020:00:00:00 +0000",
+            "7/5/2020",
+            "07/05/2020 00:00:00",
+            "Jul 5, 2020",
+            "5 July 2020",
+            "05.07.2020",
         ] {
             assert_eq!(from_text(text), Some(midnight), "{text}");
         }

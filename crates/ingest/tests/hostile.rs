@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use upnext_ingest::{Format, Limits, Options, read, run};
 
 /// Names that lead `auto` to every reader.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 16] = [
     "log.csv",
     "log.parquet",
     "log.txt",
@@ -26,6 +26,10 @@ const NAMES: [&str; 12] = [
     "trn.csv",
     "log.csv.gz",
     "log.zst",
+    "ds.net",
+    "MicroLens-100k_title_en.csv",
+    "MicroLens-100k_likes_and_views.txt",
+    "item_daily_features.csv",
 ];
 
 fn try_all(bytes: &[u8]) {
@@ -76,7 +80,25 @@ fn valid() -> &'static Vec<Vec<u8>> {
         let attributes = b"{\"2\": [1, \"x\"], \"3\": []}".to_vec();
         let dat = b"1::6::4::978300760\n2::7::5::978302109\n".to_vec();
         let lines = b"1 2 3 4\n2 3\n3 4 2 2 2\n".to_vec();
-        vec![csv, json, parquet, gz.finish().unwrap(), zst, attributes, dat, lines]
+        let metarank = br#"{"event":"item","item":"v1","timestamp":"1599391467000","fields":[{"name":"title","value":"x"}]}
+{"event":"ranking","id":"r1","user":"a","timestamp":1599391468000,"items":[{"id":"v1"},{"id":"v2"}]}
+{"event":"interaction","ranking":"r1","timestamp":"2020-09-06T11:24:30Z","type":"click","item":"v2"}
+{"event":"interaction","user":"b","timestamp":1599391470000,"type":"like","item":"v1","fields":[{"name":"q","value":[1.5,2]}]}
+"#;
+        let feedback = br#"{"FeedbackType":"read","UserId":"b","ItemId":"v","Value":0.8,"Timestamp":"2026-01-01T00:00:00Z"}
+{"FeedbackKey":{"FeedbackType":"like","UserId":"c","ItemId":"w"},"Timestamp":"0001-01-01T00:00:00Z","Comment":"x"}
+"#;
+        let items = br#"{"ItemId":"v","IsHidden":false,"Categories":["s"],"Labels":{"a":{"b":[0.5,1]},"c":["d"]},"Comment":"t"}
+"#;
+        let personalize = b"USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE,IMPRESSION\nu,a,1600000000,Watch,0.9,a|b\nv,b,1600000100,Click,,\n";
+        let daily = b"video_id,date,author_id,show_cnt,play_cnt\n1,20200705,7,10,5\n2,2020-07-06,8,1,NaN\n";
+        let search = b"user_id,video_id,interaction_type,interaction_value,location,device,timestamp\n4,18,like,,38.89-77.1,phone,128648624\n9,-,search,words,22.3-54.2,tv,3864123\n5,6,watch,88mins,\"[1, 2]\",,12872496\n";
+        let recbole = b"item_id:token\timage:float_seq\tclass:token_seq\n1\t0.5 -1 2\tA B\n2\t0.5 1\t\n";
+        let friends = b"user_id,friend_list\n1,\"[2, 900]\"\n2,[1]\n";
+        let kinds: [&[u8]; 8] = [metarank, feedback, items, personalize, daily, search, recbole, friends];
+        let mut all = vec![csv, json, parquet, gz.finish().unwrap(), zst, attributes, dat, lines];
+        all.extend(kinds.map(<[u8]>::to_vec));
+        all
     })
 }
 
@@ -113,7 +135,7 @@ proptest! {
 
     #[test]
     fn valid_files_with_changed_bytes_never_panic(
-        which in 0..8_usize,
+        which in 0..16_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = valid()[which].clone();

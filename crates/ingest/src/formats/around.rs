@@ -24,7 +24,7 @@ pub(crate) fn read(
         (Some(latitude), Some(longitude)) => on_earth(latitude, longitude),
         _ => match cell(Field::Place) {
             Cell::List(values) => place(&values.join(",")),
-            cell => place(&text_of(cell)?),
+            cell => text_of(cell).and_then(|text| place(&text)),
         },
     };
     let tells = !around.text.is_empty() || !around.device.is_empty() || around.place.is_some();

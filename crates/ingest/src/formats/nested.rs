@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::columns::bare;
 use crate::formats::events::action_named;
 use crate::source::Lines;
+use crate::table::is_vector;
 use crate::{Format, IngestError, Limits};
 
 type Object = Map<String, Value>;
@@ -111,8 +112,13 @@ fn is_set(time: &Value) -> bool {
 }
 
 impl Lens {
-    /// Looks through a file once: what its rows hold, by name, and what has to be known of all of it.
-    pub(crate) fn open(path: &Path, kind: Kind, limits: &Limits) -> Result<(Self, Vec<String>), IngestError> {
+    /// Looks through a file once: what its rows hold, by name, whether that is a vector, and what has to be known
+    /// of all of it.
+    pub(crate) fn open(
+        path: &Path,
+        kind: Kind,
+        limits: &Limits,
+    ) -> Result<(Self, Vec<(String, bool)>), IngestError> {
         let users_of_rankings = HashMap::new();
         let mut lens = Self { kind, users_of_rankings, is_share: true, is_timed: false };
         let mut lines = Lines::open(path, limits)?;
@@ -125,10 +131,10 @@ impl Lens {
                 return Err(IngestError::Limit { path: path.to_owned(), what, most: limits.ids_max, limit });
             }
             if let Seen::Row(row) = lens.see(object) {
-                for name in row.keys() {
+                for (name, value) in &row {
                     if !known.contains(name) {
                         known.insert(name.clone());
-                        names.push(name.clone());
+                        names.push((name.clone(), is_vector(value)));
                     }
                 }
             }
@@ -143,7 +149,7 @@ impl Lens {
             }
         }
         if !lens.is_timed {
-            names.retain(|name| kind != Kind::Feedback || name != "timestamp");
+            names.retain(|(name, _)| kind != Kind::Feedback || name != "timestamp");
         }
         Ok((lens, names))
     }

@@ -5,6 +5,7 @@
 //! a folder of another version, or with a file that was changed, is refused.
 
 mod batches;
+mod extras;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -257,6 +258,7 @@ fn write_aside(
     put(USERS, parquet_bytes(&folder.join(USERS), &users_table(set))?)?;
     put(VIDEOS, parquet_bytes(&folder.join(VIDEOS), &videos_table(set))?)?;
     put(LABELS, parquet_bytes(&folder.join(LABELS), &labels_table(set))?)?;
+    extras::write(folder, set, &mut put)?;
     put(CLEANING, json_bytes(&folder.join(CLEANING), cleaning)?)?;
     let manifest = Manifest {
         format: FORMAT,
@@ -298,7 +300,7 @@ fn json_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, RunError>
 /// When the folder is no run or cannot be written.
 pub fn add_file(run: &Path, name: &str, bytes: &[u8]) -> Result<(), RunError> {
     let path = inside(run, name)?;
-    if [MANIFEST, CLEANING, EVENTS, USERS, VIDEOS, LABELS].contains(&name) {
+    if [MANIFEST, CLEANING, EVENTS, USERS, VIDEOS, LABELS].contains(&name) || extras::EXTRAS.contains(&name) {
         return Err(RunError::Name { name: name.into() });
     }
     let mut manifest = manifest(run)?;
@@ -401,7 +403,8 @@ pub fn open(run: &Path) -> Result<RunFolder, RunError> {
     let (events, parts) = read_events(run, file(EVENTS)?, users.len(), videos.len())?;
     let cleaning = serde_json::from_slice(&file(CLEANING)?)
         .map_err(|error| RunError::Manifest { path: run.join(CLEANING), reason: error.to_string() })?;
-    let dataset = Dataset::new(manifest.name.clone(), users, videos, events, manifest.order, parts);
+    let mut dataset = Dataset::new(manifest.name.clone(), users, videos, events, manifest.order, parts);
+    extras::read(run, &manifest.files, &mut dataset)?;
     if dataset.digest() != manifest.digest {
         let reason = "the dataset's digest is not the manifest's".into();
         return Err(RunError::Changed { path: run.into(), reason, verb: "import" });

@@ -98,7 +98,7 @@ pub(super) fn labels_table(set: &Dataset) -> Vec<(&'static str, ArrayRef)> {
 }
 
 /// The batches of a file whose digest was right: what fails now was written wrongly, and is said so.
-fn batches(run: &Path, name: &str, bytes: Vec<u8>) -> Result<Vec<RecordBatch>, RunError> {
+pub(super) fn batches(run: &Path, name: &str, bytes: Vec<u8>) -> Result<Vec<RecordBatch>, RunError> {
     let failed = |reason: String| RunError::Table { path: run.join(name), reason };
     ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
         .and_then(ParquetRecordBatchReaderBuilder::build)
