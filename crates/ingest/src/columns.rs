@@ -27,7 +27,7 @@ pub(crate) struct Columns {
     pub(crate) is_search: bool,
     /// Whether counts are kept by video and day.
     is_daily: bool,
-    /// Whether there is a column that is more than a further id.
+    /// Whether there is more than ids.
     has_more: bool,
 }
 
@@ -456,10 +456,13 @@ fn beside(path: &Path, columns: &[Column], names: &[String], map: &Map, found: &
     let on_days = found.get(Field::Time).is_some_and(|at| DAYS.contains(&names[at].as_str()));
     found.is_daily = on_days && names.iter().filter(counts).count() >= 2;
     let known = found.wanted();
-    found.has_more = names
-        .iter()
-        .enumerate()
-        .any(|(at, name)| found.get(Field::Video) != Some(at) && !name.ends_with("id") && !name.is_empty());
+    // A second id makes a row a pair, such as a film and a tag of a genome, and not a video.
+    let others: Vec<&String> = (names.iter().enumerate())
+        .filter(|(at, _)| found.get(Field::Video) != Some(*at))
+        .map(|(_, name)| name)
+        .collect();
+    found.has_more =
+        others.iter().any(|name| !name.is_empty()) && !others.iter().any(|name| name.ends_with("id"));
     if found.has(Field::User) && found.has(Field::Video) {
         for (at, column) in columns.iter().enumerate().filter(|(at, _)| !known.contains(at)) {
             let name = column.name.to_ascii_lowercase();
@@ -502,7 +505,8 @@ pub(crate) fn no_column(path: &Path, field: Field, wanted: &str, columns: &[Colu
 pub(crate) fn need_events(path: &Path, columns: &[Column], found: &Columns) -> Result<(), IngestError> {
     let without_video = found.has(Field::Impressions) || found.is_search;
     for (field, example) in [(Field::User, "user_id"), (Field::Video, "video_id")] {
-        if !found.has(field) && !(field == Field::Video && without_video) {
+        let may_lack = field == Field::Video && without_video;
+        if !found.has(field) && !may_lack {
             return Err(no_column(path, field, example, columns));
         }
     }

@@ -238,8 +238,8 @@ const OTHER_FILES: &[&str] = &[
     "toml", "yaml",
 ];
 
-/// Files of a folder, sorted by name; a file stands for itself, and a pattern for what fits it. A folder with
-/// nothing but folders stands for what is in them.
+/// Files of a folder, sorted by name; a file stands for itself, and a pattern for what fits it. A folder
+/// without a table stands for its folders.
 fn expand(given: &[PathBuf], options: &Options) -> Result<(Vec<PathBuf>, bool), IngestError> {
     let files_max = options.limits.files_max;
     let mut files = Vec::new();
@@ -258,7 +258,8 @@ fn expand(given: &[PathBuf], options: &Options) -> Result<(Vec<PathBuf>, bool), 
             }
             folder = true;
             let (mut inside, folders) = files_in(&path, files_max)?;
-            if inside.is_empty() {
+            // Scripts and papers lie on top of many sets, whose tables are in a folder `data`.
+            if !inside.iter().any(|file| !OTHER_FILES.contains(&extension(file).as_str())) {
                 for folder in folders {
                     inside.extend(files_in(&folder, files_max)?.0);
                 }
