@@ -124,6 +124,13 @@ fn usual(field: Field) -> &'static [&'static str] {
             "profileid",
             "reviewerid",
             "usersid",
+            "member",
+            "account",
+            "accountid",
+            "subscriberid",
+            "profile",
+            "customer",
+            "reviewer",
             "sessionid",
         ],
         Field::Video => &[
@@ -146,7 +153,14 @@ fn usual(field: Field) -> &'static [&'static str] {
             "parentasin",
             "asin",
             "clipid",
+            "clip",
             "postid",
+            "film",
+            "content",
+            "assetid",
+            "programid",
+            "episodeid",
+            "titleid",
             "items",
             "itemids",
             "videos",
@@ -170,6 +184,10 @@ fn usual(field: Field) -> &'static [&'static str] {
             "timestamps",
             "occurredat",
             "viewedat",
+            "playedat",
+            "startedat",
+            "starttime",
+            "viewtime",
             "logtime",
             "servertime",
             "eventdate",
@@ -204,6 +222,9 @@ fn usual(field: Field) -> &'static [&'static str] {
             "playseconds",
             "playtimeseconds",
             "viewseconds",
+            "secondswatched",
+            "secondsviewed",
+            "seconds",
             "dwelltime",
             "playtime",
         ],
@@ -346,6 +367,12 @@ pub(crate) fn resolve(
             Some(wanted) => found.found.push((field, exact(field, wanted)?)),
             None => {
                 let guess = usual(field).iter().find_map(|usual| names.iter().position(|name| name == usual));
+                // Whatever else a log calls its times, `search_session_timestamp` for example.
+                let guess = guess.or_else(|| {
+                    let is_time =
+                        |name: &String| name.ends_with("timestamp") && !name.starts_with("creation");
+                    names.iter().position(is_time).filter(|_| field == Field::Time)
+                });
                 if let Some(at) = guess {
                     found.found.push((field, exact(field, &columns[at].name)?));
                 }
@@ -490,7 +517,8 @@ pub(crate) fn no_column(path: &Path, field: Field, wanted: &str, columns: &[Colu
     if columns.len() > SHOWN {
         names += &format!(" and {} more", columns.len() - SHOWN);
     }
-    if columns.iter().all(|column| column.name.parse::<f64>().is_ok()) {
+    let numbers = columns.iter().filter(|column| column.name.parse::<f64>().is_ok()).count();
+    if numbers == columns.len() || numbers > 1 {
         names += " (that looks like data: the first line must name the columns)";
     }
     IngestError::NoColumn {

@@ -110,6 +110,10 @@ pub(crate) fn sniff(path: &Path) -> Result<Sniffed, IngestError> {
             Err(_) => Sniffed::Unknown("starts with `{`, but its first line is not a JSON object".into()),
         });
     }
+    if first.trim_start().starts_with('[') && (first.contains('{') || first.trim() == "[") {
+        let why = "jsonl: a JSON array; write one object a line, for example with `jq -c '.[]' FILE`";
+        return Ok(Sniffed::Unknown(why.into()));
+    }
     if first.contains("::") {
         return Ok(match first.split("::").count() {
             4 => Sniffed::Table(Shape::DoubleColon(RATINGS)),
@@ -567,8 +571,15 @@ fn name_format(
     let parts = || {
         let of: Vec<Part> = candidates.iter().filter_map(|(c, _)| part_of_name(&c.path)).collect();
         let both = of.contains(&Part::Train) && of.iter().any(|&part| part != Part::Train);
-        both.then(|| "the files' names say train, validation and test".to_string())
+        let by_name = both.then(|| "the files' names say train, validation and test".to_string());
+        by_name.or_else(|| {
+            let is_label = |column: &crate::table::Column| bare(&column.name) == "xlabel";
+            let (path, ..) = events().find(|(_, table, ..)| table.columns.iter().any(is_label))?;
+            Some(format!("`{}` has x_label, MMRec's column of parts", file_name(path)))
+        })
     };
+    // RecBole's own split files keep their names, and MMRec's have the ending of RecBole's.
+    let is_mmrec = || parts().is_some_and(|why| why.contains("x_label")).then(parts).flatten();
     let sequences = || {
         let (path, ..) =
             events().find(|(.., columns, _)| columns.has(Field::Position) && !columns.has(Field::Time))?;
@@ -614,20 +625,21 @@ fn name_format(
             None => None,
         }
     };
-    let tries: [(Format, &dyn Fn() -> Option<String>); 10] = [
+    let tries: [(Format, &dyn Fn() -> Option<String>); 11] = [
         (Format::Metarank, &metarank),
         (Format::Gorse, &gorse),
         (Format::Personalize, &personalize),
         (Format::Kuairand, &kuairand),
         (Format::Microlens, &microlens),
         (Format::Kuairec, &kuairec),
+        (Format::Parts, &is_mmrec),
         (Format::Recbole, &recbole),
         (Format::Parts, &parts),
         (Format::Movielens, &movielens),
         (Format::Sequences, &sequences),
     ];
     if options.format != Format::Auto {
-        let asked = tries.iter().find(|(format, _)| *format == options.format);
+        let asked = tries.iter().rfind(|(format, _)| *format == options.format);
         let why = match asked {
             // A list of videos for each user is a sequence too, and is known only when it is read.
             Some((Format::Sequences | Format::Movielens | Format::Microlens, fits)) => fits().unwrap_or_else(|| "as asked".into()),
