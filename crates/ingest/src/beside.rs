@@ -139,8 +139,31 @@ fn number(text: &str) -> Option<f32> {
     match text {
         "true" | "True" | "TRUE" => Some(1.0),
         "false" | "False" | "FALSE" => Some(0.0),
-        text => text.parse::<f32>().ok().filter(|number| number.is_finite()),
+        text => text.parse::<f32>().ok().or_else(|| grouped(text)).filter(|number| number.is_finite()),
     }
+}
+
+/// `160,576`: digits in groups of three.
+fn grouped(text: &str) -> Option<f32> {
+    let mut groups = text.split(',');
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let first = groups.next().filter(|first| (1..=3).contains(&first.len()) && digits(first))?;
+    let mut whole = first.to_string();
+    for group in groups {
+        if group.len() != 3 || !digits(group) {
+            return None;
+        }
+        whole.push_str(group);
+    }
+    whole.parse().ok()
+}
+
+/// Addresses, and ids that other catalogues use: they describe nothing.
+pub(crate) fn is_reference(raw: &str) -> bool {
+    let name = attribute_name(raw);
+    ["url", "uri", "wikipedia", "imdb_id", "tmdb_id", "poster_path", "backdrop_path", "homepage", "unnamed"]
+        .iter()
+        .any(|end| name == *end || name.strip_suffix(end).is_some_and(|rest| rest.ends_with('_')))
 }
 
 /// Numbers that only name things: their size says nothing.
@@ -355,6 +378,7 @@ mod tests {
         let names: Vec<String> = (0..100).map(|n| format!("name {n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(matches!(of("username", &names), Some(Column::Text(_))));
+        assert!(matches!(of("votes", &["160,576", "7"]), Some(Column::Number(n)) if n == [160_576.0, 7.0]));
         assert!(of("empty", &["", ""]).is_none());
     }
 
@@ -366,5 +390,6 @@ mod tests {
         assert_eq!(attribute_name("author_fans_count"), "fans");
         assert_eq!(attribute_name("onehot_feat10"), "onehot_feat10");
         assert_eq!(attribute_name("video_tag_id"), "video_tag_id");
+        assert!(is_reference("posterUrl") && is_reference("imdbID") && !is_reference("music_id"));
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Columns {
     pub(crate) is_search: bool,
     /// Whether counts are kept by video and day.
     is_daily: bool,
-    /// Whether there is a column that is more than a further id.
+    /// Whether there is more than ids.
     has_more: bool,
 }
 
@@ -124,6 +124,13 @@ fn usual(field: Field) -> &'static [&'static str] {
             "profileid",
             "reviewerid",
             "usersid",
+            "member",
+            "account",
+            "accountid",
+            "subscriberid",
+            "profile",
+            "customer",
+            "reviewer",
             "sessionid",
         ],
         Field::Video => &[
@@ -146,7 +153,14 @@ fn usual(field: Field) -> &'static [&'static str] {
             "parentasin",
             "asin",
             "clipid",
+            "clip",
             "postid",
+            "film",
+            "content",
+            "assetid",
+            "programid",
+            "episodeid",
+            "titleid",
             "items",
             "itemids",
             "videos",
@@ -170,6 +184,10 @@ fn usual(field: Field) -> &'static [&'static str] {
             "timestamps",
             "occurredat",
             "viewedat",
+            "playedat",
+            "startedat",
+            "starttime",
+            "viewtime",
             "logtime",
             "servertime",
             "eventdate",
@@ -204,6 +222,9 @@ fn usual(field: Field) -> &'static [&'static str] {
             "playseconds",
             "playtimeseconds",
             "viewseconds",
+            "secondswatched",
+            "secondsviewed",
+            "seconds",
             "dwelltime",
             "playtime",
         ],
@@ -346,6 +367,12 @@ pub(crate) fn resolve(
             Some(wanted) => found.found.push((field, exact(field, wanted)?)),
             None => {
                 let guess = usual(field).iter().find_map(|usual| names.iter().position(|name| name == usual));
+                // Whatever else a log calls its times, `search_session_timestamp` for example.
+                let guess = guess.or_else(|| {
+                    let is_time =
+                        |name: &String| name.ends_with("timestamp") && !name.starts_with("creation");
+                    names.iter().position(is_time).filter(|_| field == Field::Time)
+                });
                 if let Some(at) = guess {
                     found.found.push((field, exact(field, &columns[at].name)?));
                 }
@@ -456,10 +483,13 @@ fn beside(path: &Path, columns: &[Column], names: &[String], map: &Map, found: &
     let on_days = found.get(Field::Time).is_some_and(|at| DAYS.contains(&names[at].as_str()));
     found.is_daily = on_days && names.iter().filter(counts).count() >= 2;
     let known = found.wanted();
-    found.has_more = names
-        .iter()
-        .enumerate()
-        .any(|(at, name)| found.get(Field::Video) != Some(at) && !name.ends_with("id") && !name.is_empty());
+    // A second id makes a row a pair, such as a film and a tag of a genome, and not a video.
+    let others: Vec<&String> = (names.iter().enumerate())
+        .filter(|(at, _)| found.get(Field::Video) != Some(*at))
+        .map(|(_, name)| name)
+        .collect();
+    found.has_more =
+        others.iter().any(|name| !name.is_empty()) && !others.iter().any(|name| name.ends_with("id"));
     if found.has(Field::User) && found.has(Field::Video) {
         for (at, column) in columns.iter().enumerate().filter(|(at, _)| !known.contains(at)) {
             let name = column.name.to_ascii_lowercase();
@@ -487,7 +517,8 @@ pub(crate) fn no_column(path: &Path, field: Field, wanted: &str, columns: &[Colu
     if columns.len() > SHOWN {
         names += &format!(" and {} more", columns.len() - SHOWN);
     }
-    if columns.iter().all(|column| column.name.parse::<f64>().is_ok()) {
+    let numbers = columns.iter().filter(|column| column.name.parse::<f64>().is_ok()).count();
+    if numbers == columns.len() || numbers > 1 {
         names += " (that looks like data: the first line must name the columns)";
     }
     IngestError::NoColumn {
@@ -502,7 +533,8 @@ pub(crate) fn no_column(path: &Path, field: Field, wanted: &str, columns: &[Colu
 pub(crate) fn need_events(path: &Path, columns: &[Column], found: &Columns) -> Result<(), IngestError> {
     let without_video = found.has(Field::Impressions) || found.is_search;
     for (field, example) in [(Field::User, "user_id"), (Field::Video, "video_id")] {
-        if !found.has(field) && !(field == Field::Video && without_video) {
+        let may_lack = field == Field::Video && without_video;
+        if !found.has(field) && !may_lack {
             return Err(no_column(path, field, example, columns));
         }
     }

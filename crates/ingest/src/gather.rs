@@ -84,6 +84,19 @@ impl<'a> Gather<'a> {
         self.report.notes.push(note);
     }
 
+    /// Says which columns of a table became attributes.
+    pub(crate) fn note_attributes<'n>(&mut self, path: &Path, names: impl Iterator<Item = &'n str>) {
+        const SHOWN: usize = 12;
+        let names: Vec<&str> = names.collect();
+        if names.is_empty() {
+            return;
+        }
+        let more =
+            if names.len() > SHOWN { format!(", and {} more", names.len() - SHOWN) } else { String::new() };
+        let shown = names[..names.len().min(SHOWN)].join(", ");
+        self.note(format!("{}: kept as attributes: {shown}{more}", path.display()));
+    }
+
     pub(crate) fn file_read(&mut self, path: &Path, role: &str, rows: u64) {
         if role == "events" {
             self.files.push(path.to_owned());

@@ -160,11 +160,21 @@ fn described(table: &Table, columns: &Columns, part: Option<Part>) -> String {
         unread.truncate(UNREAD_MAX);
         unread.push("…");
     }
+    let beside: Vec<&str> = columns
+        .of_users
+        .iter()
+        .chain(&columns.of_videos)
+        .map(|&at| table.columns[at].name.as_str())
+        .collect();
+    let beside = match beside.is_empty() {
+        true => String::new(),
+        false => format!(" (attributes: {})", beside.join(", ")),
+    };
     let unread = match unread.is_empty() {
         true => String::new(),
         false => format!(" (not read: {})", unread.join(", ")),
     };
-    format!("{name}{part}: {}{unread}", fields.collect::<Vec<_>>().join(","))
+    format!("{name}{part}: {}{beside}{unread}", fields.collect::<Vec<_>>().join(","))
 }
 
 /// Most columns that are named as not read.

@@ -437,6 +437,24 @@ fn vectors_in_files_beside_a_split_set_are_found_and_left_to_others() {
     has(&imported.cleaning.to_string(), &["image_feat.npy: not read", "upnext vectors"]);
 }
 
+#[test]
+fn mmrec_sets_keep_the_rows_of_their_arrays() {
+    let files = Files::new(&[
+        (
+            "baby.inter",
+            "userID\titemID\trating\ttimestamp\tx_label\n1\t2\t5.0\t1381017600\t0\n0\t0\t4.0\t1381017601\t2\n",
+        ),
+        ("text_feat.npy", "\u{1}"),
+    ]);
+    let imported = files.folder();
+    has(&imported.recognised, &["parts", "x_label"]);
+    // Row n of the array belongs to item n, whether or not somebody saw it.
+    assert_eq!(imported.dataset.videos.names().iter().collect::<Vec<_>>(), ["0", "1", "2"]);
+    assert_eq!(imported.dataset.users.names().iter().collect::<Vec<_>>(), ["0", "1"]);
+    assert_eq!(imported.vector_files.len(), 1);
+    assert!(files.import(&["baby.inter"], "mmrec".parse().unwrap()).is_ok());
+}
+
 // --- files, attributes, circumstances --------------------------------------------------------------------------
 
 #[test]
@@ -485,6 +503,20 @@ fn columns_of_users_and_videos_become_attributes_of_the_type_that_fits() {
         ("DE".into(), "9".into())
     );
     survives(&imported);
+}
+
+#[test]
+fn a_log_of_comments_or_searches_needs_no_column_of_actions() {
+    let files = Files::new(&[
+        ("comments.csv", "user_id,item_id,ts,comment\n1,a,10,nice one\n2,b,11,0\n"),
+        ("searches.csv", "user_id,query,timestamp\n1,cats,12\n2,,13\n"),
+    ]);
+    let imported = files.folder();
+    let set = &imported.dataset;
+    assert_eq!(told(set), ["1 comment a 1 -", "2 watch b - -"]);
+    let texts: Vec<_> =
+        set.circumstances.iter().map(|around| (around.action, around.text.as_str())).collect();
+    assert_eq!(texts, [(Action::Comment, "nice one"), (Action::Search, "cats")]);
 }
 
 #[test]
@@ -571,6 +603,16 @@ fn what_is_lacking_is_said() {
             "metarank without interactions",
         ),
     ];
+    let array = Files::new(&[("log.json", "[{\"user\": 1, \"item\": 2}]")]);
+    has(
+        &array.import(&["log.json"], Format::Auto).unwrap_err().to_string(),
+        &["a JSON array", "one object a line"],
+    );
+    let bare = Files::new(&[("r.csv", "A39,0205616461,5.0,1369699200\nB,1,2,3\n")]);
+    has(
+        &bare.import(&["r.csv"], Format::Auto).unwrap_err().to_string(),
+        &["the first line must name the columns"],
+    );
     for (files, lacking) in near {
         has(&Files::new(files).error(), &[lacking]);
     }

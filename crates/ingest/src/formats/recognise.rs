@@ -110,6 +110,10 @@ pub(crate) fn sniff(path: &Path) -> Result<Sniffed, IngestError> {
             Err(_) => Sniffed::Unknown("starts with `{`, but its first line is not a JSON object".into()),
         });
     }
+    if first.trim_start().starts_with('[') && (first.contains('{') || first.trim() == "[") {
+        let why = "jsonl: a JSON array; write one object a line, for example with `jq -c '.[]' FILE`";
+        return Ok(Sniffed::Unknown(why.into()));
+    }
     if first.contains("::") {
         return Ok(match first.split("::").count() {
             4 => Sniffed::Table(Shape::DoubleColon(RATINGS)),
@@ -238,8 +242,8 @@ const OTHER_FILES: &[&str] = &[
     "toml", "yaml",
 ];
 
-/// Files of a folder, sorted by name; a file stands for itself, and a pattern for what fits it. A folder with
-/// nothing but folders stands for what is in them.
+/// Files of a folder, sorted by name; a file stands for itself, and a pattern for what fits it. A folder
+/// without a table stands for its folders.
 fn expand(given: &[PathBuf], options: &Options) -> Result<(Vec<PathBuf>, bool), IngestError> {
     let files_max = options.limits.files_max;
     let mut files = Vec::new();
@@ -258,7 +262,8 @@ fn expand(given: &[PathBuf], options: &Options) -> Result<(Vec<PathBuf>, bool), 
             }
             folder = true;
             let (mut inside, folders) = files_in(&path, files_max)?;
-            if inside.is_empty() {
+            // Scripts and papers lie on top of many sets, whose tables are in a folder `data`.
+            if !inside.iter().any(|file| !OTHER_FILES.contains(&extension(file).as_str())) {
                 for folder in folders {
                     inside.extend(files_in(&folder, files_max)?.0);
                 }
@@ -566,8 +571,15 @@ fn name_format(
     let parts = || {
         let of: Vec<Part> = candidates.iter().filter_map(|(c, _)| part_of_name(&c.path)).collect();
         let both = of.contains(&Part::Train) && of.iter().any(|&part| part != Part::Train);
-        both.then(|| "the files' names say train, validation and test".to_string())
+        let by_name = both.then(|| "the files' names say train, validation and test".to_string());
+        by_name.or_else(|| {
+            let is_label = |column: &crate::table::Column| bare(&column.name) == "xlabel";
+            let (path, ..) = events().find(|(_, table, ..)| table.columns.iter().any(is_label))?;
+            Some(format!("`{}` has x_label, MMRec's column of parts", file_name(path)))
+        })
     };
+    // RecBole's own split files keep their names, and MMRec's have the ending of RecBole's.
+    let is_mmrec = || parts().is_some_and(|why| why.contains("x_label")).then(parts).flatten();
     let sequences = || {
         let (path, ..) =
             events().find(|(.., columns, _)| columns.has(Field::Position) && !columns.has(Field::Time))?;
@@ -613,20 +625,21 @@ fn name_format(
             None => None,
         }
     };
-    let tries: [(Format, &dyn Fn() -> Option<String>); 10] = [
+    let tries: [(Format, &dyn Fn() -> Option<String>); 11] = [
         (Format::Metarank, &metarank),
         (Format::Gorse, &gorse),
         (Format::Personalize, &personalize),
         (Format::Kuairand, &kuairand),
         (Format::Microlens, &microlens),
         (Format::Kuairec, &kuairec),
+        (Format::Parts, &is_mmrec),
         (Format::Recbole, &recbole),
         (Format::Parts, &parts),
         (Format::Movielens, &movielens),
         (Format::Sequences, &sequences),
     ];
     if options.format != Format::Auto {
-        let asked = tries.iter().find(|(format, _)| *format == options.format);
+        let asked = tries.iter().rfind(|(format, _)| *format == options.format);
         let why = match asked {
             // A list of videos for each user is a sequence too, and is known only when it is read.
             Some((Format::Sequences | Format::Movielens | Format::Microlens, fits)) => fits().unwrap_or_else(|| "as asked".into()),

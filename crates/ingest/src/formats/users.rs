@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::beside::attribute_name;
+use crate::beside::{attribute_name, is_reference};
 use crate::columns::Columns;
 use crate::formats::around;
 use crate::formats::videos::attribute_text;
@@ -23,7 +23,10 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
     values[id_column] = None;
     let attributes: Vec<Option<usize>> = (0..names.len())
         .map(|at| {
-            let is_kept = readable.contains(&at) && at != id_column && !table.vectors.contains(&at);
+            let is_kept = readable.contains(&at)
+                && at != id_column
+                && !is_reference(&names[at])
+                && !table.vectors.contains(&at);
             is_kept.then(|| gather.beside.users.column(&names[at]))
         })
         .collect();
@@ -95,6 +98,8 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
             gather.users.label(user, &format!("{}:{}", names[column], of[value as usize]));
         }
     }
+    let kept = (0..names.len()).filter(|&at| attributes[at].is_some());
+    gather.note_attributes(&path, kept.map(|at| names[at].as_str()));
     if unknown > 0 {
         gather.note(format!("{}: {unknown} users without an event were left out", path.display()));
     }

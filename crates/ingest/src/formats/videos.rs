@@ -4,7 +4,7 @@ use std::path::Path;
 
 use upnext_data::Video;
 
-use crate::beside::{Rows, attribute_name};
+use crate::beside::{Rows, attribute_name, is_reference};
 use crate::columns::Columns;
 use crate::gather::Gather;
 use crate::table::{Cell, Row, Table};
@@ -28,7 +28,7 @@ pub(crate) fn read(
     for at in table.readable() {
         if table.vectors.contains(&at) {
             vectors.push((at, Rows::new(&names[at])));
-        } else if at != id_column && !described.contains(&at) {
+        } else if at != id_column && !described.contains(&at) && !is_reference(&names[at]) {
             attributes.push((at, gather.beside.videos.column(&names[at])));
         }
     }
@@ -75,6 +75,7 @@ pub(crate) fn read(
         }
         gather.beside.vectors.extend(rows.finish());
     }
+    gather.note_attributes(&path, attributes.iter().map(|&(at, _)| names[at].as_str()));
     let file = path.display();
     if skipped > 0 {
         gather
