@@ -285,6 +285,7 @@ mod tests {
         assert!(counters.n_keys() <= 50);
         assert!(counters.forgotten() > 900);
         // A month later all are idle: room is made without a loss.
+        assert_eq!(counters.count(Of::User(0), PLAYS, Window::Hour, 1_000), Ok(1_000));
         let before = counters.forgotten();
         for at in 0..40u32 {
             counters.add(watch(1, at, 30 * 24 * 60 * MINUTE + i64::from(at), 1.0));
