@@ -278,7 +278,7 @@ impl Report {
                 self.models.iter().flat_map(|model| model.overall.keys().map(String::as_str)).collect();
             names.sort_unstable();
             names.dedup();
-            names.retain(|name| style.all || name.starts_with("coverage@"));
+            names.retain(|name| style.all || name.starts_with("coverage@") || name.starts_with("true_top_"));
             names
         };
         *out += &format!("{:name_width$}  {:>9}  {:>9}", "model", "fit s", "score s");

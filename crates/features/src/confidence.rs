@@ -47,7 +47,8 @@ impl Confidence {
     pub fn weights(&self, ratios: impl IntoIterator<Item = Option<f32>>) -> Vec<f32> {
         let confidences: Vec<Option<f32>> =
             ratios.into_iter().map(|ratio| Some(self.of_ratio(ratio.filter(|x| x.is_finite())?))).collect();
-        let (sum, n) = confidences.iter().flatten().fold((0.0f64, 0u32), |(s, n), &c| (s + f64::from(c), n + 1));
+        let (sum, n) =
+            confidences.iter().flatten().fold((0.0f64, 0u32), |(s, n), &c| (s + f64::from(c), n + 1));
         let mean = (sum / f64::from(n.max(1))) as f32;
         confidences.into_iter().map(|c| c.filter(|_| mean > 0.0).map_or(1.0, |c| c / mean)).collect()
     }

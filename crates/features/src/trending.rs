@@ -39,7 +39,9 @@ pub(crate) fn line(
     let points: Vec<(f64, f64)> = daily.days()[rows]
         .iter()
         .zip(values)
-        .filter(|&(&day, value)| i64::from(end) - i64::from(day) <= i64::from(window_days) && value.is_finite())
+        .filter(|&(&day, value)| {
+            i64::from(end) - i64::from(day) <= i64::from(window_days) && value.is_finite()
+        })
         .map(|(&day, &value)| (f64::from(day) - f64::from(end), f64::from(value)))
         .collect();
     let n = points.len() as f64;

@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let training = Training {
         interactions: &interactions,
         content: None,
+        scores: None,
         order: Order::Sequence,
         validation: &[],
         candidates: &[],

@@ -13,7 +13,9 @@ use upnext_math::{Matrix, Sparse};
 
 use crate::Recommender;
 use crate::zoo::linear::{Head, Linear, Weights};
-use crate::zoo::{Bias, Blend, Constant, ContentCosine, Ials, OnMaxima, Part, Random, UserKnn};
+use crate::zoo::{
+    Bias, Blend, Constant, ContentCosine, ContentScores, Ials, OnMaxima, Part, Random, UserKnn,
+};
 
 /// The version of the description; a file of another version is refused.
 pub const VERSION: u32 = 1;
@@ -99,7 +101,13 @@ pub enum Form {
         n_videos: usize,
     },
     /// Matrix factorisation.
-    Ials {},
+    Ials {
+        /// The mean confidence in training, where observations are weighted by confidence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confidence_mean: Option<f32>,
+    },
+    /// Cosine of scores.
+    ContentScores {},
     /// Cosine of content.
     Content {
         /// Width of the vectors.
@@ -368,7 +376,13 @@ impl Reader<'_> {
                 weights: self.weights(weights, *n_videos)?,
             }),
             Form::UserKnn { n_videos } => Arc::new(UserKnn::new(self.sparse("users", *n_videos)?)),
-            Form::Ials {} => Arc::new(Ials::new(self.matrix("videos", None)?)),
+            Form::Ials { confidence_mean } => {
+                if confidence_mean.is_some_and(|mean| !mean.is_finite() || mean <= 0.0) {
+                    return Err(self.broken("confidence_mean", "it is not a positive number"));
+                }
+                Arc::new(Ials::new(self.matrix("videos", None)?, *confidence_mean))
+            }
+            Form::ContentScores {} => Arc::new(ContentScores::new(self.matrix("videos", None)?)),
             Form::Content { n_columns } => {
                 let content = Content::from_vectors(self.sparse("vectors", *n_columns)?);
                 Arc::new(ContentCosine::new(Arc::new(content)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use upnext_data::{Interactions, Order, Query};
-use upnext_features::Content;
+use upnext_features::{Content, Table};
 
 /// Everything `fit` may see: the training pairs, what is known of the videos, and validation questions to
 /// choose settings by. The test is not here.
@@ -13,6 +13,8 @@ pub struct Training<'a> {
     pub interactions: &'a Interactions,
     /// Content vectors, where the catalogue tells anything.
     pub content: Option<Arc<Content>>,
+    /// Scores of videos from daily statistics of before the split's cut, one row a video, where there are any.
+    pub scores: Option<Arc<Table>>,
     /// Whether pairs have an order.
     pub order: Order,
     /// To choose settings and weights by; may be empty, then the stated defaults hold.
@@ -66,5 +68,11 @@ impl Training<'_> {
         self.content
             .as_ref()
             .ok_or_else(|| FitError::Needs { model: model.into(), needs: "labels or text of videos" })
+    }
+
+    /// The scores of videos, or an error.
+    pub(crate) fn needs_scores(&self, model: &str) -> Result<&Arc<Table>, FitError> {
+        let needs = "daily statistics of videos from before the first question";
+        self.scores.as_ref().ok_or_else(|| FitError::Needs { model: model.into(), needs })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use upnext_data::{
     Action, Catalogue, Dataset, Event, Events, History, Order, Relevance, Split, SplitRule, Users,
 };
-use upnext_features::Content;
+use upnext_features::{Content, Table};
 use upnext_models::zoo::{Kind, Zoo};
 use upnext_models::{Context, FitError, Recommender, Training, checkpoint, contract};
 
@@ -36,6 +36,17 @@ fn two_tastes(order: Order) -> Dataset {
     Dataset::new("two tastes", users, videos, events, order, None)
 }
 
+/// Two scores: how much of a comedy and how much of a war film a video is; of one video nothing is known.
+fn scores() -> Table {
+    let names = vec!["like_ratio".to_string(), "share_ratio".to_string()];
+    let of_video = |video: u32| match video {
+        0 => [f32::NAN; 2],
+        1..10 => [0.1, 0.3 + 0.01 * video as f32],
+        _ => [0.4, 0.2 - 0.01 * (video - 10) as f32],
+    };
+    Table::from_values(names, 20, (0..20).flat_map(of_video).collect(), 0.0)
+}
+
 fn fit_all(
     order: Order,
     rule: SplitRule,
@@ -47,6 +58,7 @@ fn fit_all(
     let mut zoo = Zoo::new(Training {
         interactions: &split.train,
         content: Content::new(&set.videos).map(Arc::new),
+        scores: Some(Arc::new(scores())),
         order,
         validation: &split.validation,
         candidates: &candidates,
@@ -112,7 +124,9 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::DirectedCosineContent,
         Kind::Slit,
         Kind::Ials,
+        Kind::IalsConfidence,
         Kind::Content,
+        Kind::ContentScores,
         Kind::Smoothed,
         Kind::ClosedBlend,
     ];
@@ -148,4 +162,39 @@ fn without_an_order_the_models_that_need_one_say_so() {
         }
         (kind, Err(error)) => panic!("{kind}: {error}"),
     });
+}
+
+#[test]
+fn what_a_set_lacks_is_told_by_name() {
+    let interactions = two_tastes(Order::Timed).interactions(&Relevance::default());
+    let rows = interactions
+        .users()
+        .map(|rows| rows.iter().map(|row| upnext_data::Interaction { value: None, ..*row }).collect());
+    let without_values = upnext_data::Interactions::from_users(20, rows.collect());
+    let mut zoo = Zoo::new(Training {
+        interactions: &without_values,
+        content: None,
+        scores: None,
+        order: Order::Timed,
+        validation: &[],
+        candidates: &[],
+        seed: 1,
+    });
+    let mut error = |kind| zoo.fit(kind, &[]).err().unwrap().to_string();
+    assert!(error(Kind::ContentScores).contains("content-scores needs daily statistics"));
+    assert!(error(Kind::IalsConfidence).contains("ials-confidence needs watch ratios"));
+}
+
+#[test]
+fn confidence_moves_the_factors_and_its_absence_leaves_them_as_they_were() {
+    let history = History::of_positives(&[11, 12]);
+    let mut of_kind = std::collections::HashMap::new();
+    fit_all(Order::Timed, SplitRule::LeaveLastOut, |kind, model| {
+        if matches!(kind, Kind::Ials | Kind::IalsConfidence) {
+            let mut scores = vec![0.0; 20];
+            model.unwrap().score_all(&history, &Context::default(), &mut scores);
+            of_kind.insert(kind, scores);
+        }
+    });
+    assert_ne!(of_kind[&Kind::Ials], of_kind[&Kind::IalsConfidence]);
 }

@@ -53,6 +53,7 @@ fn world(main: Kind) -> World {
     let training = Training {
         interactions: &interactions,
         content: Content::new(&dataset.videos).map(Arc::new),
+        scores: None,
         order: dataset.order,
         validation: &[],
         candidates: &candidates,

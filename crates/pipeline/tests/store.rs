@@ -122,6 +122,7 @@ fn feed(store: Arc<Faulty>) -> Feed {
     let mut zoo = Zoo::new(Training {
         interactions: &interactions,
         content: Content::new(&dataset.videos).map(Arc::new),
+        scores: None,
         order: dataset.order,
         validation: &[],
         candidates: &candidates,

@@ -20,6 +20,7 @@ use upnext_models::{Context, FitError, Training};
 
 use crate::lists::{Ranking, cases};
 use crate::progress;
+use crate::true_top::{against_true_top, content_scores};
 
 /// What is ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -125,6 +126,7 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
         CandidateRule::Catalogue => (0..set.videos.len() as u32).collect(),
     };
     let content = Content::new(&set.videos).map(Arc::new);
+    let scores = content_scores(set, &split);
     let mut left_out = Vec::new();
     let (mut choices, mut held_out_note) = (Choices::new(), None);
     if split.validation.is_empty() && conditions.models.iter().any(|kind| needs_choice(*kind)) {
@@ -134,6 +136,7 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
     let training = Training {
         interactions: &split.train,
         content,
+        scores,
         order: set.order,
         validation: &split.validation,
         candidates: &candidates,
@@ -248,6 +251,7 @@ fn choose_on_a_tenth(
     let mut zoo = Zoo::new(Training {
         interactions: &left,
         content,
+        scores: None,
         order: set.order,
         validation: &validation,
         candidates,
@@ -297,7 +301,8 @@ fn fit_and_measure(
     if let Some(auc) = Ranked::at(MetricKind::Auc, 1) {
         table.add(&auc, &cases)?;
     }
-    let overall = beyond_accuracy(&mut table, &cases, set, split, ranking.candidates.len(), conditions)?;
+    let mut overall = beyond_accuracy(&mut table, &cases, set, split, ranking.candidates.len(), conditions)?;
+    overall.extend(against_true_top(&cases, &split.held_out_values, &conditions.k));
     Ok(Ok(Measured {
         name: kind.name().into(),
         floor: kind.is_floor(),

@@ -150,6 +150,7 @@ mod tests {
         let training = upnext_models::Training {
             interactions: &interactions,
             content: None,
+            scores: None,
             order: Order::Sequence,
             validation: &[],
             candidates: &[],

@@ -11,6 +11,7 @@ mod loading;
 mod output;
 mod progress;
 mod serving;
+mod true_top;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -41,6 +41,7 @@ pub(crate) fn fit(
     let training = Training {
         interactions: &interactions,
         content: content.clone(),
+        scores: None,
         order: set.order,
         validation: &[],
         candidates: &candidates,

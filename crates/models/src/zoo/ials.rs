@@ -1,7 +1,8 @@
 //! Implicit matrix factorisation by alternating least squares, with fold-in of any history.
 
 use rayon::prelude::*;
-use upnext_data::History;
+use upnext_data::{History, Judgement};
+use upnext_features::Confidence;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::{product_transposed_into, spd_solve_in_place, transposed_product};
 use upnext_math::seed::Random;
@@ -9,7 +10,7 @@ use upnext_math::{Matrix, Sparse};
 
 use super::ease::binary;
 use crate::checkpoint::{Form, Writer};
-use crate::{Context, Recommender, Training};
+use crate::{Context, FitError, Recommender, Training};
 
 const DIMENSIONS: usize = 96;
 const UNOBSERVED: f32 = 0.02;
@@ -25,38 +26,77 @@ const LAST: usize = 50;
 pub struct Ials {
     pub(crate) videos: Matrix,
     gram: Matrix,
+    /// The mean confidence in training, which a weight of 1 stands for; `None` weighs every observation by 1.
+    confidence_mean: Option<f32>,
 }
 
 impl Ials {
     pub(super) fn fit(training: &Training) -> Self {
-        let x = binary(training);
+        Self::factorise(&binary(training), training.seed, None)
+    }
+
+    /// With `r` = the confidence of the observation's watch ratio over the mean confidence, in training and in a
+    /// history; 1 where the ratio is not known. A rating counts as a ratio of so many stars.
+    pub(super) fn fit_confident(training: &Training) -> Result<Self, FitError> {
+        let rows = training.interactions.users().map(|rows| rows.iter().filter(|row| row.is_positive()));
+        let confidence = Confidence::default();
+        let known: Vec<f32> = rows.clone().flatten().filter_map(|row| row.value).collect();
+        if known.is_empty() {
+            let (model, needs) = ("ials-confidence".into(), "watch ratios or ratings");
+            return Err(FitError::Needs { model, needs });
+        }
+        let sum: f64 = known.iter().map(|&ratio| f64::from(confidence.of_ratio(ratio))).sum();
+        let mean = (sum / known.len() as f64) as f32;
+        let weighted = rows.map(|rows| {
+            let mut row: Vec<(u32, f32)> =
+                rows.map(|row| (row.video, weight(row.value, Some(mean)))).collect();
+            row.sort_unstable_by_key(|&(video, _)| video);
+            row
+        });
+        let x = Sparse::from_rows(training.interactions.n_videos(), weighted);
+        Ok(Self::factorise(&x, training.seed, Some(mean)))
+    }
+
+    fn factorise(x: &Sparse, seed: u64, confidence_mean: Option<f32>) -> Self {
         let transposed = x.transpose();
-        let mut random = Random::new(training.seed);
+        let mut random = Random::new(seed);
         let deviation = 0.1 / (DIMENSIONS as f32).sqrt();
         let n = x.n_columns() * DIMENSIONS;
         let start = (0..n).map(|_| random.normal() * deviation).collect();
         let mut videos = Matrix::from_rows(x.n_columns(), DIMENSIONS, start);
         for _ in 0..ROUNDS {
-            let users = solve(&x, &videos);
+            let users = solve(x, &videos);
             videos = solve(&transposed, &users);
         }
-        Self::new(videos)
+        Self::new(videos, confidence_mean)
     }
 
-    /// From video vectors, `(videos, dimensions)`.
-    pub(crate) fn new(videos: Matrix) -> Self {
-        Self { gram: transposed_product(&videos, &videos), videos }
+    /// From video vectors, `(videos, dimensions)`, and the mean confidence where observations are weighted by it.
+    pub(crate) fn new(videos: Matrix, confidence_mean: Option<f32>) -> Self {
+        Self { gram: transposed_product(&videos, &videos), videos, confidence_mean }
     }
 
     /// The viewer's vector for a history.
     fn fold_in(&self, history: &History) -> Vec<f32> {
         let n = self.n_videos();
-        let (videos, weights): (Vec<u32>, Vec<f32>) = history
-            .newest(LAST)
-            .filter(|&(_, video)| (video as usize) < n)
-            .map(|(age, video)| (video, DECAY.powi(age as i32)))
+        let wanted = history.past().iter().rev().filter(|past| past.judgement == Judgement::Positive);
+        let (videos, weights): (Vec<u32>, Vec<f32>) = wanted
+            .take(LAST)
+            .enumerate()
+            .filter(|(_, past)| (past.video as usize) < n)
+            .map(|(age, past)| {
+                (past.video, DECAY.powi(age as i32) * weight(past.value, self.confidence_mean))
+            })
             .unzip();
         solve_one(&self.gram, &self.videos, &videos, &weights)
+    }
+}
+
+/// The weight of an observation: 1, or its confidence over the mean.
+fn weight(ratio: Option<f32>, confidence_mean: Option<f32>) -> f32 {
+    match (ratio, confidence_mean) {
+        (Some(ratio), Some(mean)) if ratio.is_finite() => Confidence::default().of_ratio(ratio) / mean,
+        _ => 1.0,
     }
 }
 
@@ -96,12 +136,12 @@ fn solve_one(gram: &Matrix, other: &Matrix, columns: &[u32], weights: &[f32]) ->
 
 impl Recommender for Ials {
     fn name(&self) -> &str {
-        "ials"
+        if self.confidence_mean.is_some() { "ials-confidence" } else { "ials" }
     }
 
     fn save(&self, out: &mut Writer<'_>) -> Form {
         out.matrix("videos", &self.videos);
-        Form::Ials {}
+        Form::Ials { confidence_mean: self.confidence_mean }
     }
 
     fn n_videos(&self) -> usize {

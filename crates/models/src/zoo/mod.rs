@@ -9,6 +9,7 @@ mod knn;
 pub(crate) mod linear;
 mod markov;
 mod popular;
+mod scores;
 mod slit;
 mod svd;
 
@@ -25,6 +26,7 @@ pub use ials::Ials;
 pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
+pub use scores::ContentScores;
 use serde::{Deserialize, Serialize};
 use upnext_math::Sparse;
 
@@ -70,8 +72,12 @@ pub enum Kind {
     Svd,
     /// Matrix factorisation with fold-in.
     Ials,
+    /// The same, each observation weighted by how sure its watch ratio makes us.
+    IalsConfidence,
     /// Cosine of labels and text.
     Content,
+    /// Cosine of the scores that daily statistics make.
+    ContentScores,
     /// The likeness matrix of 0.25 and more.
     ContentNeighbours,
     /// Directed cosine, then a step to what is alike.
@@ -85,7 +91,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -103,7 +109,9 @@ impl Kind {
         Self::Slit,
         Self::Svd,
         Self::Ials,
+        Self::IalsConfidence,
         Self::Content,
+        Self::ContentScores,
         Self::ContentNeighbours,
         Self::Smoothed,
         Self::Blend,
@@ -130,7 +138,9 @@ impl Kind {
             Self::Slit => "slit",
             Self::Svd => "svd",
             Self::Ials => "ials",
+            Self::IalsConfidence => "ials-confidence",
             Self::Content => "content",
+            Self::ContentScores => "content-scores",
             Self::ContentNeighbours => "content-neighbours",
             Self::Smoothed => "smoothed-transitions",
             Self::Blend => "blend",
@@ -299,6 +309,8 @@ impl<'a> Zoo<'a> {
             Kind::Slit => plain(slit::slit(t)?),
             Kind::Svd => plain(svd::svd(t)?),
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
+            Kind::IalsConfidence => (Arc::new(Ials::fit_confident(t)?), String::new()),
+            Kind::ContentScores => (Arc::new(ContentScores::fit(t)?), String::new()),
             Kind::Content => (Arc::new(ContentCosine::fit(t)?), String::new()),
             Kind::ContentNeighbours => plain(content::content_neighbours(self.likeness(kind)?)),
             Kind::Smoothed => plain(content::smoothed(t, self.likeness(kind)?)?),

@@ -57,6 +57,7 @@ pub(crate) fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
     let training = Training {
         interactions: &interactions,
         content: None,
+        scores: None,
         order: Order::Timed,
         validation: &[],
         candidates: &candidates,

@@ -21,7 +21,8 @@ pub(crate) struct EvalArgs {
     #[arg(long)]
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, item-knn, user-knn,
-    /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, slit, svd, ials, content,
+    /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, slit, svd, ials,
+    /// ials-confidence, content, content-scores (daily statistics of before the first question),
     /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
     models: Vec<String>,
