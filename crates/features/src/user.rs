@@ -265,7 +265,9 @@ mod tests {
     /// Ann: 30 years, UTC+8, zh-CN, f, 200 days, 99 fans. Bob: labels alone. Cy: nothing.
     fn users() -> Users {
         let mut users = Users::new();
-        ["ann", "bob", "cy"].map(|name| users.intern(name));
+        for name in ["ann", "bob", "cy"] {
+            users.intern(name);
+        }
         let text = |values: [&str; 3]| Column::Text(values.map(String::from).to_vec());
         users.attributes.set("age", Column::Number(vec![30.0, f32::NAN, f32::NAN]));
         users.attributes.set("timezone", text(["UTC+8", "", ""]));
