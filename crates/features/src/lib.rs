@@ -3,17 +3,29 @@
 //! A feature at time *t* comes from events before *t*. This crate does not know the future, and
 //! `tests/point_in_time.rs` holds every feature to it.
 
+pub mod category;
 mod confidence;
 mod content;
+pub mod context;
 pub mod counters;
 mod cut;
 pub mod engagement;
+pub mod hierarchy;
+pub mod impute;
 pub mod interaction;
+pub mod pca;
+pub mod place;
+pub mod scale;
 pub mod scores;
 pub mod sequence;
+pub mod social;
 mod statistics;
 mod table;
+pub mod tags;
+pub mod text;
+mod train;
 pub mod trending;
+pub mod user;
 pub mod video_meta;
 mod words;
 
@@ -22,4 +34,5 @@ pub use content::Content;
 pub use cut::Cut;
 pub use statistics::daily_means;
 pub use table::Table;
+pub use train::TrainRows;
 pub use words::words;
