@@ -71,6 +71,17 @@ impl Attributes {
         }
     }
 
+    /// Makes every column `len` rows long: nothing is known of the new ones.
+    pub fn extend_missing(&mut self, len: usize) {
+        for (_, column) in &mut self.columns {
+            match column {
+                Column::Number(values) => values.resize(len, f32::NAN),
+                Column::Category { codes, .. } => codes.resize(len, Column::MISSING),
+                Column::Text(texts) => texts.resize(len, String::new()),
+            }
+        }
+    }
+
     /// All columns.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Column)> {
         self.columns.iter().map(|(name, column)| (name.as_str(), column))

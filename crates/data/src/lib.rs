@@ -5,6 +5,7 @@
 
 mod attributes;
 mod circumstance;
+mod cold;
 mod daily;
 mod dataset;
 mod event;
@@ -12,26 +13,31 @@ mod history;
 mod ids;
 mod interactions;
 mod leakage;
+mod overlap;
 mod relevance;
 mod split;
 mod synthetic;
+mod twins;
 mod user;
 mod video;
 
 pub use attributes::{Attributes, Column};
 pub use circumstance::Circumstance;
+pub use cold::{COLD_INTERACTIONS, GENERATED_COLD, WithCold, with_cold};
 pub use daily::Daily;
 pub use dataset::{Dataset, Order, Part};
 pub use event::{Action, Event, Events};
 pub use history::{History, Past};
 pub use ids::Names;
 pub use interactions::{Interaction, Interactions};
-pub use leakage::{Finding, Leak, lint};
+pub use leakage::{Evidence, FeatureTable, Finding, Leak, Of, Vectors, attribute_features, inspect, lint};
+pub use overlap::{Overlap, Shared, overlap};
 pub use relevance::{Judgement, Relevance, RelevanceError};
-pub use split::{Query, Split, SplitError, SplitRule, hold_out};
+pub use split::{FOLDS_MAX, Query, Split, SplitError, SplitRule, hold_out};
 pub use synthetic::{
     DAYS, Fault, Faults, Matrix, RATIO_CAP, Row, START_MS, Shape, ShapeError, Synthetic, UNKNOWN_FROM,
     VideoFacts,
 };
+pub use twins::twins;
 pub use user::Users;
 pub use video::{Catalogue, Video};

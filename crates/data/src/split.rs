@@ -21,12 +21,31 @@ pub enum SplitRule {
     Random,
     /// The parts the set came with.
     Given,
+    /// Several cuts of all pairs by time, each a tenth later than the one before: see [`Split::rolling`].
+    Rolling,
+    /// A tenth of the videos is the test, a tenth the validation: whatever happened to them is held out.
+    ColdVideos,
+    /// A tenth of the users is the test, a tenth the validation: whatever they did is held out.
+    ColdUsers,
 }
+
+/// What a cold user shows before the question: the design's three interactions.
+const SHOWN_OF_COLD_USER: usize = 3;
+/// Most folds of rolling windows: the first still trains on a fifth of all pairs.
+pub const FOLDS_MAX: usize = 7;
 
 impl SplitRule {
     /// All rules.
-    pub const ALL: [Self; 5] =
-        [Self::LeaveLastOut, Self::GlobalTime, Self::PerUser9010, Self::Random, Self::Given];
+    pub const ALL: [Self; 8] = [
+        Self::LeaveLastOut,
+        Self::GlobalTime,
+        Self::PerUser9010,
+        Self::Random,
+        Self::Given,
+        Self::Rolling,
+        Self::ColdVideos,
+        Self::ColdUsers,
+    ];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -36,6 +55,9 @@ impl SplitRule {
             Self::PerUser9010 => "per-user-90-10",
             Self::Random => "random",
             Self::Given => "given",
+            Self::Rolling => "rolling",
+            Self::ColdVideos => "cold-videos",
+            Self::ColdUsers => "cold-users",
         }
     }
 }
@@ -62,7 +84,7 @@ impl FromStr for SplitRule {
 pub enum SplitError {
     /// No such rule.
     #[error(
-        "split `{name}` is not known; expected leave-last-out, global-time, per-user-90-10, random or given"
+        "split `{name}` is not known; expected leave-last-out, global-time, per-user-90-10, random, given, rolling, cold-videos or cold-users"
     )]
     Unknown {
         /// What was asked for.
@@ -79,6 +101,12 @@ pub enum SplitError {
         set: String,
         /// What would work.
         instead: &'static str,
+    },
+    /// Too few or too many windows.
+    #[error("{folds} rolling windows: expected 1 to {FOLDS_MAX}")]
+    Folds {
+        /// What was asked for.
+        folds: usize,
     },
     /// No user is left to ask about.
     #[error(
@@ -131,6 +159,9 @@ pub struct Split {
     /// User and row of every pair of the test part whose watch ratio or rating is known, wanted or not: what
     /// predictions are measured on.
     pub held_out_values: Vec<(u32, Interaction)>,
+    /// Beside a cold test, questions about what train knows well, to be reported apart: a tenth of the positives
+    /// of users and videos that are not cold. Empty under other rules.
+    pub warm: Vec<Query>,
 }
 
 impl Split {
@@ -146,7 +177,7 @@ impl Split {
                     set.parts().ok_or_else(|| needs("parts that come with the set", "leave-last-out"))?;
                 given(set, relevance, parts)
             }
-            (SplitRule::GlobalTime, Order::Sequence | Order::Unordered) => {
+            (SplitRule::GlobalTime | SplitRule::Rolling, Order::Sequence | Order::Unordered) => {
                 return Err(needs(
                     "times",
                     if set.order == Order::Sequence { "leave-last-out" } else { "random" },
@@ -159,18 +190,52 @@ impl Split {
             (SplitRule::PerUser9010, _) => by_user(rule, &set.interactions(relevance), ninety_ten),
             (SplitRule::Random, _) => random(&set.interactions(relevance), seed),
             (SplitRule::GlobalTime, Order::Timed) => global_time(&set.interactions(relevance)),
+            (SplitRule::Rolling, Order::Timed) => Self { rule, ..global_time(&set.interactions(relevance)) },
+            (SplitRule::ColdVideos, _) => cold_videos(&set.interactions(relevance), seed),
+            (SplitRule::ColdUsers, _) => cold_users(&set.interactions(relevance), seed),
         };
-        if split.test.is_empty() {
-            let all = set.interactions(relevance);
-            return Err(SplitError::Empty {
-                rule,
-                set: set.name.clone(),
-                users: set.users.len(),
-                positives: all.rows().iter().filter(|row| row.is_positive()).count(),
-                relevance: relevance.to_string(),
-            });
+        if split.test.is_empty() { Err(empty(set, relevance, rule)) } else { Ok(split) }
+    }
+
+    /// Rolling windows, the earliest first: fold `i` of `n` trains on the first `80 − 10 (n − i)` % of all pairs by
+    /// time, chooses by the tenth after it and is tested on the tenth after that; what is later than its window
+    /// does not exist for it. The last fold is the split by global time.
+    ///
+    /// # Errors
+    /// When the set has no times, `folds` is not 1 to [`FOLDS_MAX`], or nobody is left to ask about in a window.
+    pub fn rolling(set: &Dataset, relevance: &Relevance, folds: usize) -> Result<Vec<Self>, SplitError> {
+        let rule = SplitRule::Rolling;
+        if !(1..=FOLDS_MAX).contains(&folds) {
+            return Err(SplitError::Folds { folds });
         }
-        Ok(split)
+        if set.order != Order::Timed {
+            let instead = if set.order == Order::Sequence { "leave-last-out" } else { "random" };
+            return Err(SplitError::Needs { rule, needs: "times", set: set.name.clone(), instead });
+        }
+        let all = set.interactions(relevance);
+        (1..=folds)
+            .map(|fold| {
+                let split = Self { rule, ..window(&all, 80 - 10 * (folds - fold)) };
+                if split.test.is_empty() { Err(empty(set, relevance, rule)) } else { Ok(split) }
+            })
+            .collect()
+    }
+
+    /// The same split with [`Split::warm`] as its test, to be reported beside the cold one; without values, which are
+    /// kept for the cold test only.
+    pub fn as_warm(&self) -> Self {
+        Self { test: self.warm.clone(), warm: Vec::new(), held_out_values: Vec::new(), ..self.clone() }
+    }
+}
+
+fn empty(set: &Dataset, relevance: &Relevance, rule: SplitRule) -> SplitError {
+    let all = set.interactions(relevance);
+    SplitError::Empty {
+        rule,
+        set: set.name.clone(),
+        users: set.users.len(),
+        positives: all.rows().iter().filter(|row| row.is_positive()).count(),
+        relevance: relevance.to_string(),
     }
 }
 
@@ -232,23 +297,41 @@ fn by_user(rule: SplitRule, all: &Interactions, cut: Cut) -> Split {
         }
     }
     let train = Interactions::from_users(all.n_videos(), train);
-    Split { rule, train, validation, test, cuts: None, pairs_on_both_sides: 0, held_out_values }
+    Split {
+        rule,
+        train,
+        validation,
+        test,
+        cuts: None,
+        pairs_on_both_sides: 0,
+        held_out_values,
+        warm: Vec::new(),
+    }
 }
 
 fn global_time(all: &Interactions) -> Split {
+    window(all, 80)
+}
+
+/// Trains on the first `train_percent` of all pairs by time; the tenth after it is the validation, the tenth after
+/// that the test, and nothing later exists.
+fn window(all: &Interactions, train_percent: usize) -> Split {
     let mut times: Vec<i64> = all.rows().iter().map(|row| row.time).collect();
     times.sort_unstable();
     let quantile = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(i64::MAX);
-    let (first, second) = (quantile(80), quantile(90));
+    let (first, second) = (quantile(train_percent), quantile(train_percent + 10));
+    // The last window has no end.
+    let end = quantile(train_percent + 20);
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
     let mut held_out_values = Vec::new();
     for (user, rows) in all.users().enumerate() {
         let a = rows.partition_point(|row| row.time < first);
         let b = rows.partition_point(|row| row.time < second);
+        let c = rows.partition_point(|row| row.time < end).max(b);
         train.push(rows[..a].to_vec());
         validation.extend(query(user as u32, &rows[..a], &rows[a..b]));
-        test.extend(query(user as u32, &rows[..b], &rows[b..]));
-        held_out_values.extend(with_values(user as u32, &rows[b..]));
+        test.extend(query(user as u32, &rows[..b], &rows[b..c]));
+        held_out_values.extend(with_values(user as u32, &rows[b..c]));
     }
     // All users of a part are asked at its cut: nothing later is known to anyone.
     validation.iter_mut().for_each(|query| query.at = Some(first));
@@ -262,6 +345,7 @@ fn global_time(all: &Interactions) -> Split {
         cuts: Some((first, second)),
         pairs_on_both_sides: 0,
         held_out_values,
+        warm: Vec::new(),
     }
 }
 
@@ -295,6 +379,86 @@ fn random(all: &Interactions, seed: u64) -> Split {
         cuts: None,
         pairs_on_both_sides: 0,
         held_out_values,
+        warm: Vec::new(),
+    }
+}
+
+/// Which part a video or user belongs to, by seed and row alone: a tenth test, a tenth validation.
+fn drawn_part(seed: u64, row: u32) -> Part {
+    match mix(mix(seed) ^ u64::from(row)) % 10 {
+        0 => Part::Test,
+        1 => Part::Validation,
+        _ => Part::Train,
+    }
+}
+
+/// A tenth of positives, by seed and pair alone.
+fn drawn_warm(seed: u64, user: usize, row: &Interaction) -> bool {
+    row.is_positive() && mix(mix(seed ^ 2 ^ ((user as u64) << 32)) ^ u64::from(row.video)).is_multiple_of(10)
+}
+
+fn cold_videos(all: &Interactions, seed: u64) -> Split {
+    let (mut train, mut validation, mut test, mut warm) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut held_out_values = Vec::new();
+    for (user, rows) in all.users().enumerate() {
+        let part = |wanted| -> Vec<Interaction> {
+            rows.iter().filter(|row| drawn_part(seed, row.video) == wanted).copied().collect()
+        };
+        let (asked, past): (Vec<_>, Vec<_>) =
+            part(Part::Train).into_iter().partition(|row| drawn_warm(seed, user, row));
+        let cold = part(Part::Test);
+        validation.extend(query(user as u32, &past, &part(Part::Validation)));
+        test.extend(query(user as u32, &past, &cold));
+        warm.extend(query(user as u32, &past, &asked));
+        held_out_values.extend(with_values(user as u32, &cold));
+        train.push(past);
+    }
+    cold(SplitRule::ColdVideos, all.n_videos(), train, [validation, test, warm], held_out_values)
+}
+
+fn cold_users(all: &Interactions, seed: u64) -> Split {
+    let (mut train, mut validation, mut test, mut warm) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut held_out_values = Vec::new();
+    for (user, rows) in all.users().enumerate() {
+        let shown = SHOWN_OF_COLD_USER.min(rows.len());
+        match drawn_part(seed, user as u32) {
+            Part::Train => {
+                let (asked, past): (Vec<_>, Vec<_>) =
+                    rows.iter().partition(|row| drawn_warm(seed, user, row));
+                warm.extend(query(user as u32, &past, &asked));
+                train.push(past);
+                continue;
+            }
+            Part::Validation => validation.extend(query(user as u32, &rows[..shown], &rows[shown..])),
+            Part::Test => {
+                test.extend(query(user as u32, &rows[..shown], &rows[shown..]));
+                held_out_values.extend(with_values(user as u32, &rows[shown..]));
+            }
+        }
+        train.push(Vec::new());
+    }
+    cold(SplitRule::ColdUsers, all.n_videos(), train, [validation, test, warm], held_out_values)
+}
+
+fn cold(
+    rule: SplitRule,
+    n_videos: usize,
+    train: Vec<Vec<Interaction>>,
+    questions: [Vec<Query>; 3],
+    held_out_values: Vec<(u32, Interaction)>,
+) -> Split {
+    let [mut validation, mut test, mut warm] = questions;
+    // What is cold is drawn over all times: there is no moment at which a question is asked.
+    validation.iter_mut().chain(&mut test).chain(&mut warm).for_each(|query| query.at = None);
+    Split {
+        rule,
+        train: Interactions::from_users(n_videos, train),
+        validation,
+        test,
+        cuts: None,
+        pairs_on_both_sides: 0,
+        held_out_values,
+        warm,
     }
 }
 
@@ -353,6 +517,7 @@ fn given(set: &Dataset, relevance: &Relevance, parts: &[Part]) -> Split {
         cuts: None,
         pairs_on_both_sides,
         held_out_values,
+        warm: Vec::new(),
     }
 }
 
@@ -418,6 +583,50 @@ mod tests {
         for query in &cut(1).test {
             assert!(query.relevant.iter().all(|video| query.masked.binary_search(video).is_err()));
         }
+    }
+
+    #[test]
+    fn rolling_windows_move_by_a_tenth_and_see_nothing_after_their_end() {
+        let sequence: Vec<u32> = (0..20).collect();
+        let set = set(Order::Timed, &[&sequence]);
+        let folds = Split::rolling(&set, &Relevance::default(), 3).unwrap();
+        let seen = |split: &Split| (split.train.len(), split.test[0].relevant.clone());
+        assert_eq!(seen(&folds[0]), (12, vec![14, 15]));
+        assert_eq!(seen(&folds[1]), (14, vec![16, 17]));
+        assert_eq!(seen(&folds[2]), (16, vec![18, 19]));
+        assert_eq!(folds[0].validation[0].relevant, [12, 13]);
+        assert_eq!(folds[0].cuts, Some((13, 15)));
+        let error = Split::rolling(&set, &Relevance::default(), 9).unwrap_err().to_string();
+        assert!(error.contains("expected 1 to 7"), "{error}");
+    }
+
+    #[test]
+    fn whatever_happened_to_a_cold_video_is_held_out_of_train() {
+        let sequence: Vec<u32> = (0..20).collect();
+        let set = set(Order::Unordered, &[&sequence, &sequence, &sequence]);
+        let split = Split::new(&set, &Relevance::default(), SplitRule::ColdVideos, 4).unwrap();
+        let cold: Vec<u32> = split.test[0].relevant.clone();
+        let trained = |video: &u32| split.train.rows().iter().any(|row| row.video == *video);
+        assert!(!cold.is_empty() && !cold.iter().any(trained));
+        // All users ask about the same videos; warm questions are about others, which somebody has in train.
+        assert!(split.test.iter().all(|query| query.relevant == cold));
+        let warm: Vec<u32> = split.warm.iter().flat_map(|query| query.relevant.clone()).collect();
+        assert!(!warm.is_empty() && warm.iter().all(|video| trained(video) && !cold.contains(video)));
+        assert_eq!(split.as_warm().test.len(), split.warm.len());
+    }
+
+    #[test]
+    fn a_cold_user_shows_three_interactions_and_is_not_in_train() {
+        let sequence: Vec<u32> = (0..9).collect();
+        let sequences: Vec<&[u32]> = vec![&sequence; 40];
+        let set = set(Order::Sequence, &sequences);
+        let split = Split::new(&set, &Relevance::default(), SplitRule::ColdUsers, 1).unwrap();
+        for query in split.test.iter().chain(&split.validation) {
+            assert!(split.train.of(query.user).is_empty());
+            assert_eq!(query.history.positives(), [0, 1, 2]);
+            assert_eq!(query.relevant, [3, 4, 5, 6, 7, 8]);
+        }
+        assert!(split.warm.iter().all(|query| !split.train.of(query.user).is_empty()));
     }
 
     #[test]
