@@ -6,5 +6,6 @@ pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod recommend;
+pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod train;
