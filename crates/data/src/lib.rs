@@ -20,7 +20,7 @@ mod video;
 pub use attributes::{Attributes, Column};
 pub use circumstance::Circumstance;
 pub use daily::Daily;
-pub use dataset::{Dataset, Order, Part};
+pub use dataset::{Dataset, Digest, Order, Part};
 pub use event::{Action, Event, Events};
 pub use history::{History, Past};
 pub use ids::Names;

@@ -5,6 +5,7 @@
 
 mod clean;
 mod columns;
+mod engine;
 mod error;
 mod features;
 mod formats;
@@ -22,10 +23,13 @@ use serde::{Deserialize, Serialize};
 use upnext_data::{Dataset, Order, Part};
 
 pub use clean::{CleaningReport, Dropped, Example, FileRead, Reason};
+pub use engine::import::{Checked, ImportError, Summary, Target, import, validate};
+pub use engine::rules::{Duplicates, Missing, Rate, Rules, RulesUsed};
 pub use error::IngestError;
 pub use options::{Field, Format, Limits, Map, Options, Progress};
 
 use columns::Columns;
+use engine::scan::{self, Scanned};
 use formats::recognise::{self, EventFile, Plan};
 use gather::Gather;
 use table::Table;
@@ -61,43 +65,65 @@ pub fn read(
     options: &Options,
     progress: &dyn Fn(Progress),
 ) -> Result<Imported, IngestError> {
+    let mut gather = Gather::new(options, progress);
+    let Read { name, recognised, notice } = read_into(&mut gather, files)?;
+    let (dataset, cleaning) = gather.finish(name)?;
+    Ok(Imported { dataset, cleaning, recognised, notice })
+}
+
+/// What is known of files beside their rows.
+pub(crate) struct Read {
+    pub(crate) name: String,
+    pub(crate) recognised: String,
+    pub(crate) notice: Option<Notice>,
+}
+
+/// Recognises the files and reads every row of theirs.
+pub(crate) fn read_into(gather: &mut Gather, files: &[PathBuf]) -> Result<Read, IngestError> {
+    let options = gather.options;
     let Plan { format, name, why, events, videos, users, tags, ignored, notice } =
         recognise::plan(files, options)?;
-    let mut gather = Gather::new(options, progress);
     gather.order = order_of(&events, format);
     // In a sequence the same video may come again.
     gather.drop_duplicates = !matches!(events[..], [EventFile::Lines { .. }, ..]) || format == Format::Parts;
     let mut recognised = format!("{format}: {why}");
     for file in events {
         match file {
-            EventFile::Lines { path, part } => formats::lines::read(&mut gather, &path, format, part)?,
+            EventFile::Lines { path, part } => formats::lines::read(gather, &path, format, part)?,
             EventFile::Table { table, columns, part } => {
                 recognised += &format!("; {}", described(&table, &columns, part));
-                formats::events::read(&mut gather, *table, &columns, part)?;
+                let mut table = *table;
+                // Ranges first; what they cannot read, from there on row by row.
+                if let Scanned::Rows(rows) = scan::read(gather, &table, &columns, part)? {
+                    for _ in 0..rows {
+                        table.next()?;
+                    }
+                    formats::events::read(gather, table, &columns, part)?;
+                    gather.read_before(rows);
+                }
             }
         }
     }
     if matches!(format, Format::S3rec | Format::Sasrec | Format::Parts) {
-        gather.number_densely(format == Format::Parts);
+        gather.number_densely(format == Format::Parts)?;
     }
     for (table, columns) in videos {
         // KuaiRec describes videos of its big matrix too, which the small one does not have.
-        formats::videos::read(&mut gather, table, &columns, format != Format::Kuairec)?;
+        formats::videos::read(gather, table, &columns, format != Format::Kuairec)?;
     }
     for (table, columns) in tags {
-        formats::videos::read_tags(&mut gather, table, &columns)?;
+        formats::videos::read_tags(gather, table, &columns)?;
     }
     for (table, columns) in users {
-        formats::users::read(&mut gather, table, &columns)?;
+        formats::users::read(gather, table, &columns)?;
     }
     for file in &options.features {
-        features::read(&mut gather, file)?;
+        features::read(gather, file)?;
     }
     for (path, why) in ignored {
         gather.note(format!("{}: not read: {why}", path.display()));
     }
-    let (dataset, cleaning) = gather.finish(name)?;
-    Ok(Imported { dataset, cleaning, recognised, notice })
+    Ok(Read { name, recognised, notice })
 }
 
 fn order_of(events: &[EventFile], format: Format) -> Order {

@@ -31,6 +31,8 @@ enum Command {
     Demo(command::demo::DemoArgs),
     /// Read and clean logs into a run folder
     Import(command::import::ImportArgs),
+    /// Say what an import would read, keep and drop, without writing
+    Validate(command::validate::ValidateArgs),
     /// Fit the models that a run folder serves, and its results table
     Train(command::train::TrainArgs),
     /// Measure models on a set under a printed protocol
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => args.run(),
         Command::Import(args) => args.run(),
+        Command::Validate(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Recommend(args) => args.run(),
