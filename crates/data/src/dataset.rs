@@ -97,38 +97,19 @@ impl Dataset {
 
     /// A digest of users, videos and events, the same on every machine: 16 hex digits.
     pub fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for name in self.users.names().iter().chain(self.videos.names().iter()) {
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name.as_bytes());
-        }
-        for (row, video) in self.videos.videos().iter().enumerate() {
-            for text in [&video.title, &video.text] {
-                hasher.update(&(text.len() as u64).to_le_bytes());
-                hasher.update(text.as_bytes());
-            }
-            // By name: the rows of labels depend on the order in which a reader met them.
-            let mut labels: Vec<&str> = video.labels.iter().map(|&l| self.videos.labels.name(l)).collect();
-            labels.sort_unstable();
-            for label in labels {
-                hasher.update(&(row as u32).to_le_bytes());
-                hasher.update(label.as_bytes());
+        let mut digest = Digest::new(self);
+        let mut bytes = Vec::new();
+        for event in self.events.iter() {
+            Digest::event_into(&event, &mut bytes);
+            if bytes.len() >= 1 << 16 {
+                digest.update(&bytes);
+                bytes.clear();
             }
         }
-        for Event { user, video, action, time, value, ratio } in self.events.iter() {
-            hasher.update(&user.to_le_bytes());
-            hasher.update(&video.to_le_bytes());
-            hasher.update(&[action as u8]);
-            hasher.update(&time.to_le_bytes());
-            // A missing number is hashed as one fixed NaN.
-            hasher.update(&value.unwrap_or(f32::NAN).to_bits().to_le_bytes());
-            hasher.update(&ratio.unwrap_or(f32::NAN).to_bits().to_le_bytes());
-        }
-        for &part in self.parts.iter().flatten() {
-            hasher.update(&[part as u8]);
-        }
-        self.digest_beside(&mut hasher);
-        hasher.finalize().to_hex()[..16].to_string()
+        digest.update(&bytes);
+        let parts: Vec<u8> = self.parts.iter().flatten().map(|&part| part as u8).collect();
+        digest.update(&parts);
+        digest.finish(self)
     }
 
     /// What lies beside the events; nothing is hashed where there is nothing.
@@ -159,5 +140,57 @@ impl Dataset {
             }
         }
         self.circumstances.iter().for_each(|circumstance| text(&format!("{circumstance:?}")));
+    }
+}
+
+/// The digest of a set whose events pass by: what [`Dataset::digest`] says of the set that holds them all.
+#[derive(Clone, Debug)]
+pub struct Digest(blake3::Hasher);
+
+impl Digest {
+    /// Begins with the users and videos of a set; its events are not looked at.
+    pub fn new(set: &Dataset) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for name in set.users.names().iter().chain(set.videos.names().iter()) {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        for (row, video) in set.videos.videos().iter().enumerate() {
+            for text in [&video.title, &video.text] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+            // By name: the rows of labels depend on the order in which a reader met them.
+            let mut labels: Vec<&str> = video.labels.iter().map(|&l| set.videos.labels.name(l)).collect();
+            labels.sort_unstable();
+            for label in labels {
+                hasher.update(&(row as u32).to_le_bytes());
+                hasher.update(label.as_bytes());
+            }
+        }
+        Self(hasher)
+    }
+
+    /// What an event adds.
+    pub fn event_into(event: &Event, bytes: &mut Vec<u8>) {
+        let Event { user, video, action, time, value, ratio } = *event;
+        bytes.extend_from_slice(&user.to_le_bytes());
+        bytes.extend_from_slice(&video.to_le_bytes());
+        bytes.push(action as u8);
+        bytes.extend_from_slice(&time.to_le_bytes());
+        // A missing number is hashed as one fixed NaN.
+        bytes.extend_from_slice(&value.unwrap_or(f32::NAN).to_bits().to_le_bytes());
+        bytes.extend_from_slice(&ratio.unwrap_or(f32::NAN).to_bits().to_le_bytes());
+    }
+
+    /// Takes all events in their order, in pieces of any length, and after the last the parts, a byte each.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Ends with what lies beside the events of the set.
+    pub fn finish(mut self, set: &Dataset) -> String {
+        set.digest_beside(&mut self.0);
+        self.0.finalize().to_hex()[..16].to_string()
     }
 }

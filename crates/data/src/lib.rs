@@ -25,7 +25,7 @@ pub use attributes::{Attributes, Column};
 pub use circumstance::Circumstance;
 pub use cold::{COLD_INTERACTIONS, GENERATED_COLD, WithCold, with_cold};
 pub use daily::Daily;
-pub use dataset::{Dataset, Order, Part};
+pub use dataset::{Dataset, Digest, Order, Part};
 pub use event::{Action, Event, Events};
 pub use history::{History, Past};
 pub use ids::Names;

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::engine::quarantine::Sink;
+use crate::engine::rules::RulesUsed;
+
 /// Most examples kept for a reason.
 const EXAMPLES_MAX: usize = 10;
 
@@ -26,11 +29,23 @@ pub enum Reason {
     NonFinite,
     /// Text where a number belongs, an unknown action, an id beyond the limit.
     Malformed,
+    /// The time 0.
+    ZeroTime,
+    /// A watch ratio beyond the cap.
+    RatioBeyondCap,
+    /// A user or video that the table of users or videos does not have.
+    UnknownReference,
+    /// The same user, video and action a moment after one that was kept.
+    NearDuplicate,
+    /// Of a user who acts faster than people do.
+    Bot,
+    /// Of a user or a video with fewer events than the least.
+    TooFewEvents,
 }
 
 impl Reason {
     /// All reasons, in the order of reports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::Duplicate,
         Self::NegativeTime,
@@ -38,6 +53,12 @@ impl Reason {
         Self::ImpossibleDuration,
         Self::NonFinite,
         Self::Malformed,
+        Self::ZeroTime,
+        Self::RatioBeyondCap,
+        Self::UnknownReference,
+        Self::NearDuplicate,
+        Self::Bot,
+        Self::TooFewEvents,
     ];
 
     /// In words.
@@ -50,6 +71,12 @@ impl Reason {
             Self::ImpossibleDuration => "impossible duration",
             Self::NonFinite => "non-finite",
             Self::Malformed => "malformed",
+            Self::ZeroTime => "zero time",
+            Self::RatioBeyondCap => "ratio beyond cap",
+            Self::UnknownReference => "unknown reference",
+            Self::NearDuplicate => "near-duplicate",
+            Self::Bot => "bot",
+            Self::TooFewEvents => "too few events",
         }
     }
 }
@@ -123,6 +150,20 @@ pub struct CleaningReport {
     pub events: usize,
     /// What else a reader should know.
     pub notes: Vec<String>,
+    /// The rules, in the order in which they were asked.
+    #[serde(default)]
+    pub rules: RulesUsed,
+    /// Where dropped rows go.
+    #[serde(skip)]
+    pub(crate) sink: Sink,
+    /// The row at hand as text, for the quarantine.
+    #[serde(skip)]
+    pub(crate) row: String,
+    /// Whether a reader stops at a row it cannot keep, and the first such row.
+    #[serde(skip)]
+    pub(crate) strict: bool,
+    #[serde(skip)]
+    pub(crate) stopped: Option<Example>,
 }
 
 impl Default for CleaningReport {
@@ -139,6 +180,11 @@ impl Default for CleaningReport {
             videos: 0,
             events: 0,
             notes: Vec::new(),
+            rules: RulesUsed::default(),
+            sink: Sink::default(),
+            row: String::new(),
+            strict: false,
+            stopped: None,
         }
     }
 }
@@ -150,11 +196,59 @@ impl CleaningReport {
     }
 
     pub(crate) fn drop_row(&mut self, reason: Reason, file: &Path, line: u64, note: impl FnOnce() -> String) {
-        let at = Reason::ALL.iter().position(|&r| r == reason).expect("every reason is in ALL");
-        let dropped = &mut self.dropped[at];
+        let dropped = self.dropped_for(reason);
         dropped.rows += 1;
-        if dropped.examples.len() < EXAMPLES_MAX {
-            dropped.examples.push(Example { file: file.to_owned(), line, note: note() });
+        let is_example = dropped.examples.len() < EXAMPLES_MAX;
+        if !is_example && !self.sink.is_open() && !self.strict {
+            return;
+        }
+        let note = note();
+        if self.sink.is_open() {
+            self.sink.put(&file.to_string_lossy(), line, reason.name(), &note, &self.row);
+        }
+        let example = Example { file: file.to_owned(), line, note };
+        if self.strict {
+            self.stopped.get_or_insert_with(|| Example {
+                note: format!("{} ({})", example.note, reason.name()),
+                ..example.clone()
+            });
+        }
+        if is_example {
+            self.dropped_for(reason).examples.push(example);
+        }
+    }
+
+    fn dropped_for(&mut self, reason: Reason) -> &mut Dropped {
+        let at = Reason::ALL.iter().position(|&r| r == reason).expect("every reason is in ALL");
+        &mut self.dropped[at]
+    }
+
+    /// Takes back a row that a reader had kept. Rows come by user; the ten examples are the first by file, where
+    /// `rank` is a file's place in the order of reading.
+    pub(crate) fn take_back(
+        &mut self,
+        reason: Reason,
+        (file, line): (&Path, u64),
+        rank: impl Fn(&Path) -> usize,
+        told: impl Fn() -> (String, String),
+    ) {
+        self.kept -= 1;
+        let dropped = self.dropped_for(reason);
+        dropped.rows += 1;
+        let place = |example: &Example| (rank(&example.file), example.line);
+        let at = dropped.examples.partition_point(|example| place(example) <= (rank(file), line));
+        let is_example = at < EXAMPLES_MAX;
+        if !is_example && !self.sink.is_open() {
+            return;
+        }
+        let (note, row) = told();
+        if self.sink.is_open() {
+            self.sink.put(&file.to_string_lossy(), line, reason.name(), &note, &row);
+        }
+        if is_example {
+            let examples = &mut self.dropped_for(reason).examples;
+            examples.insert(at, Example { file: file.to_owned(), line, note });
+            examples.truncate(EXAMPLES_MAX);
         }
     }
 
@@ -184,7 +278,12 @@ impl fmt::Display for CleaningReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<28} {:>12}", "rows read", self.read)?;
         writeln!(f, "{:<28} {:>12}  {:>6.2} %", "kept", self.kept, self.kept_percent)?;
-        for dropped in &self.dropped {
+        let all: u64 = self.dropped.iter().map(|dropped| dropped.rows).sum();
+        let percent = if self.read == 0 { 0.0 } else { 100.0 * all as f64 / self.read as f64 };
+        writeln!(f, "{:<28} {all:>12}  {percent:>6.2} %", "dropped")?;
+        // Rules that are off by default are told where they dropped something.
+        let told = |dropped: &&Dropped| dropped.rows > 0 || Reason::ALL[..7].contains(&dropped.reason);
+        for dropped in self.dropped.iter().filter(told) {
             writeln!(
                 f,
                 "{:<28} {:>12}  {:>6.2} %",
@@ -197,6 +296,11 @@ impl fmt::Display for CleaningReport {
             }
         }
         writeln!(f, "{} events of {} users on {} videos", self.events, self.users, self.videos)?;
+        if !self.rules.name.is_empty() {
+            let on = self.rules.in_order.iter().filter(|(_, setting)| setting != "off");
+            let on: Vec<String> = on.map(|(rule, setting)| format!("{rule}={setting}")).collect();
+            writeln!(f, "rules {}, in this order: {}", self.rules.name, on.join(", "))?;
+        }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }

@@ -211,6 +211,34 @@ pub enum IngestError {
         /// Why.
         reason: String,
     },
+    /// A rule of cleaning that cannot be meant.
+    #[error("rule `{text}`: expected {expected}")]
+    RuleSyntax {
+        /// What was written.
+        text: String,
+        /// What could be.
+        expected: String,
+    },
+    /// A row that cannot be kept, where none may be dropped.
+    #[error("{path}, line {line}: {found}; correct the row, or drop such rows by leaving --strict out")]
+    Strict {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong there.
+        found: String,
+    },
+    /// Rows that do not fit into memory cannot be put on disk.
+    #[error(
+        "{path}: rows beyond --memory cannot be kept there; check that the disk has room, or give more memory"
+    )]
+    Spill {
+        /// The file beside the output.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Beyond a limit.
     #[error("{path}: more than {most} {what}; raise the limit `{limit}` if this is meant")]
     Limit {

@@ -1,15 +1,23 @@
 //! Where all readers bring what they read: ids become rows, duplicates are found, the report is kept.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-use upnext_data::{Action, Catalogue, Dataset, Event, Events, Judgement, Names, Order, Part, Users};
+use rayon::prelude::*;
+use upnext_data::{
+    Action, Catalogue, Dataset, Event, Events, Judgement, Names, Order, Part, Relevance, Users,
+};
 
 use crate::beside::Beside;
-use crate::clean::{CleaningReport, FileRead, Reason};
+use crate::clean::{CleaningReport, Example, FileRead, Reason};
+use crate::engine::clean::{Cleaned, Neighbours, clean};
+use crate::engine::partitions::{Chunk, Partitions};
+use crate::engine::record::{Place, Record};
+use crate::engine::rules::{Duplicates, Missing, RulesUsed};
+use crate::engine::survey::{Sole, Survey};
 use crate::source::Source;
+use crate::table::Row;
 use crate::{IngestError, Options, Progress};
 
 /// Every so many rows the caller hears of progress.
@@ -27,14 +35,42 @@ pub(crate) struct Gather<'a> {
     pub(crate) order: Order,
     /// Whether the same event may stand only once.
     pub(crate) drop_duplicates: bool,
-    events: Events,
-    parts: Vec<Part>,
-    positions: Vec<i64>,
-    /// Events by what they hold: half of their hash, so that growing reads no event, and their place.
-    seen: HashTable<(u32, u32)>,
-    hasher: DefaultHashBuilder,
+    pub(crate) partitions: Partitions,
+    n_events: usize,
+    has_parts: bool,
     id_bytes: usize,
     files: Vec<PathBuf>,
+    /// Files with events in the order of reading, the one being read included.
+    paths: Vec<PathBuf>,
+    /// Where the row at hand stands.
+    place: Place,
+    /// Rows read when the last event came: an event after another row is the first of its own.
+    rows_at_last_event: u64,
+    /// Which users and videos the tables beside the log name.
+    named_users: Named,
+    named_videos: Named,
+}
+
+/// Rows that a table names.
+#[derive(Default)]
+struct Named {
+    has_table: bool,
+    rows: Vec<bool>,
+}
+
+impl Named {
+    fn name(&mut self, row: u32) {
+        let at = row as usize;
+        if self.rows.len() <= at {
+            self.rows.resize(at + 1, false);
+        }
+        self.rows[at] = true;
+        self.has_table = true;
+    }
+
+    fn known(&self) -> Option<&[bool]> {
+        self.has_table.then_some(&self.rows)
+    }
 }
 
 /// One event as a reader found it, before its ids have rows.
@@ -56,18 +92,59 @@ impl<'a> Gather<'a> {
             progress,
             users: Users::new(),
             videos: Catalogue::new(),
-            report: CleaningReport::default(),
             beside: Beside::default(),
+            report: CleaningReport {
+                rules: RulesUsed::from(&options.rules),
+                strict: options.strict,
+                ..CleaningReport::default()
+            },
             order: Order::Unordered,
             drop_duplicates: true,
-            events: Events::new(),
-            parts: Vec::new(),
-            positions: Vec::new(),
-            seen: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            partitions: Partitions::new(usize::MAX, None),
+            n_events: 0,
+            has_parts: false,
             id_bytes: 0,
             files: Vec::new(),
+            paths: Vec::new(),
+            place: Place::default(),
+            rows_at_last_event: 0,
+            named_users: Named::default(),
+            named_videos: Named::default(),
         }
+    }
+
+    /// Says which row comes next. Where every column must have a value, the first without one is told.
+    pub(crate) fn at_row(&mut self, row: &Row) -> Option<usize> {
+        self.at_line(row.line);
+        if self.report.sink.is_open() {
+            row.text_into(&mut self.report.row);
+        }
+        if self.options.rules.duplicate == Duplicates::Row {
+            self.place.row_hash = row.hash();
+        }
+        (self.options.rules.missing == Missing::Any).then(|| row.first_missing()).flatten()
+    }
+
+    /// Says which line comes next, where lines are no rows of a table.
+    pub(crate) fn at_line(&mut self, line: u64) {
+        self.place.line = u32::try_from(line).unwrap_or(u32::MAX);
+        self.report.row.clear();
+    }
+
+    /// Stops where no row may be dropped and one was.
+    pub(crate) fn strict(&mut self) -> Result<(), IngestError> {
+        match self.report.stopped.take() {
+            Some(Example { file: path, line, note: found }) => Err(IngestError::Strict { path, line, found }),
+            None => Ok(()),
+        }
+    }
+
+    /// The place of a file in the order of reading.
+    pub(crate) fn file_number(&mut self, path: &Path) -> u16 {
+        if self.paths.last().is_none_or(|last| last.as_os_str() != path.as_os_str()) {
+            self.paths.push(path.to_owned());
+        }
+        u16::try_from(self.paths.len() - 1).unwrap_or(u16::MAX)
     }
 
     pub(crate) fn tick(&self, source: &Source, rows: u64) {
@@ -106,6 +183,13 @@ impl<'a> Gather<'a> {
         self.say(path, bytes, bytes);
     }
 
+    /// Adds rows that were read of the last file before its reader began.
+    pub(crate) fn read_before(&mut self, rows: u64) {
+        if let Some(file) = self.report.files.last_mut() {
+            file.rows += rows;
+        }
+    }
+
     /// The file that messages about the whole set name.
     fn first_file(&self) -> PathBuf {
         self.files.first().cloned().unwrap_or_default()
@@ -113,14 +197,7 @@ impl<'a> Gather<'a> {
 
     /// Why an id cannot be taken, if it cannot.
     pub(crate) fn refuses(&self, id: &str, what: &str) -> Option<(Reason, String)> {
-        let most = self.options.limits.id_bytes_max;
-        if id.is_empty() {
-            Some((Reason::Missing, format!("no {what}")))
-        } else if id.len() > most {
-            Some((Reason::Malformed, format!("the {what} has {} bytes; at most {most} are taken", id.len())))
-        } else {
-            None
-        }
+        refused(self.options, id, what)
     }
 
     /// Makes sure that the tables of names stay within their bounds.
@@ -148,6 +225,20 @@ impl<'a> Gather<'a> {
         Ok(self.users.intern(id))
     }
 
+    /// The row of a user whom a table beside the log names, if known.
+    pub(crate) fn known_user(&mut self, id: &str) -> Option<u32> {
+        let row = self.users.row(id)?;
+        self.named_users.name(row);
+        Some(row)
+    }
+
+    /// The row of a video that a table beside the log names, if known.
+    pub(crate) fn known_video(&mut self, id: &str) -> Option<u32> {
+        let row = self.videos.row(id)?;
+        self.named_videos.name(row);
+        Some(row)
+    }
+
     /// The row of a video, new or known.
     pub(crate) fn video(&mut self, path: &Path, id: &str) -> Result<u32, IngestError> {
         if let Some(row) = self.videos.row(id) {
@@ -157,9 +248,33 @@ impl<'a> Gather<'a> {
         Ok(self.videos.intern(id))
     }
 
-    /// Takes an event; `false` where the same stands there already.
+    /// Takes an event. Whether the same stands there already is told later, when all have come.
     pub(crate) fn event(&mut self, path: &Path, found: &Found) -> Result<bool, IngestError> {
-        if self.events.len() >= self.options.limits.events_max.min(u32::MAX as usize) {
+        self.strict()?;
+        self.room_for_events(path, 1)?;
+        let user = self.user(path, found.user)?;
+        let video = self.video(path, found.video)?;
+        let file = self.file_number(path);
+        let Found { action, time, value, ratio, position, part, .. } = *found;
+        let is_first_of_row = self.rows_at_last_event != self.report.read;
+        self.rows_at_last_event = self.report.read;
+        let event = Event { user, video, action, time, value, ratio };
+        let record = Record::new(&event, part, Place { file, is_first_of_row, ..self.place });
+        self.has_parts |= part.is_some();
+        self.partitions.push(record, position)?;
+        Ok(true)
+    }
+
+    /// Takes a record that names rows of this set.
+    pub(crate) fn take_record(&mut self, record: Record) -> Result<(), IngestError> {
+        self.has_parts |= record.part().is_some();
+        self.partitions.push(record, 0)
+    }
+
+    /// Counts events that come.
+    pub(crate) fn room_for_events(&mut self, path: &Path, n: usize) -> Result<(), IngestError> {
+        self.n_events += n;
+        if self.n_events > self.options.limits.events_max {
             return Err(IngestError::Limit {
                 path: path.to_owned(),
                 what: "events",
@@ -167,50 +282,12 @@ impl<'a> Gather<'a> {
                 limit: "events_max",
             });
         }
-        let user = self.user(path, found.user)?;
-        let video = self.video(path, found.video)?;
-        let Found { action, time, value, ratio, position, .. } = *found;
-        let event = Event { user, video, action, time, value, ratio };
-        if self.drop_duplicates {
-            let (events, positions, parts) = (&self.events, &self.positions, &self.parts);
-            let key = |event: &Event, position: i64, part: Option<Part>| {
-                let bits = |x: Option<f32>| x.map_or(u32::MAX, f32::to_bits);
-                let Event { user, video, action, time, value, ratio } = *event;
-                let part = part.map_or(0, |part| part as u8 + 1);
-                (user, video, action as u8, time, bits(value), bits(ratio), position, part)
-            };
-            let of = |row: u32| {
-                let row = row as usize;
-                let position = positions.get(row).copied().unwrap_or(0);
-                key(&events.get(row), position, parts.get(row).copied())
-            };
-            let new = key(&event, position, found.part);
-            let hash = self.hasher.hash_one(new);
-            let half = (hash >> 32) as u32;
-            // The table wants good bits at both ends of a hash.
-            let spread = |half: u32| u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            if self.seen.find(spread(half), |&(h, row)| h == half && of(row) == new).is_some() {
-                return Ok(false);
-            }
-            self.seen.insert_unique(spread(half), (half, events.len() as u32), |&(h, _)| spread(h));
-        }
-        let before = self.events.len();
-        self.events.push(event);
-        // Parts and positions are kept from the first event that has one; earlier ones are train, at 0.
-        if found.part.is_some() || !self.parts.is_empty() {
-            self.parts.resize(before, Part::Train);
-            self.parts.push(found.part.unwrap_or(Part::Train));
-        }
-        if position != 0 || !self.positions.is_empty() {
-            self.positions.resize(before, 0);
-            self.positions.push(position);
-        }
-        Ok(true)
+        Ok(())
     }
 
     /// Gives videos (and users) the rows of their numbers where all ids are small whole numbers: id 1, or 0
     /// where that occurs, is row 0, so that rows agree with other tools and with arrays beside the log.
-    pub(crate) fn number_densely(&mut self, also_users: bool) {
+    pub(crate) fn number_densely(&mut self, also_users: bool) -> Result<(), IngestError> {
         if let Some((first, last)) = small_numbers(self.videos.names()) {
             let old = std::mem::take(&mut self.videos);
             self.videos.labels = old.labels.clone();
@@ -223,10 +300,10 @@ impl<'a> Gather<'a> {
                 }
             }
             let rows: Vec<u32> = old.names().iter().filter_map(|id| self.videos.row(id)).collect();
-            self.events = self.events.iter().map(|e| Event { video: rows[e.video as usize], ..e }).collect();
+            self.partitions.renumber(None, Some(&rows))?;
         }
         if !also_users {
-            return;
+            return Ok(());
         }
         if let Some((first, last)) = small_numbers(self.users.names()) {
             let old = std::mem::take(&mut self.users);
@@ -241,62 +318,162 @@ impl<'a> Gather<'a> {
                 }
             }
             let rows: Vec<u32> = old.names().iter().filter_map(|id| self.users.row(id)).collect();
-            self.events = self.events.iter().map(|e| Event { user: rows[e.user as usize], ..e }).collect();
+            self.partitions.renumber(Some(&rows), None)?;
         }
+        Ok(())
     }
 
-    /// Puts the events of each user in the order of their positions, where the file gave any.
-    fn sort_by_position(&mut self) {
-        if self.positions.is_empty() {
-            return;
-        }
-        let mut order: Vec<usize> = (0..self.events.len()).collect();
-        order.sort_by_key(|&at| (self.events.users()[at], self.positions[at]));
-        self.events = order.iter().map(|&at| self.events.get(at)).collect();
-        if !self.parts.is_empty() {
-            self.parts = order.iter().map(|&at| self.parts[at]).collect();
-        }
+    /// Cleans and checks, and makes the set in memory.
+    pub(crate) fn finish(self, name: String) -> Result<(Dataset, CleaningReport), IngestError> {
+        self.settle(name)?.into_dataset()
     }
 
-    /// Checks what the whole set must have, and makes it.
-    pub(crate) fn finish(mut self, name: String) -> Result<(Dataset, CleaningReport), IngestError> {
+    /// Cleans partition after partition, and checks what the whole set must have.
+    pub(crate) fn settle(mut self, name: String) -> Result<Settled, IngestError> {
+        self.strict()?;
         let path = self.first_file();
         if self.report.read == 0 {
             return Err(IngestError::Empty { path, expected: "at least one event below the header" });
         }
-        if self.events.is_empty() {
-            let dropped: Vec<_> = self.report.dropped.iter().filter(|dropped| dropped.rows > 0).collect();
-            return Err(IngestError::NothingKept {
-                path,
-                read: self.report.read,
-                dropped: dropped
-                    .iter()
-                    .map(|d| format!("{} {}", d.rows, d.reason.name()))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                example: dropped
-                    .iter()
-                    .find_map(|d| d.examples.first())
-                    .map_or_else(String::new, ToString::to_string),
-            });
-        }
-        self.sort_by_position();
-        self.check_two(&path)?;
-        self.check_positives(&path)?;
-        let parts = (!self.parts.is_empty()).then(|| std::mem::take(&mut self.parts));
         let order = match (self.order, self.options.order) {
             (Order::Timed, _) | (_, None) => self.order,
             (_, Some(Order::Timed)) => self.order,
             (_, Some(order)) => order,
         };
-        let dataset = Dataset::new(name, self.users, self.videos, self.events, order, parts);
-        self.report.finish(dataset.users.len(), dataset.videos.len(), dataset.events().len());
-        Ok((dataset, self.report))
+        let survey = self.clean_all(order == Order::Timed)?;
+        let survey = match self.options.rules.counts() {
+            true => self.drop_rare()?,
+            false => survey,
+        };
+        if survey.events == 0 {
+            return Err(self.nothing_kept(path));
+        }
+        self.check_two(&path, &survey)?;
+        if survey.positives == 0 {
+            return Err(self.no_positives(path)?);
+        }
+        let Self { users, videos, partitions, mut report, has_parts, .. } = self;
+        report.finish(users.len(), videos.len(), survey.events as usize);
+        Ok(Settled { name, users, videos, order, partitions, report, has_parts, survey })
     }
 
-    fn check_two(&self, path: &Path) -> Result<(), IngestError> {
-        let one = |what, rows: &[u32], names: &Names| match rows.first() {
-            Some(&first) if rows.iter().all(|&row| row == first) => Err(IngestError::OnlyOne {
+    fn clean_all(&mut self, is_timed: bool) -> Result<Survey, IngestError> {
+        let rules = &self.options.rules;
+        let minds = rules.unknown_reference;
+        let asked = Neighbours {
+            rules,
+            drops_duplicates: self.drop_duplicates,
+            is_timed,
+            latest: self.options.now.map(|now| now.saturating_add(self.options.limits.future_ms_max)),
+            known_users: self.named_users.known().filter(|_| minds),
+            known_videos: self.named_videos.known().filter(|_| minds),
+        };
+        let survey = Survey::new(&self.options.relevance);
+        let mut whole = survey.clone();
+        let n_videos = self.videos.len();
+        // The last user of each video, for as many threads as ask at once.
+        let idle: Mutex<Vec<Vec<u32>>> = Mutex::new(Vec::new());
+        for wave in waves(self.partitions.count()) {
+            let taken: Vec<_> = wave.clone().map(|at| self.partitions.take(at)).collect();
+            let partitions = &self.partitions;
+            let cleaned: Vec<(Cleaned, Survey)> = taken
+                .into_par_iter()
+                .map(|taken| {
+                    let idle_one = || idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    let mut last_user = idle_one().unwrap_or_else(|| vec![u32::MAX; n_videos]);
+                    let cleaned = clean(partitions.load(taken)?, &asked, &mut last_user);
+                    idle.lock().unwrap_or_else(PoisonError::into_inner).push(last_user);
+                    let mut survey = survey.clone();
+                    if !rules.counts() {
+                        survey.pass(&cleaned.chunk.records);
+                    }
+                    Ok((cleaned, survey))
+                })
+                .collect::<Result<_, IngestError>>()?;
+            for (at, (Cleaned { chunk, dropped }, survey)) in wave.zip(cleaned) {
+                whole.join(survey);
+                self.partitions.put(at, chunk)?;
+                let names = (&self.users, &self.videos);
+                take_back(&mut self.report, &dropped, &self.paths, names);
+            }
+        }
+        Ok(whole)
+    }
+
+    /// Users and videos with too few rows go: once each, then both again and again where a core is asked for.
+    fn drop_rare(&mut self) -> Result<Survey, IngestError> {
+        let rules = &self.options.rules;
+        let least_user = rules.user_events_min.max(rules.k_core);
+        let least_video = rules.video_events_min.max(rules.k_core);
+        let mut users = vec![true; self.users.len()];
+        let mut videos = vec![true; self.videos.len()];
+        loop {
+            let mut gone = false;
+            for of_users in [true, false] {
+                let (least, n) =
+                    if of_users { (least_user, users.len()) } else { (least_video, videos.len()) };
+                let mut rows = vec![0u32; n];
+                for at in 0..self.partitions.count() {
+                    self.partitions.visit(at, &mut |records| {
+                        for record in records.iter().filter(|record| record.is_first_of_row()) {
+                            let (user, video) = (record.user as usize, record.video as usize);
+                            if users[user] && videos[video] {
+                                rows[if of_users { user } else { video }] += 1;
+                            }
+                        }
+                    })?;
+                }
+                let stay = if of_users { &mut users } else { &mut videos };
+                for (stays, &rows) in stay.iter_mut().zip(&rows) {
+                    // Who has no row at all is not dropped by this.
+                    if *stays && rows < least && rows > 0 {
+                        (*stays, gone) = (false, true);
+                    }
+                }
+            }
+            if !gone || rules.k_core == 0 {
+                break;
+            }
+        }
+        let mut survey = Survey::new(&self.options.relevance);
+        for at in 0..self.partitions.count() {
+            let taken = self.partitions.take(at);
+            let chunk = self.partitions.load(taken)?;
+            let (mut kept, mut dropped) = (Chunk::default(), Vec::new());
+            for (at, record) in chunk.records.iter().enumerate() {
+                if users[record.user as usize] && videos[record.video as usize] {
+                    kept.push(*record, chunk.position(at));
+                } else {
+                    dropped.push((Reason::TooFewEvents, *record));
+                }
+            }
+            survey.pass(&kept.records);
+            self.partitions.put(at, kept)?;
+            take_back(&mut self.report, &dropped, &self.paths, (&self.users, &self.videos));
+        }
+        Ok(survey)
+    }
+
+    fn nothing_kept(&self, path: PathBuf) -> IngestError {
+        let dropped: Vec<_> = self.report.dropped.iter().filter(|dropped| dropped.rows > 0).collect();
+        IngestError::NothingKept {
+            path,
+            read: self.report.read,
+            dropped: dropped
+                .iter()
+                .map(|d| format!("{} {}", d.rows, d.reason.name()))
+                .collect::<Vec<_>>()
+                .join(", "),
+            example: dropped
+                .iter()
+                .find_map(|d| d.examples.first())
+                .map_or_else(String::new, ToString::to_string),
+        }
+    }
+
+    fn check_two(&self, path: &Path, survey: &Survey) -> Result<(), IngestError> {
+        let one = |what, sole: Sole, names: &Names| match sole {
+            Sole::One(first) => Err(IngestError::OnlyOne {
                 path: path.to_owned(),
                 what,
                 id: names.name(first).into(),
@@ -314,15 +491,13 @@ impl<'a> Gather<'a> {
             }),
             _ => Ok(()),
         };
-        one("user", self.events.users(), self.users.names())?;
-        one("video", self.events.videos(), self.videos.names())
+        one("user", survey.user, self.users.names())?;
+        one("video", survey.video, self.videos.names())
     }
 
-    fn check_positives(&self, path: &Path) -> Result<(), IngestError> {
-        let rule = &self.options.relevance;
-        if self.events.iter().any(|event| rule.judge(&event) == Judgement::Positive) {
-            return Ok(());
-        }
+    /// Says what the events are, so that a rule can be found under which some are positive.
+    fn no_positives(&self, path: PathBuf) -> Result<IngestError, IngestError> {
+        const VALUES_MAX: usize = 1 << 20;
         #[derive(Default)]
         struct Seen {
             n: usize,
@@ -330,13 +505,20 @@ impl<'a> Gather<'a> {
             ratios: Vec<f32>,
             values: Vec<f32>,
         }
+        let rule = &self.options.relevance;
         let mut by_action: BTreeMap<Action, Seen> = BTreeMap::new();
-        for event in self.events.iter() {
-            let seen = by_action.entry(event.action).or_default();
-            seen.n += 1;
-            seen.negative += usize::from(rule.judge(&event) == Judgement::Negative);
-            seen.ratios.extend(event.ratio);
-            seen.values.extend(event.value);
+        for at in 0..self.partitions.count() {
+            self.partitions.visit(at, &mut |records| {
+                for event in records.iter().map(Record::event) {
+                    let seen = by_action.entry(event.action).or_default();
+                    seen.n += 1;
+                    seen.negative += usize::from(rule.judge(&event) == Judgement::Negative);
+                    if seen.ratios.len().max(seen.values.len()) < VALUES_MAX {
+                        seen.ratios.extend(event.ratio);
+                        seen.values.extend(event.value);
+                    }
+                }
+            })?;
         }
         let mut instead = "any".to_string();
         let mut read = Vec::new();
@@ -363,12 +545,107 @@ impl<'a> Gather<'a> {
             }
             read.push(text);
         }
-        Err(IngestError::NoPositives {
-            path: path.to_owned(),
-            relevance: rule.to_string(),
-            read: read.join("; "),
-            instead,
-        })
+        Ok(IngestError::NoPositives { path, relevance: rule.to_string(), read: read.join("; "), instead })
+    }
+}
+
+/// A clean set whose events still lie in partitions.
+pub(crate) struct Settled {
+    pub(crate) name: String,
+    pub(crate) users: Users,
+    pub(crate) videos: Catalogue,
+    pub(crate) order: Order,
+    pub(crate) partitions: Partitions,
+    pub(crate) report: CleaningReport,
+    pub(crate) has_parts: bool,
+    survey: Survey,
+}
+
+impl Settled {
+    /// The default rule of relevance, or a shorter one that says the same of this set.
+    pub(crate) fn natural_relevance(&self) -> Relevance {
+        self.survey.natural()
+    }
+
+    /// The set with the given events: all of them, or none where they are written from the partitions.
+    pub(crate) fn with_events(self, events: Events, parts: Option<Vec<Part>>) -> (Dataset, CleaningReport) {
+        let dataset = Dataset::new(self.name, self.users, self.videos, events, self.order, parts);
+        (dataset, self.report)
+    }
+
+    fn into_dataset(mut self) -> Result<(Dataset, CleaningReport), IngestError> {
+        let mut events = Events::new();
+        let mut parts = self.has_parts.then(Vec::new);
+        for at in 0..self.partitions.count() {
+            let taken = self.partitions.take(at);
+            for record in self.partitions.load(taken)?.records {
+                events.push(record.event());
+                if let Some(parts) = &mut parts {
+                    parts.push(record.part().unwrap_or(Part::Train));
+                }
+            }
+        }
+        Ok(self.with_events(events, parts))
+    }
+}
+
+/// Partitions that are worked on at once.
+pub(crate) fn waves(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let wide = 4 * rayon::current_num_threads();
+    (0..n).step_by(wide).map(move |start| start..n.min(start + wide))
+}
+
+/// Rows that were kept by their reader, and are not by a rule.
+fn take_back(
+    report: &mut CleaningReport,
+    dropped: &[(Reason, Record)],
+    paths: &[PathBuf],
+    (users, videos): (&Users, &Catalogue),
+) {
+    let rank = |path: &Path| paths.iter().position(|known| known == path).unwrap_or(usize::MAX);
+    for (reason, record) in dropped.iter().filter(|(_, record)| record.is_first_of_row()) {
+        let Some(path) = paths.get(usize::from(record.file)) else { continue };
+        report.take_back(*reason, (path, u64::from(record.line)), rank, || {
+            let (user, video) = (users.name(record.user), videos.name(record.video));
+            let event = record.event();
+            let note = match reason {
+                Reason::Duplicate => {
+                    format!("user `{user}` and video `{video}` stand there already with the same values")
+                }
+                Reason::NearDuplicate => {
+                    format!("user `{user}` and video `{video}` stand there a moment before")
+                }
+                Reason::NegativeTime => format!("the time is {}; expected a time since 1970", event.time),
+                Reason::ZeroTime => "the time is 0; expected a time since 1970".into(),
+                Reason::FutureTime => format!("the time is {}; expected a time that is past", event.time),
+                Reason::RatioBeyondCap => format!("the watch ratio is {}", record.ratio),
+                Reason::UnknownReference => {
+                    format!("user `{user}` or video `{video}` is not in the table beside the log")
+                }
+                Reason::Bot => format!("user `{user}` acts faster than the rate"),
+                _ => format!("user `{user}` or video `{video}` has too few events"),
+            };
+            let number = |x: Option<f32>| x.map_or(String::new(), |x| x.to_string());
+            let (action, time) = (event.action.name(), event.time);
+            let row = format!(
+                "user={user},video={video},action={action},time={time},value={},ratio={}",
+                number(event.value),
+                number(event.ratio)
+            );
+            (note, row)
+        });
+    }
+}
+
+/// Why an id cannot be taken, if it cannot.
+pub(crate) fn refused(options: &Options, id: &str, what: &str) -> Option<(Reason, String)> {
+    let most = options.limits.id_bytes_max;
+    if id.is_empty() {
+        Some((Reason::Missing, format!("no {what}")))
+    } else if id.len() > most {
+        Some((Reason::Malformed, format!("the {what} has {} bytes; at most {most} are taken", id.len())))
+    } else {
+        None
     }
 }
 

@@ -6,6 +6,7 @@
 mod beside;
 mod clean;
 mod columns;
+mod engine;
 mod error;
 mod features;
 mod formats;
@@ -25,11 +26,14 @@ use serde::{Deserialize, Serialize};
 use upnext_data::{Dataset, Order, Part};
 
 pub use clean::{CleaningReport, Dropped, Example, FileRead, Reason};
+pub use engine::import::{Checked, ImportError, Summary, Target, import, validate};
+pub use engine::rules::{Duplicates, Missing, Rate, Rules, RulesUsed};
 pub use error::IngestError;
 pub use options::{Field, Format, Limits, Map, Options, Progress};
 pub use vectors::Vectors;
 
 use columns::Columns;
+use engine::scan::{self, Scanned};
 use formats::recognise::{self, EventFile, Plan};
 use gather::Gather;
 use table::Table;
@@ -69,6 +73,25 @@ pub fn read(
     options: &Options,
     progress: &dyn Fn(Progress),
 ) -> Result<Imported, IngestError> {
+    let mut gather = Gather::new(options, progress);
+    let Read { name, recognised, notice, vector_files } = read_into(&mut gather, files)?;
+    let beside = std::mem::take(&mut gather.beside);
+    let (mut dataset, cleaning) = gather.finish(name)?;
+    let vectors = beside.attach(&mut dataset);
+    Ok(Imported { dataset, cleaning, recognised, notice, vectors, vector_files })
+}
+
+/// What is known of files beside their rows.
+pub(crate) struct Read {
+    pub(crate) name: String,
+    pub(crate) recognised: String,
+    pub(crate) notice: Option<Notice>,
+    pub(crate) vector_files: Vec<PathBuf>,
+}
+
+/// Recognises the files and reads every row of theirs.
+pub(crate) fn read_into(gather: &mut Gather, files: &[PathBuf]) -> Result<Read, IngestError> {
+    let options = gather.options;
     let plan = recognise::plan(files, options)?;
     let Plan {
         format,
@@ -84,50 +107,54 @@ pub fn read(
         ignored,
         notice,
     } = plan;
-    let mut gather = Gather::new(options, progress);
     gather.order = order_of(&events, format);
     // In a sequence the same video may come again.
     gather.drop_duplicates = !matches!(events[..], [EventFile::Lines { .. }, ..]) || format == Format::Parts;
     let mut recognised = format!("{format}: {why}");
     for file in events {
         match file {
-            EventFile::Lines { path, part } => formats::lines::read(&mut gather, &path, format, part)?,
+            EventFile::Lines { path, part } => formats::lines::read(gather, &path, format, part)?,
             EventFile::Table { table, columns, part } => {
                 recognised += &format!("; {}", described(&table, &columns, part));
-                formats::events::read(&mut gather, *table, &columns, part)?;
+                let mut table = *table;
+                // Ranges first; what they cannot read, from there on row by row.
+                if let Scanned::Rows(rows) = scan::read(gather, &table, &columns, part)? {
+                    for _ in 0..rows {
+                        table.next()?;
+                    }
+                    formats::events::read(gather, table, &columns, part)?;
+                    gather.read_before(rows);
+                }
             }
         }
     }
     if matches!(format, Format::S3rec | Format::Sasrec | Format::Parts) {
-        gather.number_densely(format == Format::Parts);
+        gather.number_densely(format == Format::Parts)?;
     }
     for (table, columns) in videos {
         // KuaiRec describes videos of its big matrix too, which the small one does not have.
         let add = !matches!(format, Format::Kuairec | Format::Kuairand) && columns.describes();
-        formats::videos::read(&mut gather, table, &columns, add)?;
+        formats::videos::read(gather, table, &columns, add)?;
     }
     for (table, columns) in tags {
-        formats::videos::read_tags(&mut gather, table, &columns)?;
+        formats::videos::read_tags(gather, table, &columns)?;
     }
     for (table, columns) in users {
-        formats::users::read(&mut gather, table, &columns)?;
+        formats::users::read(gather, table, &columns)?;
     }
     for (table, columns) in daily {
-        formats::daily::read(&mut gather, table, &columns)?;
+        formats::daily::read(gather, table, &columns)?;
     }
     for (table, columns) in friends {
-        formats::friends::read(&mut gather, table, &columns)?;
+        formats::friends::read(gather, table, &columns)?;
     }
     for file in &options.features {
-        features::read(&mut gather, file)?;
+        features::read(gather, file)?;
     }
     for (path, why) in ignored {
         gather.note(format!("{}: not read: {why}", path.display()));
     }
-    let beside = std::mem::take(&mut gather.beside);
-    let (mut dataset, cleaning) = gather.finish(name)?;
-    let vectors = beside.attach(&mut dataset);
-    Ok(Imported { dataset, cleaning, recognised, notice, vectors, vector_files })
+    Ok(Read { name, recognised, notice, vector_files })
 }
 
 fn order_of(events: &[EventFile], format: Format) -> Order {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use upnext_data::{Order, Relevance};
 
 use crate::IngestError;
+use crate::engine::rules::Rules;
 
 /// What the files are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -337,6 +338,8 @@ pub struct Limits {
     pub group_values_max: usize,
     /// Largest file of features in JSON.
     pub features_bytes_max: usize,
+    /// Bytes of a plain table that one thread reads at once; 0 reads tables row by row.
+    pub range_bytes: usize,
 }
 
 impl Default for Limits {
@@ -353,6 +356,7 @@ impl Default for Limits {
             future_ms_max: 86_400_000,
             group_values_max: 64,
             features_bytes_max: 1 << 30,
+            range_bytes: 4 << 20,
         }
     }
 }
@@ -376,6 +380,10 @@ pub struct Options {
     pub order: Option<Order>,
     /// Bounds.
     pub limits: Limits,
+    /// What is dropped.
+    pub rules: Rules,
+    /// Stop at the first row that a reader cannot keep.
+    pub strict: bool,
 }
 
 impl Default for Options {
@@ -389,6 +397,8 @@ impl Default for Options {
             now: None,
             order: None,
             limits: Limits::default(),
+            rules: Rules::default(),
+            strict: false,
         }
     }
 }

@@ -141,6 +141,14 @@ impl Table {
         }
     }
 
+    /// What separates the fields of a delimited file with a header.
+    pub(crate) fn delimiter(&self) -> Option<u8> {
+        match &self.inner {
+            Inner::Delimited(reader) => reader.delimiter,
+            _ => None,
+        }
+    }
+
     /// The columns whose type can be read.
     pub(crate) fn readable(&self) -> Vec<usize> {
         let reads = |at: &usize| match &self.inner {
@@ -172,10 +180,7 @@ impl Table {
                     return Ok(None);
                 }
                 let ends = &reader.ends[..reader.n_ends];
-                let broken = (ends.len() > columns.len())
-                    .then(|| format!("{} fields; the header has {}", ends.len(), columns.len()));
-                let fields = Fields::Bytes { bytes: &reader.record, ends };
-                Ok(Some(Row { line: reader.line, broken, columns, fields }))
+                Ok(Some(Row::of_fields(reader.line, columns, &reader.record, ends)))
             }
             Inner::Lines { lines, line, ends } => {
                 let found = loop {
@@ -237,6 +242,34 @@ impl Table {
     }
 }
 
+/// A hash of a row, value by value, eight bytes at a time.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RowHash(u64);
+
+impl RowHash {
+    fn word(&mut self, word: u64) {
+        let mixed = (self.0.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+
+    pub(crate) fn number(&mut self, number: f64) {
+        self.word(number.to_bits());
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.word(!(bytes.len() as u64));
+        for piece in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..piece.len()].copy_from_slice(piece);
+            self.word(u64::from_le_bytes(word));
+        }
+    }
+
+    pub(crate) fn half(self) -> u32 {
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    }
+}
+
 fn named(names: &[&str]) -> Vec<Column> {
     names.iter().map(|name| Column { name: (*name).into(), is_list: false }).collect()
 }
@@ -250,10 +283,65 @@ fn too_many_columns(path: &Path, limits: &Limits) -> IngestError {
     }
 }
 
+impl<'a> Row<'a> {
+    /// A row of a delimited file: its fields without what stood between them, and where each ends.
+    pub(crate) fn of_fields(line: u64, columns: &'a [Column], bytes: &'a [u8], ends: &'a [usize]) -> Self {
+        let broken = (ends.len() > columns.len())
+            .then(|| format!("{} fields; the header has {}", ends.len(), columns.len()));
+        Self { line, broken, columns, fields: Fields::Bytes { bytes, ends } }
+    }
+}
+
 impl Row<'_> {
     /// The column at a place.
     pub(crate) fn column(&self, column: usize) -> &Column {
         &self.columns[column]
+    }
+
+    /// The first column without a value.
+    pub(crate) fn first_missing(&self) -> Option<usize> {
+        (0..self.columns.len()).find(|&column| match self.cell(column) {
+            Cell::Missing => true,
+            Cell::Float(float) => float.is_nan(),
+            Cell::Text(text) => crate::formats::events::is_nothing(text.trim()) || text.trim() == "nan",
+            _ => false,
+        })
+    }
+
+    /// Half of a hash of all columns; numbers are the same however they are written.
+    pub(crate) fn hash(&self) -> u32 {
+        let mut hash = RowHash::default();
+        for column in 0..self.columns.len() {
+            match self.cell(column) {
+                Cell::Missing => hash.bytes(b""),
+                Cell::Int(int) | Cell::Time(int) => hash.number(int as f64),
+                Cell::Float(float) => hash.number(float),
+                Cell::Text(text) => match text.trim().parse::<f64>() {
+                    Ok(number) => hash.number(number),
+                    Err(_) => hash.bytes(text.trim().as_bytes()),
+                },
+                Cell::List(values) => values.iter().for_each(|value| hash.bytes(value.as_bytes())),
+            }
+        }
+        hash.half()
+    }
+
+    /// The values as text, by commas.
+    pub(crate) fn text_into(&self, text: &mut String) {
+        text.clear();
+        let mut value = String::new();
+        for column in 0..self.columns.len() {
+            if column > 0 {
+                text.push(',');
+            }
+            match self.cell(column) {
+                Cell::List(values) => text.push_str(&values.join(" ")),
+                cell => {
+                    cell.id_into(&mut value);
+                    text.push_str(&value);
+                }
+            }
+        }
     }
 
     /// The value in a column.
@@ -360,6 +448,8 @@ struct Delimited {
     line: u64,
     line_bytes_max: usize,
     columns_max: usize,
+    /// Set where the file has a header.
+    delimiter: Option<u8>,
 }
 
 impl Delimited {
@@ -376,6 +466,7 @@ impl Delimited {
             line: 0,
             line_bytes_max: limits.line_bytes_max,
             columns_max: limits.columns_max,
+            delimiter: None,
         })
     }
 
@@ -450,6 +541,7 @@ fn open_delimited(
             expected: "a header such as `user_id,video_id,timestamp` and rows below it",
         });
     }
+    reader.delimiter = Some(delimiter);
     let mut columns = Vec::new();
     let mut start = 0;
     for &end in &reader.ends[..reader.n_ends] {

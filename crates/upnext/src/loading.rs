@@ -32,6 +32,65 @@ pub(crate) struct DataArgs {
     pub(crate) name: Option<String>,
 }
 
+/// What is dropped, and what a reader may use.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CleanArgs {
+    /// Rules of cleaning: default, kuairec (missing values, equal rows, times of zero or before) or none
+    #[arg(long, default_value = "default", value_name = "SET")]
+    rules: String,
+    /// One rule otherwise, for example near-duplicate=30, bots=120/minute, k-core=5, duplicate=off; may stand again
+    #[arg(long, value_name = "RULE=VALUE")]
+    rule: Vec<String>,
+    /// Stop at the first row that cannot be read, with its file and line
+    #[arg(long)]
+    strict: bool,
+    /// Most memory, for example 512MiB or 2GiB; rows beyond it wait on disk
+    #[arg(long, default_value = "2GiB", value_name = "BYTES")]
+    memory: String,
+}
+
+impl CleanArgs {
+    /// Puts the rules into options.
+    ///
+    /// # Errors
+    /// When a rule cannot be meant.
+    pub(crate) fn into(&self, options: &mut Options) -> Result<(), WrongUse> {
+        options.rules = self.rules.parse().map_err(|error| WrongUse::of("--rules", error))?;
+        for rule in &self.rule {
+            options.rules.set(rule).map_err(|error| WrongUse::of("--rule", error))?;
+        }
+        options.strict = self.strict;
+        Ok(())
+    }
+
+    /// Most memory in bytes.
+    ///
+    /// # Errors
+    /// When that is no size.
+    pub(crate) fn memory_bytes(&self) -> Result<usize, WrongUse> {
+        const LEAST: usize = 64 << 20;
+        let text = self.memory.trim();
+        let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+        let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
+            "" | "b" => Some(1.0),
+            "kb" => Some(1e3),
+            "mb" => Some(1e6),
+            "gb" => Some(1e9),
+            "k" | "kib" => Some(1024.0),
+            "m" | "mib" => Some(1024.0 * 1024.0),
+            "g" | "gib" => Some(1024.0 * 1024.0 * 1024.0),
+            _ => None,
+        };
+        match (text[..end].parse::<f64>(), unit) {
+            (Ok(number), Some(unit)) if (number * unit) as usize >= LEAST => Ok((number * unit) as usize),
+            _ => Err(WrongUse::of(
+                "--memory",
+                format!("`{text}` is no size of at least 64MiB; expected for example 512MiB or 2GiB"),
+            )),
+        }
+    }
+}
+
 /// A dataset and what is known of where it came from.
 pub(crate) struct Loaded {
     /// The clean set.
@@ -55,20 +114,7 @@ impl DataArgs {
     /// # Errors
     /// Whatever `ingest` says of the files.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        let given: Option<Relevance> = self
-            .relevance
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(|error| WrongUse::of("--relevance", error))?;
-        let format: Format = self.format.parse().map_err(|error| WrongUse::of("--format", error))?;
-        // The message names `--map` itself.
-        let map: Map = self
-            .map
-            .as_deref()
-            .unwrap_or_default()
-            .parse()
-            .map_err(|error: IngestError| WrongUse(error.to_string()))?;
+        let (options, given) = self.options()?;
         if let [folder] = &self.files[..]
             && upnext_ingest::run::is_run(folder)
         {
@@ -85,6 +131,37 @@ impl DataArgs {
                 notice: run.manifest.notice,
             });
         }
+        let imported = progress::reading(|told| upnext_ingest::read(&self.files, &options, told))?;
+        let relevance =
+            relevance_of(given.as_ref(), &imported.recognised, || natural_relevance(&imported.dataset));
+        Ok(Loaded {
+            dataset: imported.dataset,
+            relevance,
+            cleaning: imported.cleaning,
+            recognised: imported.recognised,
+            notice: imported.notice,
+        })
+    }
+
+    /// How to read, and the rule of relevance if one was given.
+    ///
+    /// # Errors
+    /// When an argument cannot be meant.
+    pub(crate) fn options(&self) -> Result<(Options, Option<Relevance>)> {
+        let given: Option<Relevance> = self
+            .relevance
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| WrongUse::of("--relevance", error))?;
+        let format: Format = self.format.parse().map_err(|error| WrongUse::of("--format", error))?;
+        // The message names `--map` itself.
+        let map: Map = self
+            .map
+            .as_deref()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|error: IngestError| WrongUse(error.to_string()))?;
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .context("the clock is before 1970: set it")?
@@ -98,24 +175,22 @@ impl DataArgs {
             now: Some(now),
             ..Options::default()
         };
-        let bar = progress::bar(0, "reading");
-        let imported = upnext_ingest::read(&self.files, &options, &|step| {
-            bar.set_length(step.bytes_total);
-            bar.set_position(step.bytes);
-        })?;
-        bar.finish_and_clear();
-        let relevance = match given {
-            Some(rule) => rule,
-            None if imported.recognised.starts_with("kuairec") => KUAIREC_RELEVANCE.parse()?,
-            None => natural_relevance(&imported.dataset),
-        };
-        Ok(Loaded {
-            dataset: imported.dataset,
-            relevance,
-            cleaning: imported.cleaning,
-            recognised: imported.recognised,
-            notice: imported.notice,
-        })
+        Ok((options, given))
+    }
+}
+
+/// The rule of relevance: as given, as a known set has it, or as reads naturally.
+pub(crate) fn relevance_of(
+    given: Option<&Relevance>,
+    recognised: &str,
+    natural: impl FnOnce() -> Relevance,
+) -> Relevance {
+    match given {
+        Some(rule) => rule.clone(),
+        None if recognised.starts_with("kuairec") => {
+            KUAIREC_RELEVANCE.parse().expect("the rule of KuaiRec is well formed")
+        }
+        None => natural(),
     }
 }
 

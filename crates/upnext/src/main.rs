@@ -36,6 +36,8 @@ enum Command {
     Import(command::import::ImportArgs),
     /// Look at a set: one page of what is in the data, and the numbers as JSON
     Report(command::report::ReportArgs),
+    /// Say what an import would read, keep and drop, without writing
+    Validate(command::validate::ValidateArgs),
     /// Fit the models that a run folder serves, and its results table
     Train(command::train::TrainArgs),
     /// Measure models on a set under a printed protocol
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => args.run(),
         Command::Import(args) => args.run(),
         Command::Report(args) => args.run(),
+        Command::Validate(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Generate(args) => args.run(),

@@ -1,8 +1,9 @@
 //! Progress on standard error: a bar with time left for a person, nothing for a pipe.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use upnext_ingest::Progress;
 
 /// A bar over `len` steps.
 pub(crate) fn bar(len: usize, what: &str) -> ProgressBar {
@@ -22,4 +23,22 @@ pub(crate) fn wheel(what: &str) -> ProgressBar {
     wheel.set_message(what.to_string());
     wheel.enable_steady_tick(Duration::from_millis(120));
     wheel
+}
+
+/// Runs work that reads files, with a bar of the bytes of the file at hand, rows, and rows a second.
+pub(crate) fn reading<T>(work: impl FnOnce(&dyn Fn(Progress)) -> T) -> T {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg} {bar:30} {percent}% {bytes_per_sec} {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let started = Instant::now();
+    let done = work(&|step: Progress| {
+        let file = step.file.file_name().unwrap_or_default().to_string_lossy();
+        let rows = step.rows as f64;
+        let rate = rows / started.elapsed().as_secs_f64().max(1e-3);
+        bar.set_message(format!("{file}: {:.2} M rows, {:.2} M rows/s", rows / 1e6, rate / 1e6));
+        bar.set_length(step.bytes_total);
+        bar.set_position(step.bytes);
+    });
+    bar.finish_and_clear();
+    done
 }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 7] = ["demo", "import", "train", "eval", "recommend", "explain", "serve"];
+const VERBS: [&str; 8] = ["demo", "import", "validate", "train", "eval", "recommend", "explain", "serve"];
 
 fn desk() -> Desk {
     let desk = Desk::new();

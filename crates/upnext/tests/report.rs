@@ -69,7 +69,9 @@ fn browser() -> Option<Browser> {
             std::env::var_os("UPNEXT_REQUIRE_BROWSER").is_none(),
             "UPNEXT_REQUIRE_BROWSER is set and there is no browser: install chromium, or name one by CHROME"
         );
-        eprintln!("\n  ** SKIPPED ** no chromium, chromium-browser or google-chrome here, and CHROME is not set:");
+        eprintln!(
+            "\n  ** SKIPPED ** no chromium, chromium-browser or google-chrome here, and CHROME is not set:"
+        );
         eprintln!("  ** SKIPPED ** the report was NOT tested in a browser\n");
         return None;
     };
@@ -126,12 +128,18 @@ fn the_report_opens_in_a_real_browser_and_says_what_it_found() {
     for section in SECTIONS {
         let words = browser.value(&format!("document.querySelector('section#{section}').innerText.length"));
         assert!(words.as_u64().unwrap() > 60, "section {section} says {words} letters");
-        assert_eq!(browser.value(&format!("document.querySelectorAll('nav a[href=\"#{section}\"]').length")), 1);
+        assert_eq!(
+            browser.value(&format!("document.querySelectorAll('nav a[href=\"#{section}\"]').length")),
+            1
+        );
     }
     let text = browser.value("document.body.innerText");
     let text = text.as_str().unwrap();
     for said in ["100,836 events", "610 users", "Forrest Gump", "no watch ratio"] {
-        assert!(text.contains(said) || said == "no watch ratio" && text.contains("has a watch ratio"), "{said}");
+        assert!(
+            text.contains(said) || said == "no watch ratio" && text.contains("has a watch ratio"),
+            "{said}"
+        );
     }
     // Keys: the first stop skips to the report, and a table of numbers opens by Enter.
     browser.press("Tab");
@@ -194,7 +202,10 @@ fn the_report_opens_in_a_real_browser_and_says_what_it_found() {
         .filter(|url| !url.starts_with("file://") && !url.starts_with("data:") && *url != "about:blank")
         .collect();
     assert!(foreign.is_empty(), "requests off the file: {foreign:?}");
-    assert!(requests.iter().filter(|url| url.starts_with("file://")).all(|url| url.ends_with("report.html")), "{requests:?}");
+    assert!(
+        requests.iter().filter(|url| url.starts_with("file://")).all(|url| url.ends_with("report.html")),
+        "{requests:?}"
+    );
 }
 
 /// Pictures of the whole page, a screen at a time, where they are asked for.
@@ -238,7 +249,8 @@ const LOWEST_CONTRAST: &str = "(() => {
 fn a_run_folder_keeps_its_report_and_wrong_use_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log.csv");
-    std::fs::write(&log, "user,video,time,rating\n1,10,1000,4\n1,11,2000,5\n1,12,3000,2\n2,10,1500,3\n").unwrap();
+    std::fs::write(&log, "user,video,time,rating\n1,10,1000,4\n1,11,2000,5\n1,12,3000,2\n2,10,1500,3\n")
+        .unwrap();
     let run = folder.path().join("run");
     let imported = upnext(&["import", log.to_str().unwrap(), "--out", run.to_str().unwrap()]);
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
@@ -247,8 +259,12 @@ fn a_run_folder_keeps_its_report_and_wrong_use_is_told() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let manifest: Value = serde_json::from_slice(&std::fs::read(run.join("manifest.json")).unwrap()).unwrap();
-    assert!(manifest["files"]["data-report.html"].is_object() && manifest["files"]["data-report.json"].is_object());
-    let numbers: Value = serde_json::from_slice(&std::fs::read(run.join("data-report.json")).unwrap()).unwrap();
+    assert!(
+        manifest["files"]["data-report.html"].is_object()
+            && manifest["files"]["data-report.json"].is_object()
+    );
+    let numbers: Value =
+        serde_json::from_slice(&std::fs::read(run.join("data-report.json")).unwrap()).unwrap();
     assert_eq!((&numbers["schema"], &numbers["dimensions"]["events"]), (&1.into(), &4.into()));
     assert_eq!(numbers["target"]["describe"]["mean"], 3.5);
 

@@ -8,9 +8,9 @@ use upnext_data::{Action, Order, Part};
 use crate::clean::Reason;
 use crate::columns::{Columns, bare, need_events};
 use crate::formats::{around, videos};
-use crate::gather::{Found, Gather};
+use crate::gather::{Found, Gather, refused};
 use crate::table::{Cell, Row, Table};
-use crate::{Field, IngestError, time};
+use crate::{Field, IngestError, Options, time};
 
 /// Columns of 0 and 1, and the action that each 1 stands for.
 const MARKS: [(Field, Action); 7] = [
@@ -52,10 +52,17 @@ pub(crate) fn read(
             gather.say(&path, bytes, bytes_total);
         }
         rows += 1;
+        let missing = gather.at_row(&row);
         if let Some(note) = &row.broken {
             gather.report.read += 1;
             bad.row(row.line, note);
             gather.report.drop_row(Reason::Malformed, &path, row.line, || note.clone());
+            continue;
+        }
+        if let Some(column) = missing {
+            gather.report.read += 1;
+            let column = &names[column];
+            gather.report.drop_row(Reason::Missing, &path, row.line, || format!("`{column}` is empty"));
             continue;
         }
         cell(&row, columns, Field::User).id_into(&mut user);
@@ -71,7 +78,7 @@ pub(crate) fn read(
                 None
             }
         };
-        let measured = measure(gather, &row, columns, &user);
+        let measured = measure(gather.options, &row, columns, &user);
         if let Ok(measures) = &measured
             && !matches!(&list, Some(list) if !list.is_empty())
             && ["", "-"].contains(&video.as_str())
@@ -129,13 +136,8 @@ pub(crate) fn read(
                 part: measures.part.or(part),
                 position: if list.is_some() { place } else { measures.position },
             };
-            if !gather.event(&path, &found(measures.action, measures.value, measures.ratio))? {
-                gather.report.drop_row(Reason::Duplicate, &path, row.line, || {
-                    format!("user `{user}` and video `{video}` stand there already with the same values")
-                });
-                continue;
-            }
             gather.report.kept += 1;
+            gather.event(&path, &found(measures.action, measures.value, measures.ratio))?;
             for (action, value) in measures.marks.iter().flatten() {
                 gather.event(&path, &found(*action, Some(*value), None))?;
             }
@@ -219,12 +221,12 @@ fn cell<'a>(row: &'a Row, columns: &Columns, field: Field) -> Cell<'a> {
 }
 
 /// What a row says beside user and video.
-struct Measures {
-    action: Action,
-    time: i64,
-    value: Option<f32>,
-    ratio: Option<f32>,
-    duration: Option<f32>,
+pub(crate) struct Measures {
+    pub(crate) action: Action,
+    pub(crate) time: i64,
+    pub(crate) value: Option<f32>,
+    pub(crate) ratio: Option<f32>,
+    pub(crate) duration: Option<f32>,
     part: Option<Part>,
     position: i64,
     /// What was written or searched for, where it stands in the column of values.
@@ -234,15 +236,15 @@ struct Measures {
 }
 
 /// Why a row is dropped.
-struct Fault {
-    reason: Reason,
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
     field: Field,
     value: String,
     expected: &'static str,
 }
 
 impl Fault {
-    fn note(&self, names: &[String], columns: &Columns) -> String {
+    pub(crate) fn note(&self, names: &[String], columns: &Columns) -> String {
         let column = columns.get(self.field).map_or(self.field.name(), |column| &names[column]);
         let value: String = self.value.chars().take(80).collect();
         match self.reason {
@@ -256,13 +258,18 @@ fn fault(reason: Reason, field: Field, value: impl ToString, expected: &'static 
     Fault { reason, field, value: value.to_string(), expected }
 }
 
-fn measure(gather: &Gather, row: &Row, columns: &Columns, user: &str) -> Result<Measures, Fault> {
-    let limits = &gather.options.limits;
-    if let Some((reason, note)) = gather.refuses(user, "user") {
+pub(crate) fn measure(
+    options: &Options,
+    row: &Row,
+    columns: &Columns,
+    user: &str,
+) -> Result<Measures, Fault> {
+    let (limits, rules) = (&options.limits, &options.rules);
+    if let Some((reason, note)) = refused(options, user, "user") {
         return Err(fault(reason, Field::User, note, "an id"));
     }
     let number = |field| number_of(&cell(row, columns, field), field);
-    let time = time_of(gather, row, columns)?;
+    let time = time_of(options, row, columns)?;
     let scaled = |seconds: Field, milliseconds: Field| -> Result<(Option<f64>, Field), Fault> {
         Ok(match number(seconds)? {
             Some(value) => (Some(value), seconds),
@@ -270,17 +277,21 @@ fn measure(gather: &Gather, row: &Row, columns: &Columns, user: &str) -> Result<
         })
     };
     let (duration, field) = scaled(Field::Duration, Field::DurationMs)?;
-    if let Some(seconds) = duration.filter(|&s| s <= 0.0 || s > limits.duration_seconds_max) {
+    if let Some(seconds) =
+        duration.filter(|&s| rules.impossible_duration && (s <= 0.0 || s > limits.duration_seconds_max))
+    {
         let expected = "a length above zero and within a day";
         return Err(fault(Reason::ImpossibleDuration, field, seconds, expected));
     }
     let (watched, field) = scaled(Field::WatchSeconds, Field::WatchMs)?;
-    if let Some(seconds) = watched.filter(|&s| s < 0.0 || s > limits.watch_seconds_max) {
+    if let Some(seconds) =
+        watched.filter(|&s| rules.impossible_duration && (s < 0.0 || s > limits.watch_seconds_max))
+    {
         let expected = "a watch time of at least zero and within a week";
         return Err(fault(Reason::ImpossibleDuration, field, seconds, expected));
     }
     let ratio = number(Field::Ratio)?;
-    if let Some(ratio) = ratio.filter(|&ratio| ratio < 0.0) {
+    if let Some(ratio) = ratio.filter(|&ratio| rules.impossible_duration && ratio < 0.0) {
         return Err(fault(Reason::ImpossibleDuration, Field::Ratio, ratio, "a ratio of at least zero"));
     }
     let ratio = ratio.or_else(|| Some(watched? / duration?)).map(|ratio| ratio as f32);
@@ -341,7 +352,7 @@ fn measure(gather: &Gather, row: &Row, columns: &Columns, user: &str) -> Result<
 }
 
 /// Words that stand for nothing where a number belongs.
-fn is_nothing(text: &str) -> bool {
+pub(crate) fn is_nothing(text: &str) -> bool {
     ["", "null", "none", "na", "n/a", "\\n"].iter().any(|nothing| text.eq_ignore_ascii_case(nothing))
 }
 
@@ -383,7 +394,7 @@ fn amount_of(cell: &Cell) -> Result<Option<f64>, Fault> {
     Ok(number_of(&Cell::Text(text[..end].trim().into()), Field::Value)?.map(|amount| amount * scale))
 }
 
-fn time_of(gather: &Gather, row: &Row, columns: &Columns) -> Result<i64, Fault> {
+fn time_of(options: &Options, row: &Row, columns: &Columns) -> Result<i64, Fault> {
     let field = Field::Time;
     let Some(column) = columns.get(field) else { return Ok(0) };
     let expected = "seconds or milliseconds since 1970, an ISO 8601 time, or YYYYMMDD";
@@ -404,11 +415,18 @@ fn time_of(gather: &Gather, row: &Row, columns: &Columns) -> Result<i64, Fault> 
         Cell::Float(float) => float.to_string(),
         _ => String::new(),
     };
-    if time < 0 {
+    let rules = &options.rules;
+    if rules.times_after_duplicates {
+        return Ok(time);
+    }
+    if rules.negative_time && time < 0 {
         return Err(fault(Reason::NegativeTime, field, shown(), "a time since 1970"));
     }
-    let latest = gather.options.now.map(|now| now.saturating_add(gather.options.limits.future_ms_max));
-    if latest.is_some_and(|latest| time > latest) {
+    if rules.zero_time && time == 0 {
+        return Err(fault(Reason::ZeroTime, field, shown(), "a time since 1970"));
+    }
+    let latest = options.now.map(|now| now.saturating_add(options.limits.future_ms_max));
+    if rules.future_time && latest.is_some_and(|latest| time > latest) {
         return Err(fault(Reason::FutureTime, field, shown(), "a time that is past"));
     }
     Ok(time)
@@ -481,24 +499,24 @@ pub(crate) fn part_named(name: &str) -> Option<Part> {
 
 /// Cells that cannot be read, by field: a few are dropped, more than half are an error.
 #[derive(Default)]
-struct BadCells {
+pub(crate) struct BadCells {
     fields: BTreeMap<Field, (u64, u64, String, &'static str)>,
     rows: Option<(u64, u64, String)>,
 }
 
 impl BadCells {
-    fn cell(&mut self, fault: &Fault, line: u64) {
+    pub(crate) fn cell(&mut self, fault: &Fault, line: u64) {
         if fault.reason == Reason::Malformed {
             let first = || (0, line, fault.value.chars().take(80).collect(), fault.expected);
             self.fields.entry(fault.field).or_insert_with(first).0 += 1;
         }
     }
 
-    fn row(&mut self, line: u64, note: &str) {
+    pub(crate) fn row(&mut self, line: u64, note: &str) {
         self.rows.get_or_insert_with(|| (0, line, note.into())).0 += 1;
     }
 
-    fn judge(
+    pub(crate) fn judge(
         self,
         path: &std::path::Path,
         names: &[String],

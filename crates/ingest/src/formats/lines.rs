@@ -21,6 +21,7 @@ pub(crate) fn read(
     while let Some(line) = lines.next()? {
         let line = text(line).into_owned();
         let number = lines.number;
+        gather.at_line(number);
         let mut words = line.split_ascii_whitespace();
         let Some(user) = words.next() else { continue };
         let videos: Vec<&str> = words.collect();
@@ -45,13 +46,8 @@ pub(crate) fn read(
             }
             let action = Action::Watch;
             let found = Found { user, video, action, time: 0, value: None, ratio: None, part, position: 0 };
-            if gather.event(path, &found)? {
-                gather.report.kept += 1;
-            } else {
-                gather.report.drop_row(Reason::Duplicate, path, number, || {
-                    format!("user `{user}` and video `{video}` stand there already")
-                });
-            }
+            gather.report.kept += 1;
+            gather.event(path, &found)?;
             gather.tick(lines.source(), rows);
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
     while let Some(row) = table.next()? {
         rows += 1;
         let Some(id) = row.cell(id_column).into_id().filter(|_| row.broken.is_none()) else { continue };
-        let Some(user) = gather.users.row(&id) else {
+        let Some(user) = gather.known_user(&id) else {
             unknown += 1;
             continue;
         };

@@ -42,8 +42,9 @@ pub(crate) fn read(
             skipped += 1;
             continue;
         }
-        let video = match gather.videos.row(&id) {
+        let video = match gather.known_video(&id) {
             Some(video) => video,
+            // It has no event, so no rule asks whether a table names it.
             None if add => gather.video(&path, &id)?,
             None => {
                 unknown += 1;

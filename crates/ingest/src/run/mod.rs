@@ -23,16 +23,23 @@ use tables::{
 };
 
 pub use batches::{EventBatches, event_batches};
-pub(crate) use tables::table_bytes;
+pub(crate) use tables::{parquet_bytes as columns_bytes, table_bytes};
 
 /// The version of the folder that this build writes and reads.
 pub const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const CLEANING: &str = "cleaning.json";
-const EVENTS: &str = "dataset/events.parquet";
+pub(crate) const EVENTS: &str = "dataset/events.parquet";
 const USERS: &str = "dataset/users.parquet";
 const VIDEOS: &str = "dataset/videos.parquet";
 const LABELS: &str = "dataset/labels.parquet";
+
+/// Dropped rows with their reason.
+pub const QUARANTINE: &str = "quarantine.parquet";
+/// One row for each pair of user and video, where an import was told to split.
+pub const INTERACTIONS: &str = "dataset/interactions.parquet";
+/// One row for each video, beside them.
+pub const VIDEO_STATISTICS: &str = "dataset/video_statistics.parquet";
 
 /// What cannot be done with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -182,14 +189,32 @@ pub fn write(
     about: &About,
     replace: bool,
 ) -> Result<(), RunError> {
+    make(path, replace, &mut |aside| write_aside(aside, set, cleaning, about))
+}
+
+/// That a run folder may be made there: nothing is there yet, or what is there may give way.
+///
+/// # Errors
+/// When something else is there.
+pub(crate) fn may_be_made(path: &Path, replace: bool) -> Result<(), RunError> {
     if path.exists() && !(replace && (is_run(path) || is_empty_folder(path))) {
         return Err(RunError::Exists { path: path.into() });
     }
+    Ok(())
+}
+
+/// Makes a run folder of what `fill` writes aside.
+pub(crate) fn make(
+    path: &Path,
+    replace: bool,
+    fill: &mut dyn FnMut(&Path) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    may_be_made(path, replace)?;
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|source| io_error(parent, "written", source))?;
     let name = path.file_name().ok_or_else(|| RunError::Name { name: path.display().to_string() })?;
     let aside = parent.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let done = write_aside(&aside, set, cleaning, about).and_then(|()| {
+    let done = fill(&aside).and_then(|()| {
         if path.exists() {
             let old = parent.join(format!(".{}.{}.old", name.to_string_lossy(), std::process::id()));
             fs::rename(path, &old).map_err(|source| io_error(path, "written", source))?;
@@ -218,7 +243,7 @@ fn move_what_is_not_of_the_run(old: &Path, new: &Path) -> io::Result<()> {
     for entry in fs::read_dir(old)? {
         let name = entry?.file_name();
         let is_named = named.iter().any(|file| Path::new(file).iter().next() == Some(name.as_os_str()));
-        let is_own = [MANIFEST, CLEANING, "dataset"].iter().any(|own| name.as_os_str() == *own);
+        let is_own = [MANIFEST, CLEANING, QUARANTINE, "dataset"].iter().any(|own| name.as_os_str() == *own);
         if is_named || is_own {
             continue;
         }
@@ -235,7 +260,7 @@ fn is_empty_folder(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn io_error(path: &Path, action: &'static str, source: io::Error) -> RunError {
+pub(crate) fn io_error(path: &Path, action: &'static str, source: io::Error) -> RunError {
     RunError::Io { path: path.into(), action, source }
 }
 
@@ -247,14 +272,28 @@ fn write_aside(
 ) -> Result<(), RunError> {
     let dataset = folder.join("dataset");
     fs::create_dir_all(&dataset).map_err(|source| io_error(&dataset, "written", source))?;
-    let mut files = BTreeMap::new();
+    let bytes = parquet_bytes(&folder.join(EVENTS), &events_table(set))?;
+    let path = folder.join(EVENTS);
+    write_through(&path, &bytes).map_err(|source| io_error(&path, "written", source))?;
+    let files = BTreeMap::from([(EVENTS.to_string(), entry(&bytes))]);
+    write_beside_events(folder, set, set.digest(), files, cleaning, about)
+}
+
+/// Writes all but the events, which stand among `files` already, as may others; the manifest last.
+pub(crate) fn write_beside_events(
+    folder: &Path,
+    set: &Dataset,
+    digest: String,
+    mut files: BTreeMap<String, FileEntry>,
+    cleaning: &CleaningReport,
+    about: &About,
+) -> Result<(), RunError> {
     let mut put = |name: &str, bytes: Vec<u8>| -> Result<(), RunError> {
         let path = folder.join(name);
         write_through(&path, &bytes).map_err(|source| io_error(&path, "written", source))?;
         files.insert(name.to_string(), entry(&bytes));
         Ok(())
     };
-    put(EVENTS, parquet_bytes(&folder.join(EVENTS), &events_table(set))?)?;
     put(USERS, parquet_bytes(&folder.join(USERS), &users_table(set))?)?;
     put(VIDEOS, parquet_bytes(&folder.join(VIDEOS), &videos_table(set))?)?;
     put(LABELS, parquet_bytes(&folder.join(LABELS), &labels_table(set))?)?;
@@ -264,7 +303,7 @@ fn write_aside(
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").into(),
         name: set.name.clone(),
-        digest: set.digest(),
+        digest,
         order: set.order,
         relevance: about.relevance.clone(),
         recognised: about.recognised.clone(),
@@ -278,13 +317,13 @@ fn write_aside(
 }
 
 /// Writes bytes down to the disk, so that a rename afterwards never shows a file without its content.
-fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = fs::File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-fn entry(bytes: &[u8]) -> FileEntry {
+pub(crate) fn entry(bytes: &[u8]) -> FileEntry {
     FileEntry { bytes: bytes.len() as u64, blake3: blake3::hash(bytes).to_hex().to_string() }
 }
 
@@ -300,7 +339,8 @@ fn json_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, RunError>
 /// When the folder is no run or cannot be written.
 pub fn add_file(run: &Path, name: &str, bytes: &[u8]) -> Result<(), RunError> {
     let path = inside(run, name)?;
-    if [MANIFEST, CLEANING, EVENTS, USERS, VIDEOS, LABELS].contains(&name) || extras::EXTRAS.contains(&name) {
+    let own = [MANIFEST, CLEANING, EVENTS, USERS, VIDEOS, LABELS, QUARANTINE, INTERACTIONS, VIDEO_STATISTICS];
+    if own.contains(&name) || extras::EXTRAS.contains(&name) {
         return Err(RunError::Name { name: name.into() });
     }
     let mut manifest = manifest(run)?;

@@ -18,7 +18,7 @@ use upnext_data::{Action, Catalogue, Dataset, Event, Events, Part, Users};
 
 use super::{EVENTS, LABELS, RunError, USERS, VIDEOS};
 
-pub(super) fn parquet_bytes(path: &Path, columns: &[(&str, ArrayRef)]) -> Result<Vec<u8>, RunError> {
+pub(crate) fn parquet_bytes(path: &Path, columns: &[(&str, ArrayRef)]) -> Result<Vec<u8>, RunError> {
     let failed = |reason: String| RunError::Table { path: path.into(), reason };
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.iter().map(|(name, column)| (*name, Arc::clone(column), column.is_nullable())),

@@ -5,25 +5,34 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use upnext_ingest::{CleaningReport, Notice, run};
+use upnext_data::SplitRule;
+use upnext_ingest::{CleaningReport, Notice, Target, run};
 
-use crate::loading::DataArgs;
-use crate::output;
+use crate::loading::{CleanArgs, DataArgs, parse_split, relevance_of};
+use crate::{output, progress};
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json"
+    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json\n  upnext import big_matrix.csv --rules kuairec --rule bots=120/minute --split global-time --memory 2GiB"
 )]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    clean: CleanArgs,
     /// The run folder to make; without it, runs/ and the set's name
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
     /// Replace a run folder that is there
     #[arg(long)]
     force: bool,
+    /// Also one row for each pair of user and video, cut by this rule (global-time), and statistics of videos
+    #[arg(long, value_name = "RULE")]
+    split: Option<String>,
+    /// Keep no file of dropped rows
+    #[arg(long)]
+    no_quarantine: bool,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -34,13 +43,22 @@ struct Printed<'a> {
     run: std::borrow::Cow<'a, str>,
     name: &'a str,
     recognised: &'a str,
-    digest: String,
+    digest: &'a str,
     users: usize,
     videos: usize,
     events: usize,
     relevance: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<Pairs>,
     cleaning: &'a CleaningReport,
     notice: Option<&'a Notice>,
+}
+
+#[derive(Serialize)]
+struct Pairs {
+    rule: &'static str,
+    pairs: [u64; 3],
+    cuts: (i64, i64),
 }
 
 /// The command line, for the manifest; what is not Unicode is replaced.
@@ -55,9 +73,51 @@ impl ImportArgs {
     /// # Errors
     /// When the files cannot be read or the run folder cannot be written.
     pub(crate) fn run(self) -> Result<()> {
+        let split = parse_split(self.split.as_deref())?;
+        if let [folder] = &self.data.files[..]
+            && run::is_run(folder)
+        {
+            return self.copy();
+        }
+        let (mut options, given) = self.data.options()?;
+        self.clean.into(&mut options)?;
+        let target = Target {
+            run: self.out.as_deref(),
+            replace: self.force,
+            command: command_line(),
+            seed: 1,
+            relevance: &|recognised, natural| relevance_of(given.as_ref(), recognised, || natural.clone()),
+            memory_bytes: self.clean.memory_bytes()?,
+            quarantine: !self.no_quarantine,
+            split,
+        };
+        let made =
+            progress::reading(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
+        let split = made.pairs.zip(made.cuts).map(|(pairs, cuts)| Pairs {
+            rule: SplitRule::GlobalTime.name(),
+            pairs,
+            cuts,
+        });
+        self.print(&Printed {
+            run: made.run.to_string_lossy(),
+            name: &made.name,
+            recognised: &made.recognised,
+            digest: &made.digest,
+            users: made.cleaning.users,
+            videos: made.cleaning.videos,
+            events: made.cleaning.events,
+            relevance: made.relevance.to_string(),
+            split,
+            cleaning: &made.cleaning,
+            notice: made.notice.as_ref(),
+        })
+    }
+
+    /// A run folder is read and written again as it is.
+    fn copy(&self) -> Result<()> {
         let loaded = self.data.load()?;
         let set = &loaded.dataset;
-        let out = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&set.name));
+        let out = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&set.name));
         let about = run::About {
             relevance: loaded.relevance.to_string(),
             notice: loaded.notice.clone(),
@@ -66,26 +126,33 @@ impl ImportArgs {
             seed: 1,
         };
         run::write(&out, set, &loaded.cleaning, &about, self.force)?;
-        let printed = Printed {
+        self.print(&Printed {
             run: out.to_string_lossy(),
             name: &set.name,
             recognised: &loaded.recognised,
-            digest: set.digest(),
+            digest: &set.digest(),
             users: set.users.len(),
             videos: set.videos.len(),
             events: set.events().len(),
             relevance: loaded.relevance.to_string(),
+            split: None,
             cleaning: &loaded.cleaning,
             notice: loaded.notice.as_ref(),
-        };
+        })
+    }
+
+    fn print(&self, printed: &Printed) -> Result<()> {
         if self.json {
-            return output::print(&serde_json::to_string(&printed)?);
+            return output::print(&serde_json::to_string(printed)?);
         }
         let mut text = format!("{}: {}\n\n{}", printed.name, printed.recognised, printed.cleaning);
+        if let Some(Pairs { rule, pairs: [train, validation, test], .. }) = &printed.split {
+            text += &format!("pairs by {rule}: {train} train, {validation} validation, {test} test\n");
+        }
         if let Some(notice) = &printed.notice {
             text += &format!("\n{} ({})\n", notice.text, notice.licence);
         }
-        text += &format!("\nrun folder: {}\nnext: upnext train {0}\n", out.display());
+        text += &format!("\nrun folder: {}\nnext: upnext train {0}\n", printed.run);
         output::print(&text)
     }
 }

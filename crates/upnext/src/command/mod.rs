@@ -9,3 +9,4 @@ pub(crate) mod recommend;
 pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod train;
+pub(crate) mod validate;

@@ -1,0 +1,373 @@
+//! Records by ranges of users: in memory while there is room, else in a file beside the output.
+//!
+//! A range holds so many users that there are at most [`PARTITIONS_MAX`] of them; when users grow in number,
+//! neighbours are joined. Within a partition records keep the order of arrival, and a partition is what is
+//! sorted at once: memory is bounded by the largest partition, which is at least one user's events.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::record::{RECORD_BYTES, Record};
+use crate::IngestError;
+
+/// Most partitions.
+const PARTITIONS_MAX: usize = 512;
+/// Users of a partition at first: 2^4.
+const SHIFT: u32 = 4;
+/// Records of a piece of memory.
+const CHUNK: usize = 2_048;
+
+/// Records in order, with their positions where the files gave any (else none at all).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) records: Vec<Record>,
+    pub(crate) positions: Vec<i64>,
+}
+
+impl Chunk {
+    pub(crate) fn push(&mut self, record: Record, position: i64) {
+        if position != 0 || !self.positions.is_empty() {
+            self.positions.resize(self.records.len(), 0);
+            self.positions.push(position);
+        }
+        self.records.push(record);
+    }
+
+    pub(crate) fn position(&self, at: usize) -> i64 {
+        self.positions.get(at).copied().unwrap_or(0)
+    }
+
+    fn append(&mut self, other: &Chunk) {
+        if !other.positions.is_empty() || !self.positions.is_empty() {
+            self.positions.resize(self.records.len(), 0);
+            self.positions.extend_from_slice(&other.positions);
+            self.positions.resize(self.records.len() + other.records.len(), 0);
+        }
+        self.records.extend_from_slice(&other.records);
+    }
+
+    fn bytes(&self) -> usize {
+        RECORD_BYTES * self.records.capacity() + 8 * self.positions.capacity()
+    }
+}
+
+/// A piece of the spill file.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    offset: u64,
+    records: usize,
+    has_positions: bool,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    /// Older than what is in memory.
+    spilled: Vec<Extent>,
+    full: Vec<Chunk>,
+    open: Chunk,
+    records: usize,
+}
+
+/// All records of an import.
+#[derive(Debug)]
+pub(crate) struct Partitions {
+    shift: u32,
+    partitions: Vec<Partition>,
+    bytes: usize,
+    bytes_max: usize,
+    spill: Spill,
+}
+
+/// The file that takes what memory does not.
+#[derive(Debug)]
+struct Spill {
+    path: Option<PathBuf>,
+    file: Option<Mutex<File>>,
+    end: u64,
+}
+
+impl Partitions {
+    /// Keeps at most `bytes_max` of records in memory where `spill` names a file for the rest.
+    pub(crate) fn new(bytes_max: usize, spill: Option<PathBuf>) -> Self {
+        let spill = Spill { path: spill, file: None, end: 0 };
+        Self { shift: SHIFT, partitions: Vec::new(), bytes: 0, bytes_max, spill }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.partitions.len()
+    }
+
+    pub(crate) fn records_of(&self, partition: usize) -> usize {
+        self.partitions[partition].records
+    }
+
+    pub(crate) fn push(&mut self, record: Record, position: i64) -> Result<(), IngestError> {
+        let mut at = (record.user >> self.shift) as usize;
+        while at >= PARTITIONS_MAX {
+            self.join_neighbours();
+            at = (record.user >> self.shift) as usize;
+        }
+        if at >= self.partitions.len() {
+            self.partitions.resize_with(at + 1, Partition::default);
+        }
+        let partition = &mut self.partitions[at];
+        partition.records += 1;
+        let open = &mut partition.open;
+        let before = open.bytes();
+        open.push(record, position);
+        let grown = open.bytes() - before;
+        if open.records.len() >= CHUNK {
+            let full = std::mem::take(open);
+            partition.full.push(full);
+        }
+        self.bytes += grown;
+        if grown > 0 && self.bytes > self.bytes_max && self.spill.path.is_some() {
+            self.spill_all()?;
+        }
+        Ok(())
+    }
+
+    fn join_neighbours(&mut self) {
+        self.shift += 1;
+        let old = std::mem::take(&mut self.partitions);
+        for (at, mut partition) in old.into_iter().enumerate() {
+            if at % 2 == 0 {
+                self.partitions.push(partition);
+                continue;
+            }
+            let even = self.partitions.last_mut().expect("an even one stands before an odd one");
+            even.spilled.append(&mut partition.spilled);
+            if !even.open.records.is_empty() {
+                even.full.push(std::mem::take(&mut even.open));
+            }
+            even.full.append(&mut partition.full);
+            even.open = partition.open;
+            even.records += partition.records;
+        }
+    }
+
+    fn spill_all(&mut self) -> Result<(), IngestError> {
+        for partition in &mut self.partitions {
+            let mut whole = Chunk::default();
+            for chunk in partition.full.drain(..) {
+                whole.append(&chunk);
+            }
+            whole.append(&std::mem::take(&mut partition.open));
+            if !whole.records.is_empty() {
+                partition.spilled.push(self.spill.write(&whole)?);
+            }
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Takes all records of a partition out, in order of arrival.
+    pub(crate) fn take(&mut self, at: usize) -> Taken {
+        let partition = std::mem::take(&mut self.partitions[at]);
+        let held: usize = partition.full.iter().map(Chunk::bytes).sum::<usize>() + partition.open.bytes();
+        self.bytes = self.bytes.saturating_sub(held);
+        Taken(partition)
+    }
+
+    /// The records of a partition that was taken out; different partitions may be loaded at once.
+    pub(crate) fn load(&self, taken: Taken) -> Result<Chunk, IngestError> {
+        self.gather(&taken.0)
+    }
+
+    /// Shows a partition's records, piece by piece.
+    pub(crate) fn visit(&self, at: usize, see: &mut dyn FnMut(&[Record])) -> Result<(), IngestError> {
+        let partition = &self.partitions[at];
+        for extent in &partition.spilled {
+            let mut chunk = Chunk::default();
+            self.spill.read(extent, &mut chunk)?;
+            see(&chunk.records);
+        }
+        partition.full.iter().chain([&partition.open]).for_each(|chunk| see(&chunk.records));
+        Ok(())
+    }
+
+    /// A copy of a partition's records.
+    pub(crate) fn read(&self, at: usize) -> Result<Chunk, IngestError> {
+        self.gather(&self.partitions[at])
+    }
+
+    fn gather(&self, partition: &Partition) -> Result<Chunk, IngestError> {
+        let mut whole = Chunk::default();
+        if let ([], [one]) = (&partition.spilled[..], &partition.full[..])
+            && partition.open.records.is_empty()
+        {
+            return Ok(one.clone());
+        }
+        whole.records.reserve_exact(partition.records);
+        for extent in &partition.spilled {
+            self.spill.read(extent, &mut whole)?;
+        }
+        for chunk in partition.full.iter().chain([&partition.open]) {
+            whole.append(chunk);
+        }
+        Ok(whole)
+    }
+
+    /// Puts a partition's records back, on disk where memory is full.
+    pub(crate) fn put(&mut self, at: usize, mut chunk: Chunk) -> Result<(), IngestError> {
+        chunk.records.shrink_to_fit();
+        let mut partition = Partition { records: chunk.records.len(), ..Partition::default() };
+        if self.spill.path.is_some() && self.bytes + chunk.bytes() > self.bytes_max {
+            if !chunk.records.is_empty() {
+                partition.spilled.push(self.spill.write(&chunk)?);
+            }
+        } else {
+            self.bytes += chunk.bytes();
+            partition.full.push(chunk);
+        }
+        self.partitions[at] = partition;
+        Ok(())
+    }
+
+    /// Gives every record other rows of user and video.
+    pub(crate) fn renumber(
+        &mut self,
+        users: Option<&[u32]>,
+        videos: Option<&[u32]>,
+    ) -> Result<(), IngestError> {
+        let spill = std::mem::replace(&mut self.spill, Spill { path: None, file: None, end: 0 });
+        let mut old =
+            Self { shift: self.shift, partitions: Vec::new(), bytes: 0, bytes_max: usize::MAX, spill };
+        old.partitions = std::mem::take(&mut self.partitions);
+        let path = old.spill.path.as_ref().map(|path| path.with_extension("renumbered"));
+        *self = Self::new(self.bytes_max, path);
+        for at in 0..old.partitions.len() {
+            let taken = old.take(at);
+            let chunk = old.load(taken)?;
+            for (at, record) in chunk.records.iter().enumerate() {
+                let mut record = *record;
+                record.user = users.map_or(record.user, |rows| rows[record.user as usize]);
+                record.video = videos.map_or(record.video, |rows| rows[record.video as usize]);
+                self.push(record, chunk.position(at))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A partition that was taken out.
+pub(crate) struct Taken(Partition);
+
+impl Spill {
+    fn failed(&self, source: io::Error) -> IngestError {
+        IngestError::Spill { path: self.path.clone().unwrap_or_default(), source }
+    }
+
+    fn write(&mut self, chunk: &Chunk) -> Result<Extent, IngestError> {
+        if self.file.is_none() {
+            let path = self.path.clone().unwrap_or_default();
+            let open = || {
+                path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+                File::options().read(true).write(true).create(true).truncate(true).open(&path)
+            };
+            self.file = Some(Mutex::new(open().map_err(|source| self.failed(source))?));
+        }
+        let has_positions = !chunk.positions.is_empty();
+        let extent = Extent { offset: self.end, records: chunk.records.len(), has_positions };
+        let mut bytes = Vec::with_capacity(RECORD_BYTES * chunk.records.len());
+        chunk.records.iter().for_each(|record| record.write_to(&mut bytes));
+        chunk.positions.iter().for_each(|position| bytes.extend_from_slice(&position.to_le_bytes()));
+        let written = self.file.as_ref().map_or(Ok(()), |file| {
+            let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            file.seek(SeekFrom::Start(self.end))?;
+            file.write_all(&bytes)
+        });
+        written.map_err(|source| self.failed(source))?;
+        self.end += bytes.len() as u64;
+        Ok(extent)
+    }
+
+    fn read(&self, extent: &Extent, into: &mut Chunk) -> Result<(), IngestError> {
+        let each = RECORD_BYTES + if extent.has_positions { 8 } else { 0 };
+        let mut bytes = vec![0; each * extent.records];
+        let read = self.file.as_ref().map_or(Ok(()), |file| {
+            let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            file.seek(SeekFrom::Start(extent.offset))?;
+            file.read_exact(&mut bytes)
+        });
+        read.map_err(|source| self.failed(source))?;
+        let (records, positions) = bytes.split_at(RECORD_BYTES * extent.records);
+        let mut chunk = Chunk::default();
+        for bytes in records.chunks_exact(RECORD_BYTES) {
+            let damaged = || self.failed(io::ErrorKind::InvalidData.into());
+            chunk.records.push(Record::read_from(bytes).ok_or_else(damaged)?);
+        }
+        for bytes in positions.chunks_exact(8) {
+            let bytes = bytes.try_into().expect("a piece of eight bytes has eight");
+            chunk.positions.push(i64::from_le_bytes(bytes));
+        }
+        into.append(&chunk);
+        Ok(())
+    }
+}
+
+impl Drop for Spill {
+    fn drop(&mut self) {
+        if let (Some(path), Some(_)) = (&self.path, self.file.take()) {
+            // Nobody else knows the file; that it may stay behind hides no result.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A name for the spill file of a run folder to be, beside it.
+pub(crate) fn spill_beside(out: &Path) -> PathBuf {
+    let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    parent.join(format!(".{name}.{}.rows", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use upnext_data::{Action, Event};
+
+    use super::*;
+    use crate::engine::record::Place;
+
+    fn record(user: u32, line: u32) -> Record {
+        let event = Event { user, video: line % 7, action: Action::Watch, time: 5, value: None, ratio: None };
+        Record::new(&event, None, Place { line, ..Place::default() })
+    }
+
+    #[test]
+    fn what_was_spilled_comes_back_in_order_and_the_file_vanishes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let mut small = Partitions::new(100_000, Some(path.clone()));
+        let mut large = Partitions::new(usize::MAX, None);
+        for line in 0..30_000u32 {
+            let record = record(line.wrapping_mul(2_654_435_761) % 20_000, line);
+            let position = i64::from(line % 3);
+            small.push(record, position).unwrap();
+            large.push(record, position).unwrap();
+        }
+        assert!(path.exists() && small.count() <= PARTITIONS_MAX);
+        for at in 0..large.count() {
+            let (taken, held) = (small.take(at), large.read(at).unwrap());
+            let loaded = small.load(taken).unwrap();
+            // Within a user the order of arrival stays.
+            for chunk in [&loaded, &held] {
+                let mut last = std::collections::HashMap::new();
+                for (at, record) in chunk.records.iter().enumerate() {
+                    assert!(last.insert(record.user, record.line).is_none_or(|line| line < record.line));
+                    assert_eq!(chunk.position(at), i64::from(record.line % 3));
+                }
+            }
+            let sorted = |mut chunk: Chunk| {
+                chunk.records.sort_by_key(|record| record.line);
+                chunk.records.iter().map(|record| (record.user, record.line)).collect::<Vec<_>>()
+            };
+            assert_eq!(sorted(loaded.clone()), sorted(held));
+            small.put(at, loaded).unwrap();
+        }
+        drop(small);
+        assert!(!path.exists());
+    }
+}
