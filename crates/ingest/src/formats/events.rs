@@ -34,9 +34,8 @@ pub(crate) fn read(
     table.keep(&columns.wanted())?;
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
     let describes = describes_videos(columns);
-    let mut bad = BadCells::default();
+    let (mut rows, mut bad) = std::mem::take(&mut gather.begun);
     let (mut user, mut video) = (String::new(), String::new());
-    let mut rows = 0;
     loop {
         let (bytes, bytes_total) = if rows % (1 << 16) == 0 { table.bytes() } else { (0, 0) };
         let Some(row) = table.next()? else { break };
