@@ -260,6 +260,7 @@ impl CleaningReport {
             dropped.percent = percent;
         }
         (self.users, self.videos, self.events) = (users, videos, events);
+        self.row = String::new();
     }
 }
 

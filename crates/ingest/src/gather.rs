@@ -16,6 +16,7 @@ use crate::engine::partitions::{Chunk, Partitions};
 use crate::engine::record::{Place, Record};
 use crate::engine::rules::{Duplicates, Missing, RulesUsed};
 use crate::engine::survey::{Sole, Survey};
+use crate::formats::events::BadCells;
 use crate::source::Source;
 use crate::table::Row;
 use crate::{IngestError, Options, Progress};
@@ -46,6 +47,8 @@ pub(crate) struct Gather<'a> {
     place: Place,
     /// Rows read when the last event came: an event after another row is the first of its own.
     rows_at_last_event: u64,
+    /// Rows of the file at hand that were read before its reader began, and what was bad among them.
+    pub(crate) begun: (u64, BadCells),
     /// Which users and videos the tables beside the log name.
     named_users: Named,
     named_videos: Named,
@@ -108,6 +111,7 @@ impl<'a> Gather<'a> {
             paths: Vec::new(),
             place: Place::default(),
             rows_at_last_event: 0,
+            begun: (0, BadCells::default()),
             named_users: Named::default(),
             named_videos: Named::default(),
         }
@@ -181,13 +185,6 @@ impl<'a> Gather<'a> {
         self.report.files.push(FileRead { file: path.to_owned(), role: role.into(), rows });
         let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
         self.say(path, bytes, bytes);
-    }
-
-    /// Adds rows that were read of the last file before its reader began.
-    pub(crate) fn read_before(&mut self, rows: u64) {
-        if let Some(file) = self.report.files.last_mut() {
-            file.rows += rows;
-        }
     }
 
     /// The file that messages about the whole set name.

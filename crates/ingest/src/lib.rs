@@ -118,12 +118,12 @@ pub(crate) fn read_into(gather: &mut Gather, files: &[PathBuf]) -> Result<Read, 
                 recognised += &format!("; {}", described(&table, &columns, part));
                 let mut table = *table;
                 // Ranges first; what they cannot read, from there on row by row.
-                if let Scanned::Rows(rows) = scan::read(gather, &table, &columns, part)? {
+                if let Scanned::Rows(rows, bad) = scan::read(gather, &table, &columns, part)? {
                     for _ in 0..rows {
                         table.next()?;
                     }
+                    gather.begun = (rows, bad);
                     formats::events::read(gather, table, &columns, part)?;
-                    gather.read_before(rows);
                 }
             }
         }

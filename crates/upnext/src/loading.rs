@@ -54,7 +54,7 @@ impl CleanArgs {
     ///
     /// # Errors
     /// When a rule cannot be meant.
-    pub(crate) fn into(&self, options: &mut Options) -> Result<(), WrongUse> {
+    pub(crate) fn apply(&self, options: &mut Options) -> Result<(), WrongUse> {
         options.rules = self.rules.parse().map_err(|error| WrongUse::of("--rules", error))?;
         for rule in &self.rule {
             options.rules.set(rule).map_err(|error| WrongUse::of("--rule", error))?;

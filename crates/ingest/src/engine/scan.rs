@@ -27,8 +27,8 @@ use crate::{Field, IngestError, Options, time};
 pub(crate) enum Scanned {
     /// To the end.
     All,
-    /// So many rows; the next is for the sequential reader.
-    Rows(u64),
+    /// So many rows, with what was bad among them; the next is for the sequential reader.
+    Rows(u64, BadCells),
 }
 
 /// Reads a table of events by ranges, if it is of that kind; rows come in the order of the file.
@@ -39,9 +39,11 @@ pub(crate) fn read(
     part: Option<Part>,
 ) -> Result<Scanned, IngestError> {
     if gather.options.limits.range_bytes == 0 {
-        return Ok(Scanned::Rows(0));
+        return Ok(Scanned::Rows(0, BadCells::default()));
     }
-    let Some(layout) = Layout::of(gather.options, table, columns, part)? else { return Ok(Scanned::Rows(0)) };
+    let Some(layout) = Layout::of(gather.options, table, columns, part)? else {
+        return Ok(Scanned::Rows(0, BadCells::default()));
+    };
     let path = &table.path;
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
     let range_bytes = gather.options.limits.range_bytes as u64;
@@ -53,7 +55,7 @@ pub(crate) fn read(
     };
     let file = gather.file_number(path);
     let mut bad = BadCells::default();
-    let (mut rows, mut line) = (0, 2);
+    let (mut rows, mut line, mut blanks) = (0, 2, 0);
     let mut waves = starts.chunks(wide);
     let mut parsed = waves.next().map_or_else(Vec::new, parse);
     let mut done = layout.start;
@@ -69,15 +71,16 @@ pub(crate) fn read(
                 }
                 rows += block.rows;
                 done = layout.end.min(done + range_bytes);
-                block.take_in(gather, path, file, line, &names, columns, &mut bad)?;
+                block.take_in(gather, path, file, (line, blanks), &names, columns, &mut bad)?;
                 line += block.lines;
+                blanks = block.blanks + if block.rows == 0 { blanks } else { 0 };
                 gather.say(path, done, layout.end);
             }
             Ok(Some(next.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
         });
         match taken? {
             Some(next) => parsed = next,
-            None => return Ok(Scanned::Rows(rows)),
+            None => return Ok(Scanned::Rows(rows, bad)),
         }
     }
     bad.judge(path, &names, columns, rows)?;
@@ -221,6 +224,7 @@ impl<'a> Layout<'a> {
             // As the sequential reader counts: empty lines before a row are its own.
             line_of_row = block.lines;
         }
+        block.blanks = block.lines - line_of_row;
         block
     }
 
@@ -397,6 +401,8 @@ struct Block {
     faults: Vec<(u64, Why, String)>,
     rows: u64,
     lines: u64,
+    /// Empty lines at the end.
+    blanks: u64,
     /// A quote, a carriage return or an endless line: not for ranges.
     needs_sequence: bool,
 }
@@ -423,14 +429,15 @@ impl Block {
         }
     }
 
-    /// Brings the rows to where all readers bring theirs. `line` is the number of the range's first line.
-    #[allow(clippy::too_many_arguments)]
+    /// Brings the rows to where all readers bring theirs. `line` is the number of the range's first line, and
+    /// `blanks` the empty lines before it, which count to its first row.
+    #[expect(clippy::too_many_arguments, reason = "what a file is read with")]
     fn take_in(
         &self,
         gather: &mut Gather,
         path: &Path,
         file: u16,
-        line: u64,
+        (line, blanks): (u64, u64),
         names: &[String],
         columns: &Columns,
         bad: &mut BadCells,
@@ -438,7 +445,7 @@ impl Block {
         gather.report.read += self.rows;
         gather.report.kept += self.records.len() as u64;
         for (at, why, row) in &self.faults {
-            let number = line + at;
+            let number = line + at - if *at == 0 { blanks } else { 0 };
             if gather.report.sink.is_open() {
                 row.clone_into(&mut gather.report.row);
             }
@@ -471,12 +478,13 @@ impl Block {
                 gather.videos.video_mut(video).duration_seconds.get_or_insert(seconds);
             }
         }
-        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        let as_u32 = |line: u64| u32::try_from(line).unwrap_or(u32::MAX);
+        let (first, line) = (as_u32(line - blanks), as_u32(line));
         for record in &self.records {
             let mut record = *record;
             record.user = users[record.user as usize];
             record.video = videos[record.video as usize];
-            record.line = record.line.saturating_add(line);
+            record.line = if record.line == 0 { first } else { record.line.saturating_add(line) };
             record.file = file;
             gather.take_record(record)?;
         }

@@ -42,9 +42,8 @@ pub(crate) fn read(
         columns.of_users.iter().map(|&at| (at, gather.beside.users.column(&names[at]))).collect();
     let of_videos: Vec<(usize, usize)> =
         columns.of_videos.iter().map(|&at| (at, gather.beside.videos.column(&names[at]))).collect();
-    let mut bad = BadCells::default();
+    let (mut rows, mut bad) = std::mem::take(&mut gather.begun);
     let (mut user, mut video) = (String::new(), String::new());
-    let mut rows = 0;
     loop {
         let (bytes, bytes_total) = if rows % (1 << 16) == 0 { table.bytes() } else { (0, 0) };
         let Some(row) = table.next()? else { break };

@@ -80,7 +80,7 @@ impl ImportArgs {
             return self.copy();
         }
         let (mut options, given) = self.data.options()?;
-        self.clean.into(&mut options)?;
+        self.clean.apply(&mut options)?;
         let target = Target {
             run: self.out.as_deref(),
             replace: self.force,

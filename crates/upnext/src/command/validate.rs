@@ -39,7 +39,7 @@ impl ValidateArgs {
     /// When the files could not be imported.
     pub(crate) fn run(self) -> Result<()> {
         let (mut options, given) = self.data.options()?;
-        self.clean.into(&mut options)?;
+        self.clean.apply(&mut options)?;
         let memory = self.clean.memory_bytes()?;
         let checked = progress::reading(|told| {
             upnext_ingest::validate(&self.data.files, &options, memory, &std::env::temp_dir(), told)
