@@ -1,5 +1,5 @@
-//! What readers find beside the events: attributes, daily statistics, friends, circumstances, vectors. All of it
-//! is kept by outside ids until the set is made, so that rows may be numbered, or left out, in between.
+//! What readers find beside the events: attributes, daily statistics, friends, circumstances, vectors. All of
+//! it is kept by outside ids until the set is made, so that rows may be numbered, or left out, in between.
 
 use std::path::Path;
 
@@ -233,7 +233,7 @@ impl Beside {
         self.friends.push(pair);
     }
 
-    /// Notes what was around an event. Rows in `circumstance` are not looked at: the ids stand for them.
+    /// Notes what was around an event. Rows in `circumstance` are not looked at: ids stand for them.
     pub(crate) fn circumstance(&mut self, user: &str, video: Option<&str>, circumstance: Circumstance) {
         let user = self.user_ids.intern(user);
         let video = video.map(|video| self.video_ids.intern(video));
