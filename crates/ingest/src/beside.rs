@@ -266,8 +266,8 @@ impl Beside {
         self.daily.rows.len()
     }
 
-    /// Gives a set all that belongs to users and videos that it has, and returns the vectors.
-    pub(crate) fn attach(self, set: &mut Dataset) -> Vec<Vectors> {
+    /// Gives a set all that belongs to users and videos that it has, but for vectors, which are stored elsewhere.
+    pub(crate) fn attach(self, set: &mut Dataset) {
         for (name, column) in self.users.columns_for(set.users.names()) {
             set.users.attributes.set(&name, column);
         }
@@ -294,7 +294,6 @@ impl Beside {
         set.circumstances = known.collect();
         set.circumstances.sort_by_key(|circumstance| (circumstance.user, circumstance.time));
         set.daily = self.daily.finish(set);
-        self.vectors
     }
 }
 

@@ -124,9 +124,10 @@ pub fn read(
     for (path, why) in ignored {
         gather.note(format!("{}: not read: {why}", path.display()));
     }
-    let beside = std::mem::take(&mut gather.beside);
+    let mut beside = std::mem::take(&mut gather.beside);
+    let vectors = std::mem::take(&mut beside.vectors);
     let (mut dataset, cleaning) = gather.finish(name)?;
-    let vectors = beside.attach(&mut dataset);
+    beside.attach(&mut dataset);
     Ok(Imported { dataset, cleaning, recognised, notice, vectors, vector_files })
 }
 
