@@ -1,5 +1,5 @@
-//! What readers find beside the events: attributes, daily statistics, friends, circumstances, vectors. All of it
-//! is kept by outside ids until the set is made, so that rows may be numbered, or left out, in between.
+//! What readers find beside the events: attributes, daily statistics, friends, circumstances, vectors. All of
+//! it is kept by outside ids until the set is made, so that rows may be numbered, or left out, in between.
 
 use std::path::Path;
 
@@ -233,7 +233,7 @@ impl Beside {
         self.friends.push(pair);
     }
 
-    /// Notes what was around an event. Rows in `circumstance` are not looked at: the ids stand for them.
+    /// Notes what was around an event. Rows in `circumstance` are not looked at: ids stand for them.
     pub(crate) fn circumstance(&mut self, user: &str, video: Option<&str>, circumstance: Circumstance) {
         let user = self.user_ids.intern(user);
         let video = video.map(|video| self.video_ids.intern(video));
@@ -266,8 +266,8 @@ impl Beside {
         self.daily.rows.len()
     }
 
-    /// Gives a set all that belongs to users and videos that it has, and returns the vectors.
-    pub(crate) fn attach(self, set: &mut Dataset) -> Vec<Vectors> {
+    /// Gives a set all that belongs to users and videos that it has, but for vectors, which are stored elsewhere.
+    pub(crate) fn attach(self, set: &mut Dataset) {
         for (name, column) in self.users.columns_for(set.users.names()) {
             set.users.attributes.set(&name, column);
         }
@@ -294,7 +294,6 @@ impl Beside {
         set.circumstances = known.collect();
         set.circumstances.sort_by_key(|circumstance| (circumstance.user, circumstance.time));
         set.daily = self.daily.finish(set);
-        self.vectors
     }
 }
 

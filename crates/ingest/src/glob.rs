@@ -9,8 +9,8 @@ pub(crate) fn is_pattern(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '[']) && !path.exists()
 }
 
-/// The files and folders that fit a pattern, sorted: `*` is any characters of one name, `?` is one, `[a-c]` one of
-/// several. Hidden ones fit only a pattern that starts with a dot.
+/// The files and folders that fit a pattern, sorted: `*` is any characters of one name, `?` is one, `[a-c]` one
+/// of several. Hidden ones fit only a pattern that starts with a dot.
 pub(crate) fn expand(pattern: &Path, files_max: usize) -> Result<Vec<PathBuf>, IngestError> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {

@@ -75,9 +75,10 @@ pub fn read(
 ) -> Result<Imported, IngestError> {
     let mut gather = Gather::new(options, progress);
     let Read { name, recognised, notice, vector_files } = read_into(&mut gather, files)?;
-    let beside = std::mem::take(&mut gather.beside);
+    let mut beside = std::mem::take(&mut gather.beside);
+    let vectors = std::mem::take(&mut beside.vectors);
     let (mut dataset, cleaning) = gather.finish(name)?;
-    let vectors = beside.attach(&mut dataset);
+    beside.attach(&mut dataset);
     Ok(Imported { dataset, cleaning, recognised, notice, vectors, vector_files })
 }
 

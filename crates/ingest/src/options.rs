@@ -106,6 +106,7 @@ impl FromStr for Format {
             "tsv" => "csv",
             "tiktok" | "mmrec" => "parts",
             "movies" => "movielens",
+            "amazon-personalize" => "personalize",
             name => name,
         };
         Self::ALL.into_iter().find(|format| format.name() == known).ok_or_else(|| {

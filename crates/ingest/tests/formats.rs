@@ -106,6 +106,28 @@ fn survives(imported: &Imported) {
     }
 }
 
+#[test]
+fn a_changed_table_beside_the_events_is_named() {
+    let files = Files::new(&[
+        ("log.csv", "user_id,video_id,ts,device\n1,a,10,tv\n2,b,20,\n"),
+        ("users.csv", "user_id,age\n1,20\n2,30\n"),
+        ("social_network.csv", "user_id,friend_list\n1,[2]\n"),
+    ]);
+    let imported = files.folder();
+    let path = files.path("run");
+    run::write(&path, &imported.dataset, &CleaningReport::default(), &run::About::default(), false).unwrap();
+    let written = ["user_attributes", "friends", "circumstances"];
+    for name in written {
+        let file = path.join("dataset").join(format!("{name}.parquet"));
+        let bytes = fs::read(&file).unwrap();
+        fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+        has(&run::open(&path).unwrap_err().to_string(), &[name, "was changed"]);
+        fs::write(&file, bytes).unwrap();
+    }
+    // Nothing is written where there is nothing.
+    assert_eq!(fs::read_dir(path.join("dataset")).unwrap().count(), 4 + written.len());
+}
+
 // --- Amazon Personalize ----------------------------------------------------------------------------------------
 
 #[test]
@@ -389,6 +411,22 @@ fn microlens_pairs_come_in_as_events_and_as_sequences_with_titles_and_counts() {
     has(&imported.recognised, &["microlens"]);
     assert_eq!((imported.dataset.order, imported.dataset.events().len()), (Order::Timed, 2));
     assert_eq!(imported.dataset.videos.video(0).title, "Cats");
+}
+
+#[test]
+fn json_lines_named_json_and_a_file_of_vectors_alone_are_read() {
+    let files = Files::new(&[
+        ("log.json", "{\"user\":1,\"item\":\"a\",\"ts\":1}\n{\"user\":2,\"item\":\"b\",\"ts\":2}\n"),
+        ("attributes.json", "{\"a\": [1, 2], \"b\": [3]}"),
+    ]);
+    let imported = files.folder();
+    assert_eq!(imported.dataset.events().len(), 2);
+    has(&imported.cleaning.to_string(), &["attributes.json: not read"]);
+    files.add("vectors.jsonl", b"{\"item\":\"a\",\"clip\":[0.5,1]}\n{\"item\":\"z\",\"clip\":[0.5,2]}\n");
+    let features = vec![files.path("vectors.jsonl")];
+    let options = Options { features, ..Options::default() };
+    let imported = read(&[files.path("log.json")], &options, &|_| ()).unwrap();
+    assert_eq!((imported.vectors[0].dim, &imported.vectors[0].values[..]), (2, &[0.5, 1.0][..]));
 }
 
 #[test]

@@ -250,7 +250,7 @@ struct Stripe {
 fn write(
     folder: &Path,
     mut settled: Settled,
-    beside: Beside,
+    mut beside: Beside,
     quarantined: Option<(&Path, FileEntry)>,
     about: &About,
     relevance: &Relevance,
@@ -273,7 +273,8 @@ fn write(
     let (has_parts, n_videos) = (settled.has_parts, settled.videos.len());
     // The set without its events: users, videos and what lies beside.
     let (mut shell, cleaning) = settled.with_events(Events::new(), None);
-    let vectors = beside.attach(&mut shell);
+    let vectors = std::mem::take(&mut beside.vectors);
+    beside.attach(&mut shell);
     let mut digest = Digest::new(&shell);
     let mut writer = TableWriter::create(&folder.join(run::EVENTS), events_schema(has_parts))?;
     let mut pair_writer = match cuts {

@@ -1,5 +1,5 @@
-//! JSON lines whose objects hold several kinds of thing, or things inside things: Metarank's events and Gorse's
-//! dumps. A lens makes the flat rows of one kind out of them, which the readers of tables then take.
+//! JSON lines whose objects hold several kinds of thing, or things inside things: Metarank's events and
+//! Gorse's dumps. A lens makes the flat rows of one kind out of them, which the readers of tables then take.
 
 use std::path::Path;
 

@@ -78,7 +78,8 @@ const FILMS_100K: &[&str] = &[
 const COUNTS_MICROLENS: &[&str] = &["item", "likes", "views"];
 const TITLES_MICROLENS: &[&str] = &["item", "title"];
 
-const HEAD_BYTES: usize = 1 << 16;
+/// Long enough for a first line with a vector of some thousand numbers.
+const HEAD_BYTES: usize = 1 << 18;
 
 /// Looks at the first bytes of a file.
 pub(crate) fn sniff(path: &Path) -> Result<Sniffed, IngestError> {
@@ -323,6 +324,19 @@ fn could_be(format: Format, path: &Path) -> Result<bool, IngestError> {
     }
 }
 
+/// Whether a file named `.json` holds one object a line, each with more than lists in it.
+fn is_json_lines(path: &Path) -> Result<bool, IngestError> {
+    if extension(path) != "json" {
+        return Ok(false);
+    }
+    let head = head(path, HEAD_BYTES)?;
+    let head = text(&head);
+    let mut lines = head.trim_start_matches('\u{feff}').lines();
+    let first = lines.next().and_then(|line| serde_json::from_str::<serde_json::Map<_, _>>(line).ok());
+    let is_record = first.is_some_and(|object| object.values().any(|value| !value.is_array()));
+    Ok(is_record && lines.all(|line| line.is_empty() || line.starts_with('{')))
+}
+
 struct Candidate {
     path: PathBuf,
     table: Option<(Table, Columns, Shape)>,
@@ -339,7 +353,7 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
     let mut candidates = Vec::new();
     let mut tried = Vec::new();
     for path in files {
-        if is_folder && extension(&path) == "npy" {
+        if !alone && extension(&path) == "npy" {
             ignored.push((path.clone(), "vectors, which `upnext vectors` reads".to_string()));
             vector_files.push(path);
             continue;
@@ -348,7 +362,8 @@ pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestE
             ignored.push((path, "a knowledge graph of RecBole's, which nothing here reads".to_string()));
             continue;
         }
-        if is_folder && OTHER_FILES.contains(&extension(&path).as_str()) {
+        let is_other = OTHER_FILES.contains(&extension(&path).as_str());
+        if is_folder && is_other && !is_json_lines(&path)? {
             ignored.push((path, "not a table".to_string()));
             continue;
         }

@@ -11,15 +11,15 @@ use crate::table::{Cell, Row, Table};
 use crate::{Field, IngestError, time};
 
 /// Reads a table of videos. Unknown ids are added where `add` says so: videos that nobody has seen are part of a
-/// catalogue.
+/// catalogue. Returns how many rows told of a video.
 pub(crate) fn read(
     gather: &mut Gather,
     mut table: Table,
     columns: &Columns,
     add: bool,
-) -> Result<(), IngestError> {
+) -> Result<u64, IngestError> {
     let path = table.path.clone();
-    let Some(id_column) = columns.get(Field::Video) else { return Ok(()) };
+    let Some(id_column) = columns.get(Field::Video) else { return Ok(0) };
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
     let described = columns.describing();
     let mut kept = table.readable();
@@ -86,7 +86,7 @@ pub(crate) fn read(
         gather.note(format!("{file}: {unknown} videos without an event were left out"));
     }
     gather.file_read(&path, "videos", rows);
-    Ok(())
+    Ok(rows - skipped - unknown)
 }
 
 /// Keeps a cell that nothing else reads: a list of words as labels of the column's name, else an attribute.

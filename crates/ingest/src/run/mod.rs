@@ -1,6 +1,7 @@
 //! The run folder: a dataset and what was made from it, each file with its digest.
 //!
-//! `dataset/{events,users,videos,labels}.parquet`, `cleaning.json`, `manifest.json`; training adds
+//! `dataset/{events,users,videos,labels}.parquet`, `cleaning.json`, `manifest.json`; what lies beside the events
+//! has tables of its own where there is any (see `extras`); training adds
 //! `model.safetensors` and `report.json`. A folder is written aside and renamed, so no half-written one is left;
 //! a folder of another version, or with a file that was changed, is refused.
 
