@@ -38,9 +38,10 @@ impl Ials {
     /// With `r` = the confidence of the observation's watch ratio over the mean confidence, in training and in a
     /// history; 1 where the ratio is not known. A rating counts as a ratio of so many stars.
     pub(super) fn fit_confident(training: &Training) -> Result<Self, FitError> {
-        let rows = training.interactions.users().map(|rows| rows.iter().filter(|row| row.is_positive()));
         let confidence = Confidence::default();
-        let known: Vec<f32> = rows.clone().flatten().filter_map(|row| row.value).collect();
+        let positive = training.interactions.rows().iter().filter(|row| row.is_positive());
+        let known: Vec<f32> =
+            positive.filter_map(|row| row.value.filter(|value| value.is_finite())).collect();
         if known.is_empty() {
             let (model, needs) = ("ials-confidence".into(), "watch ratios or ratings");
             return Err(FitError::Needs { model, needs });
