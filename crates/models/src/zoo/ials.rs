@@ -48,9 +48,10 @@ impl Ials {
         }
         let sum: f64 = known.iter().map(|&ratio| f64::from(confidence.of_ratio(ratio))).sum();
         let mean = (sum / known.len() as f64) as f32;
-        let weighted = rows.map(|rows| {
+        let weighted = training.interactions.users().map(|rows| {
+            let positive = rows.iter().filter(|row| row.is_positive());
             let mut row: Vec<(u32, f32)> =
-                rows.map(|row| (row.video, weight(row.value, Some(mean)))).collect();
+                positive.map(|row| (row.video, weight(row.value, Some(mean)))).collect();
             row.sort_unstable_by_key(|&(video, _)| video);
             row
         });
