@@ -38,18 +38,20 @@ impl Ials {
     /// With `r` = the confidence of the observation's watch ratio over the mean confidence, in training and in a
     /// history; 1 where the ratio is not known. A rating counts as a ratio of so many stars.
     pub(super) fn fit_confident(training: &Training) -> Result<Self, FitError> {
-        let rows = training.interactions.users().map(|rows| rows.iter().filter(|row| row.is_positive()));
         let confidence = Confidence::default();
-        let known: Vec<f32> = rows.clone().flatten().filter_map(|row| row.value).collect();
+        let positive = training.interactions.rows().iter().filter(|row| row.is_positive());
+        let known: Vec<f32> =
+            positive.filter_map(|row| row.value.filter(|value| value.is_finite())).collect();
         if known.is_empty() {
             let (model, needs) = ("ials-confidence".into(), "watch ratios or ratings");
             return Err(FitError::Needs { model, needs });
         }
         let sum: f64 = known.iter().map(|&ratio| f64::from(confidence.of_ratio(ratio))).sum();
         let mean = (sum / known.len() as f64) as f32;
-        let weighted = rows.map(|rows| {
+        let weighted = training.interactions.users().map(|rows| {
+            let positive = rows.iter().filter(|row| row.is_positive());
             let mut row: Vec<(u32, f32)> =
-                rows.map(|row| (row.video, weight(row.value, Some(mean)))).collect();
+                positive.map(|row| (row.video, weight(row.value, Some(mean)))).collect();
             row.sort_unstable_by_key(|&(video, _)| video);
             row
         });
