@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(learner.inputs.row(2)[0], 3.0);
         // Tag 2: h = 1, u = 0.5, s = 0.622459, error 0.0377541: u 0.5377541, input 1 becomes 1.0188770.
         assert!((learner.outputs.row(2)[0] - 0.537_754_1).abs() < 1e-6);
-        assert!((learner.inputs.row(1)[0] - 1.018_877_0).abs() < 1e-6);
+        assert!((learner.inputs.row(1)[0] - 1.018_877).abs() < 1e-6);
     }
 
     #[test]
