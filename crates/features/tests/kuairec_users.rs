@@ -1,5 +1,7 @@
 //! The tabular path on real users: KuaiRec's `user_features`, imputed, scaled, and reduced to 95 % of variance.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fs::File;
 use std::path::Path;
 
