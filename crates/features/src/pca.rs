@@ -30,7 +30,7 @@ pub struct Pca {
 }
 
 /// Components below this share of the variance are rounding.
-const RATIO_LEAST: f64 = 1e-7;
+const RATIO_LEAST: f64 = 1e-6;
 
 impl Pca {
     /// Fits on the train rows of `(rows, columns)`. A value that is not finite counts as its column's mean. The
@@ -45,6 +45,12 @@ impl Pca {
         for (at, row) in train.iter().enumerate() {
             centre(matrix.row(row), &mean, centred.row_mut(at));
         }
+        // Divided by the power of two below the largest: exact, and squares of large numbers stay within `f32`.
+        let largest = centred.values().iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        let largest = f32::from_bits(largest.to_bits() & f32::INFINITY.to_bits());
+        if largest > 0.0 {
+            centred.values_mut().iter_mut().for_each(|x| *x /= largest);
+        }
         let (eigenvalues, vectors) = if n_columns == 0 {
             (Vec::new(), Matrix::zeros(0, 0))
         } else {
@@ -52,13 +58,15 @@ impl Pca {
         };
         let degrees = (train.len().max(2) - 1) as f64;
         // Ascending as they come, and never below zero but for rounding.
-        let variances: Vec<f64> =
-            eigenvalues.iter().rev().map(|&e| f64::from(e).max(0.0) / degrees).collect();
+        let unit = f64::from(largest).powi(2) / degrees;
+        let variances: Vec<f64> = eigenvalues.iter().rev().map(|&e| f64::from(e).max(0.0) * unit).collect();
         let total: f64 = variances.iter().sum();
         let ratios: Vec<f64> = variances.iter().map(|v| if total > 0.0 { v / total } else { 0.0 }).collect();
         let n_kept = keep.count(&ratios);
         let components = (0..n_kept).flat_map(|at| component(&vectors, n_columns - 1 - at)).collect();
-        let kept = |values: &[f64]| values[..n_kept].iter().map(|&value| value as f32).collect();
+        let kept = |values: &[f64]| {
+            values[..n_kept].iter().map(|&value| value.min(f64::from(f32::MAX)) as f32).collect()
+        };
         Self { mean, components, variances: kept(&variances), ratios: kept(&ratios) }
     }
 
@@ -140,7 +148,8 @@ fn means(matrix: &Matrix, train: &TrainRows) -> Vec<f32> {
 
 fn centre(row: &[f32], mean: &[f32], out: &mut [f32]) {
     for ((out, &x), mean) in out.iter_mut().zip(row).zip(mean) {
-        *out = if x.is_finite() { x - mean } else { 0.0 };
+        let difference = x - mean;
+        *out = if difference.is_finite() { difference } else { 0.0 };
     }
 }
 
@@ -179,11 +188,11 @@ mod tests {
         let whole = Pca::fit(&x, &TrainRows::all(5), Keep::Components(9));
         let components = [
             [0.868_755_2, -0.037_976_2, -0.493_783_6],
-            [0.378_734_7, 0.693_379_4, 0.613_013_0],
+            [0.378_734_7, 0.693_379_4, 0.613_013],
             [-0.319_099_5, 0.719_571_2, -0.616_759_9],
         ];
         assert!(near(whole.components().values(), &components.concat()), "{whole:?}");
-        assert!(near(whole.variances(), &[6.114_904_6, 2.678_226_1, 0.006_869_4]));
+        assert!(near(whole.variances(), &[6.114_904_6, 2.678_226, 0.006_869_4]));
         assert!(near(whole.ratios(), &[0.694_875_5, 0.304_343_9, 0.000_780_6]));
         let kept = Pca::fit(&x, &TrainRows::all(5), Keep::Share(0.95));
         let projected = [
@@ -205,6 +214,16 @@ mod tests {
         assert!(fitted.apply(&rows(f32::NAN)).values().iter().all(|x| x.is_finite()));
         let kept: Pca = serde_json::from_str(&serde_json::to_string(&fitted).unwrap()).unwrap();
         assert_eq!(kept, fitted);
+    }
+
+    #[test]
+    fn numbers_of_any_size_have_components() {
+        let points = Matrix::from_rows(3, 2, vec![0.0, 0.0, 3e30, 4e30, 6e30, 8e30]);
+        let pca = Pca::fit(&points, &TrainRows::all(3), Keep::Share(0.95));
+        assert!(near(pca.components().values(), &[0.6, 0.8]), "{pca:?}");
+        assert!(near(pca.ratios(), &[1.0]) && pca.variances() == [f32::MAX]);
+        let far = Matrix::from_rows(2, 1, vec![f32::MAX, f32::MIN]);
+        assert!(Pca::fit(&far, &TrainRows::all(2), Keep::Share(0.95)).n_components() <= 1);
     }
 
     #[test]

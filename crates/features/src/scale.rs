@@ -116,13 +116,18 @@ impl Column {
             return self.fill as f32;
         }
         let x = f64::from(x);
-        ((if self.log { signed_ln_1p(x) } else { x } - self.shift) / self.unit) as f32
+        bounded((if self.log { signed_ln_1p(x) } else { x } - self.shift) / self.unit)
     }
 
     fn invert(&self, y: f32) -> f32 {
         let x = f64::from(y) * self.unit + self.shift;
-        (if self.log { x.signum() * x.abs().exp_m1() } else { x }) as f32
+        bounded(if self.log { x.signum() * x.abs().exp_m1() } else { x })
     }
+}
+
+/// Nothing leaves as infinite.
+fn bounded(x: f64) -> f32 {
+    x.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
 }
 
 /// `sign(x) ln(1 + |x|)`: 0 stays 0, and equal steps are equal factors.
@@ -169,6 +174,7 @@ mod tests {
         assert_eq!(scaled(&odd, Scaling::MinMax, f32::NEG_INFINITY), 0.5);
         assert_eq!(scaled(&[f32::NAN], Scaling::Standard, 5.0), 5.0);
         assert_eq!(scaled(&[], Scaling::LogStandard, 0.0), 0.0);
+        assert_eq!(scaled(&[0.0, 1e-30], Scaling::MinMax, 1e30), f32::MAX);
     }
 
     #[test]

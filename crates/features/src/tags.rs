@@ -4,12 +4,18 @@
 //! the tag, against tags drawn at random. Tags that stand in the same company come to lie close.
 
 use serde::{Deserialize, Serialize};
+use upnext_data::Catalogue;
 use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::seed::Random;
 
 use crate::category::Vocabulary;
 use crate::{Table, TrainRows};
+
+/// The labels of one kind of every video, `tag` or `genre` for example: what the functions below take.
+pub fn of_catalogue<'a>(catalogue: &'a Catalogue, kind: &'a str) -> Vec<Vec<&'a str>> {
+    (0..catalogue.len() as u32).map(|row| catalogue.labels_of(row, kind).collect()).collect()
+}
 
 /// A vocabulary of the tags that occur in at least `count_min` of the train videos.
 ///
@@ -265,7 +271,7 @@ mod tests {
         assert_eq!(learner.inputs.row(2)[0], 3.0);
         // Tag 2: h = 1, u = 0.5, s = 0.622459, error 0.0377541: u 0.5377541, input 1 becomes 1.0188770.
         assert!((learner.outputs.row(2)[0] - 0.537_754_1).abs() < 1e-6);
-        assert!((learner.inputs.row(1)[0] - 1.018_877_0).abs() < 1e-6);
+        assert!((learner.inputs.row(1)[0] - 1.018_877).abs() < 1e-6);
     }
 
     #[test]
@@ -282,11 +288,21 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_of_one_kind_are_tags() {
+        let mut catalogue = Catalogue::new();
+        ["v", "w"].iter().for_each(|name| {
+            catalogue.intern(name);
+        });
+        ["tag:slow", "genre:Drama", "tag:dark"].iter().for_each(|label| catalogue.label(0, label));
+        assert_eq!(of_catalogue(&catalogue, "tag"), [vec!["slow", "dark"], vec![]]);
+    }
+
+    #[test]
     fn multi_hot_by_hand_and_later_tags_are_other() {
         let videos = vec![vec!["a", "b"], vec!["b", "b"], vec![], vec!["late", "a"]];
         let vocabulary = vocabulary(&videos, &TrainRows::all(3), 1);
         let table = multi_hot(&videos, &vocabulary);
-        // One video each has a and b twice counts once a video, so a stands before b.
+        // Two videos have b, which counts once a video, and one before the cut has a: b stands first.
         assert_eq!(table.names, ["tag=other", "tag=b", "tag=a"]);
         assert_eq!(table.matrix.row(0), [0.0, 1.0, 1.0]);
         assert_eq!(table.matrix.row(1), [0.0, 1.0, 0.0]);

@@ -1,11 +1,13 @@
 //! The tabular path on real users: KuaiRec's `user_features`, imputed, scaled, and reduced to 95 % of variance.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fs::File;
 use std::path::Path;
 
+use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type};
-use arrow_array::{Array, ArrayRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use upnext_features::category::Vocabulary;
 use upnext_features::impute::{Imputer, Imputing};
