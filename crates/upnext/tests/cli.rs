@@ -355,7 +355,9 @@ fn windows_and_cold_splits_are_printed_apart_with_what_their_parts_share() {
     let rolled = desk.run(&format!("{line} --split rolling --folds 2")).json();
     let named = |report: &Value| names(&report["tables"]).join(", ");
     assert_eq!(named(&rolled), "window 1 of 2, window 2 of 2");
-    let of = |at: usize| rolled["tables"][at]["report"]["models"][0]["metrics"]["ndcg@5"]["mean"].as_f64().unwrap();
+    let of = |at: usize| {
+        rolled["tables"][at]["report"]["models"][0]["metrics"]["ndcg@5"]["mean"].as_f64().unwrap()
+    };
     let mean = rolled["mean"]["popular"]["ndcg@5"].as_f64().unwrap();
     assert!((mean - (of(0) + of(1)) / 2.0).abs() < 1e-12);
     let cold = desk.run(&format!("{line} --split cold-videos")).json();
@@ -363,7 +365,8 @@ fn windows_and_cold_splits_are_printed_apart_with_what_their_parts_share() {
     for table in cold["tables"].as_array().unwrap() {
         assert_eq!(table["report"]["overlap"]["shared"][1]["pairs"], 0);
     }
-    let made = desk.run(&format!("{line} --split global-time --generated-cold-users 9 --generated-cold-videos 4"));
+    let made =
+        desk.run(&format!("{line} --split global-time --generated-cold-users 9 --generated-cold-videos 4"));
     let made = made.json();
     assert_eq!(named(&made), "real users, generated cold users");
     let notes = made["tables"][1]["report"]["protocol"]["notes"].to_string();
