@@ -175,7 +175,11 @@ impl fmt::Display for Protocol {
             (self.bootstrap.level * 1e6).round() / 1e4,
             grouped(self.bootstrap.samples),
             self.fingerprint(),
-        )
+        )?;
+        // Beside the number, not only below it.
+        let mut open: Vec<&str> = self.open_leaks().map(|leak| leak.leak.as_str()).collect();
+        open.dedup();
+        if open.is_empty() { Ok(()) } else { write!(f, "; OVER A LEAK: {}", open.join(", ")) }
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use upnext_data::Overlap;
+
 use crate::metric::PredictionRow;
 use crate::{EvalError, Interval, Protocol, Ranked, Table};
 
@@ -87,6 +89,9 @@ pub struct Report {
     /// Errors of predicted watch ratios or ratings, constants first; empty where the test part has no values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub predictions: Vec<PredictionRow>,
+    /// Users and pairs of each part of the split, and what parts share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Overlap>,
 }
 
 fn with_fingerprint<S: Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S::Error> {
@@ -170,7 +175,14 @@ impl Report {
             }
         };
         let models = measured.iter().enumerate().map(result).collect();
-        Ok(Self { protocol, headline: headline.into(), models, left_out, predictions: Vec::new() })
+        Ok(Self {
+            protocol,
+            headline: headline.into(),
+            models,
+            left_out,
+            predictions: Vec::new(),
+            overlap: None,
+        })
     }
 
     /// A model by name.
@@ -327,11 +339,18 @@ impl Report {
             }
         }
         for leak in &self.protocol.leaks {
-            let how = if leak.handled { "handled by the protocol" } else { "LEAK" };
+            let how = if leak.handled {
+                "handled by the protocol".into()
+            } else {
+                format!("LEAK, printed over it as --allow-leak {} says", leak.leak)
+            };
             *out += &format!("linter: {} ({how})\n", leak.note);
         }
         for left_out in &self.left_out {
             *out += &format!("left out: {}: {}\n", left_out.name, left_out.reason);
+        }
+        if let Some(overlap) = &self.overlap {
+            *out += &format!("\n{overlap}");
         }
     }
 }

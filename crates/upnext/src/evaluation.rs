@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use upnext_data::{Dataset, Interaction, Interactions, Query, Relevance, Split, SplitRule, hold_out, lint};
+use upnext_data::{
+    Dataset, Evidence, Interaction, Interactions, Query, Relevance, Split, SplitRule, attribute_features,
+    hold_out, inspect, overlap,
+};
 use upnext_eval::metric::{
     Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Observation, Popularity, PredictionRow,
     Serendipity, against_baselines, by_creator_group, by_viewer_group, coverage, gap, gini, light_and_active,
@@ -54,6 +57,10 @@ pub(crate) struct Conditions {
     pub(crate) neighbours: Option<usize>,
     /// Kinds of leak over which a headline may stand all the same.
     pub(crate) allow_leak: Vec<String>,
+    /// Rows of generated videos: ranked too, and how many of them were shown is told.
+    pub(crate) generated_videos: Vec<u32>,
+    /// What a reader must know of where the questions come from; stands among the notes.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Default for Conditions {
@@ -69,6 +76,8 @@ impl Default for Conditions {
             bootstrap_samples: Bootstrap::default().samples,
             neighbours: None,
             allow_leak: Vec::new(),
+            generated_videos: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 }
@@ -114,17 +123,33 @@ impl std::error::Error for OpenLeak {}
 /// Cuts, lints, fits on train, chooses on validation, and looks at the test once.
 pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluation> {
     let split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
-    let findings = lint(&split);
+    evaluate_split(set, &split, conditions)
+}
+
+/// The same for a set that is cut already.
+pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditions) -> Result<Evaluation> {
+    let candidates = match conditions.candidates {
+        CandidateRule::Occurring => {
+            let mut occurring = set.videos_in_events();
+            // Generated rows come last, so the order stays; nobody has seen them.
+            occurring.extend(&conditions.generated_videos);
+            occurring
+        }
+        CandidateRule::Catalogue => (0..set.videos.len() as u32).collect(),
+    };
+    let evidence = Evidence {
+        videos: Some(&set.videos),
+        candidates: Some(&candidates),
+        features: &attribute_features(set),
+        ..Evidence::default()
+    };
+    let findings = inspect(split, &evidence);
     let allowed =
         |leak: &LeakNote| conditions.allow_leak.iter().any(|name| *name == leak.leak || name == "all");
     let leaks: Vec<LeakNote> = findings.iter().map(LeakNote::from).collect();
     if let Some(leak) = leaks.iter().find(|leak| !leak.handled && !allowed(leak)) {
         return Err(OpenLeak(leak.clone()).into());
     }
-    let candidates = match conditions.candidates {
-        CandidateRule::Occurring => set.videos_in_events(),
-        CandidateRule::Catalogue => (0..set.videos.len() as u32).collect(),
-    };
     let content = Content::new(&set.videos).map(Arc::new);
     let scores = content_scores(set, &split);
     let mut left_out = Vec::new();
@@ -147,7 +172,7 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
     let ranking = Ranking { candidates: &candidates, depth, ties: conditions.ties, seed: conditions.seed };
     let mut measured = Vec::new();
     for &kind in &conditions.models {
-        match fit_and_measure(kind, &mut zoo, set, &split, &ranking, conditions)? {
+        match fit_and_measure(kind, &mut zoo, set, split, &ranking, conditions)? {
             Ok(model) => measured.push(model),
             Err(reason) => left_out.push(LeftOut { name: kind.name().into(), reason }),
         }
@@ -156,14 +181,20 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
         let reasons: Vec<String> = left_out.iter().map(|l| l.reason.clone()).collect();
         bail!("no model could be fitted: {}", reasons.join("; "));
     }
-    let notes = notes(&split, held_out_note);
+    let mut notes = notes(split, held_out_note);
+    notes.splice(0..0, conditions.remarks.iter().cloned());
     let protocol = Protocol {
         set: set.name.clone(),
         digest: set.digest(),
         split: conditions.split.name().into(),
         relevance: conditions.relevance.to_string(),
         fitted_on: "train".into(),
-        history: if conditions.split == SplitRule::Given { "train" } else { "train and validation" }.into(),
+        history: match conditions.split {
+            SplitRule::Given | SplitRule::ColdVideos => "train",
+            SplitRule::ColdUsers => "train, or the first three of a cold user",
+            _ => "train and validation",
+        }
+        .into(),
         candidates: Candidates {
             n: candidates.len(),
             what: match conditions.candidates {
@@ -183,7 +214,8 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
     };
     let headline = format!("ndcg@{}", conditions.k.first().copied().unwrap_or(10));
     let mut report = Report::new(protocol, &headline, measured, left_out)?;
-    report.predictions = predictions(&mut zoo, &split, conditions)?;
+    report.predictions = predictions(&mut zoo, split, conditions)?;
+    report.overlap = Some(overlap(split));
     Ok(Evaluation { report, choices: zoo.choices().clone() })
 }
 
@@ -350,6 +382,11 @@ fn beyond_accuracy(
         (format!("coverage@{k}"), coverage(&of_candidates)),
         (format!("gini@{k}"), gini(&of_candidates)),
     ]);
+    if !conditions.generated_videos.is_empty() {
+        let shown = conditions.generated_videos.iter().filter(|&&video| counts[video as usize] > 0).count();
+        let share = shown as f64 / conditions.generated_videos.len() as f64;
+        overall.insert(format!("generated_cold_videos_shown@{k}"), share);
+    }
     // Creators in two groups: those with less than the median of plays, and the others.
     if set.videos.creators.len() > 1 {
         let groups = creator_groups(set, &popularity);

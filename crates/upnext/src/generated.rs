@@ -391,7 +391,8 @@ fn user(made: &Synthetic, user: usize, text: &mut String) {
     };
     let flag = |place, share: f64| u8::from(at(place) < share);
     let range = |n: u64, bounds: &[(u64, &'static str)], above: &'static str| {
-        bounds.iter().find(|&&(most, _)| n <= most).map_or(above, |&(_, name)| name)
+        let name = bounds.iter().find(|&&(most, _)| n <= most).map_or(above, |&(_, name)| name);
+        if name.contains(',') { format!("\"{name}\"") } else { name.to_string() }
     };
     let heavy = |place, scale: f64| (scale * (1.0 / (1.0 - at(place)).max(1e-6) - 1.0)).min(5_000.0) as u64;
     let (follows, fans, friends) = (heavy(4, 40.0), heavy(5, 5.0), made.friends_of(user).len() as u64);

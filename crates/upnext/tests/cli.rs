@@ -11,7 +11,19 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 8] = ["demo", "import", "validate", "train", "eval", "recommend", "explain", "serve"];
+const VERBS: [&str; 11] = [
+    "demo",
+    "generate",
+    "import",
+    "validate",
+    "report",
+    "vectors",
+    "train",
+    "eval",
+    "recommend",
+    "explain",
+    "serve",
+];
 
 fn desk() -> Desk {
     let desk = Desk::new();
@@ -322,6 +334,58 @@ fn a_planted_leak_is_caught_by_name() {
     let shared = &report["protocol"]["leaks"][0];
     assert_eq!((&shared["leak"], &shared["count"]), (&json!("shared_pairs"), &json!(1)));
     assert_eq!((&shared["handled"], &report["protocol"]["users"]), (&json!(true), &json!(19)));
+}
+
+// ---- generated data, splits over time, cold starts -----------------------------------------------------------
+
+const GENERATE: &str = "generate --users 60 --videos 90 --rows 6000 --faults duplicate=0.05,missing=0.02";
+
+#[test]
+fn generated_files_come_with_their_truth_and_are_the_same_for_the_same_seed() {
+    let desk = Desk::new();
+    let truth = desk.run(&format!("{GENERATE} --seed 3 --out made --json")).json();
+    assert_eq!(truth["generated"], true);
+    assert_eq!(truth["big_matrix"]["faults"]["duplicate"], 300);
+    assert_eq!(truth["big_matrix"]["faults"]["missing"], 120);
+    let matrix = desk.read("made/big_matrix.csv");
+    assert_eq!(matrix.lines().count(), 6001);
+    let mut seen = std::collections::HashSet::new();
+    assert_eq!(matrix.lines().filter(|line| !seen.insert(*line)).count(), 300);
+    assert!(desk.read("made/GENERATED.md").contains("made up"));
+    desk.run(&format!("{GENERATE} --seed 3 --out again")).done();
+    assert_eq!(matrix, desk.read("again/big_matrix.csv"));
+    desk.run(&format!("{GENERATE} --out made")).failed(&["made", "--force"]);
+    desk.run("generate --faults typo=0.1 --out other").wrong(&["--faults", "`typo`", "near_duplicate"]);
+    desk.run("generate --users 1 --out other").wrong(&["1 users", "expected 2"]);
+}
+
+#[test]
+fn windows_and_cold_splits_are_printed_apart_with_what_their_parts_share() {
+    let desk = Desk::new();
+    desk.run(&format!("{GENERATE} --seed 3 --out made")).done();
+    let line = "eval made/big_matrix.csv --models popular,item-knn --k 5 --json";
+    let rolled = desk.run(&format!("{line} --split rolling --folds 2")).json();
+    let named = |report: &Value| names(&report["tables"]).join(", ");
+    assert_eq!(named(&rolled), "window 1 of 2, window 2 of 2");
+    let of = |at: usize| {
+        rolled["tables"][at]["report"]["models"][0]["metrics"]["ndcg@5"]["mean"].as_f64().unwrap()
+    };
+    let mean = rolled["mean"]["popular"]["ndcg@5"].as_f64().unwrap();
+    assert!((mean - (of(0) + of(1)) / 2.0).abs() < 1e-12);
+    let cold = desk.run(&format!("{line} --split cold-videos")).json();
+    assert_eq!(named(&cold), "cold, warm");
+    for table in cold["tables"].as_array().unwrap() {
+        assert_eq!(table["report"]["overlap"]["shared"][1]["pairs"], 0);
+    }
+    let made =
+        desk.run(&format!("{line} --split global-time --generated-cold-users 9 --generated-cold-videos 4"));
+    let made = made.json();
+    assert_eq!(named(&made), "real users, generated cold users");
+    let notes = made["tables"][1]["report"]["protocol"]["notes"].to_string();
+    assert!(notes.contains("GENERATED"), "{notes}");
+    assert_eq!(made["tables"][1]["report"]["protocol"]["users"], 9);
+    assert!(made["tables"][0]["report"]["models"][0]["overall"]["generated_cold_videos_shown@5"].is_number());
+    desk.run(&format!("{line} --split rolling --folds 99")).wrong(&["--folds", "1 to 7"]);
 }
 
 // ---- small and strange sets ----------------------------------------------------------------------------------

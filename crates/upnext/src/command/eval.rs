@@ -1,11 +1,15 @@
 //! `upnext eval`: how good each model is on a set, under a protocol that is printed.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use upnext_data::{Dataset, FOLDS_MAX, GENERATED_COLD, Leak, Split, SplitRule, with_cold};
 use upnext_eval::{Report, TableStyle, Ties};
 use upnext_models::zoo::Kind;
 
-use crate::evaluation::{CandidateRule, Conditions, evaluate};
+use crate::evaluation::{CandidateRule, Conditions, evaluate_split};
 use crate::loading::{DataArgs, natural_split, parse_split};
 use crate::{WrongUse, output};
 
@@ -17,7 +21,8 @@ use crate::{WrongUse, output};
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// leave-last-out, global-time, per-user-90-10, random or given; without it, what fits the set
+    /// leave-last-out, global-time, per-user-90-10, random, given, rolling, cold-videos or cold-users; without it,
+    /// what fits the set
     #[arg(long)]
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, item-knn, user-knn,
@@ -44,7 +49,17 @@ pub(crate) struct EvalArgs {
     /// Measure models as they are served: with the N strongest entries of each video
     #[arg(long, value_name = "N")]
     neighbours: Option<usize>,
-    /// Print a headline over this kind of leak all the same: shared_pairs, time, all
+    /// Windows of `--split rolling`, each a tenth of the pairs by time
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    folds: usize,
+    /// Ask for N generated cold users too, who have three interactions with popular videos; a table apart
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    generated_cold_users: usize,
+    /// Rank N generated cold videos too, which nobody has seen, and tell how many were shown
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    generated_cold_videos: usize,
+    /// Print a headline over this kind of leak all the same: shared_pairs, time, test_in_history,
+    /// features_after_cut, candidate_pool, duplicate_videos, target_feature, all
     #[arg(long, value_name = "NAME")]
     allow_leak: Vec<String>,
     /// Write the report here too
@@ -70,7 +85,11 @@ const K_MAX: usize = 10_000;
 /// Most resampled sets of users.
 const BOOTSTRAP_MAX: usize = 100_000;
 /// What `--allow-leak` knows.
-const LEAKS: [&str; 3] = ["shared_pairs", "time", "all"];
+fn leaks() -> Vec<&'static str> {
+    Leak::ALL.map(Leak::name).into_iter().chain(["all"]).collect()
+}
+/// Most generated cold users, and videos.
+const GENERATED_MAX: usize = 1_000_000;
 /// Without these beside it, a number says little.
 const FLOORS: [Kind; 3] = [Kind::Popular, Kind::Markov, Kind::Ease];
 
@@ -101,17 +120,37 @@ impl EvalArgs {
             bootstrap_samples: self.bootstrap,
             neighbours: self.neighbours.map(|n| n.max(1)),
             allow_leak: self.allow_leak,
+            generated_videos: Vec::new(),
+            remarks: Vec::new(),
         };
         let missing: Vec<&str> =
             FLOORS.into_iter().filter(|floor| !conditions.models.contains(floor)).map(Kind::name).collect();
         if !missing.is_empty() {
             tracing::info!("floors that were not asked for: {}", missing.join(", "));
         }
-        let report = evaluate(&loaded.dataset, &conditions)?.report;
-        if let Some(file) = &self.out {
-            output::write_file(file, serde_json::to_string_pretty(&report)?.as_bytes())?;
+        let generated = (self.generated_cold_users, self.generated_cold_videos);
+        let tables = tables(&loaded.dataset, conditions, self.folds, generated)?;
+        // One table is printed as it always was; several stand side by side under their names.
+        if let [Table { report, .. }] = &tables[..] {
+            if let Some(file) = &self.out {
+                output::write_file(file, serde_json::to_string_pretty(report)?.as_bytes())?;
+            }
+            print_table(report, self.json, self.full)?;
+        } else {
+            let all = Tables { mean: mean(&tables), tables };
+            if let Some(file) = &self.out {
+                output::write_file(file, serde_json::to_string_pretty(&all)?.as_bytes())?;
+            }
+            if self.json {
+                output::print(&serde_json::to_string(&all)?)?;
+            } else {
+                for table in &all.tables {
+                    output::print(&format!("\n=== {} ===\n", table.name))?;
+                    print_table(&table.report, false, self.full)?;
+                }
+                output::print(&mean_in_words(&all.mean))?;
+            }
         }
-        print_table(&report, self.json, self.full)?;
         if let Some(notice) = loaded.notice {
             tracing::info!("{}", notice.text);
         }
@@ -119,9 +158,129 @@ impl EvalArgs {
     }
 }
 
+/// One of several tables.
+#[derive(Serialize)]
+struct Table {
+    name: String,
+    /// Whether it is a window of time, of which the mean is told.
+    #[serde(skip)]
+    window: bool,
+    report: Report,
+}
+
+/// Several tables, and for windows the mean of each model and metric over them.
+#[derive(Serialize)]
+struct Tables {
+    tables: Vec<Table>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    mean: BTreeMap<String, BTreeMap<String, f64>>,
+}
+
+/// Every table that the conditions ask for: one, or one a window, or cold and warm, and generated users apart.
+fn tables(
+    set: &Dataset,
+    mut conditions: Conditions,
+    folds: usize,
+    (n_users, n_videos): (usize, usize),
+) -> Result<Vec<Table>> {
+    let generated = (n_users + n_videos > 0)
+        .then(|| with_cold(set, &conditions.relevance, n_users, n_videos, conditions.seed));
+    let set = generated.as_ref().map_or(set, |with| &with.set);
+    if let Some(with) = generated.as_ref().filter(|with| !with.videos.is_empty()) {
+        conditions.generated_videos = with.videos.clone();
+        conditions.remarks.push(format!(
+            "{n_videos} generated cold videos (`{GENERATED_COLD}video-…`) are ranked beside the real ones: made up, seen by nobody"
+        ));
+    }
+    let table = |name: String, split: &Split, conditions: &Conditions| -> Result<Table> {
+        let report = evaluate_split(set, split, conditions)?.report;
+        Ok(Table { name, window: conditions.split == SplitRule::Rolling, report })
+    };
+    let named = |name: &str| {
+        let mut conditions = conditions.clone();
+        conditions.remarks.push(name.into());
+        conditions
+    };
+    let mut tables = Vec::new();
+    let splits = match conditions.split {
+        SplitRule::Rolling => Split::rolling(set, &conditions.relevance, folds)?,
+        rule => vec![Split::new(set, &conditions.relevance, rule, conditions.seed)?],
+    };
+    for (at, split) in splits.iter().enumerate() {
+        match conditions.split {
+            SplitRule::Rolling => {
+                let name = format!("window {} of {}", at + 1, splits.len());
+                tables.push(table(name.clone(), split, &named(&name))?);
+            }
+            SplitRule::ColdVideos | SplitRule::ColdUsers => {
+                tables.push(table("cold".into(), split, &named("cold: train has seen nothing of them"))?);
+                if !split.warm.is_empty() {
+                    let warm = named("warm: a tenth of the positives that are not cold, of the same models");
+                    tables.push(table("warm".into(), &split.as_warm(), &warm)?);
+                }
+            }
+            _ => tables.push(table("real users".into(), split, &conditions)?),
+        }
+    }
+    if let (Some(with), Some(split)) =
+        (generated.as_ref().filter(|with| !with.users.is_empty()), splits.last())
+    {
+        let test = with.questions(&conditions.relevance);
+        let asked = Split { test, warm: Vec::new(), held_out_values: Vec::new(), ..split.clone() };
+        let mut labelled = named(&format!(
+            "GENERATED: all {n_users} users of this table (`{GENERATED_COLD}user-…`) are made up, with three interactions \
+             with popular videos, of which the third is asked for: it favours popularity, and says nothing of real users"
+        ));
+        if labelled.split == SplitRule::Rolling {
+            labelled.split = SplitRule::GlobalTime;
+        }
+        tables.push(table("generated cold users".into(), &asked, &labelled)?);
+    }
+    Ok(tables)
+}
+
+/// The mean over windows, by model and metric; of models that every window has.
+fn mean(tables: &[Table]) -> BTreeMap<String, BTreeMap<String, f64>> {
+    let windows: Vec<&Report> =
+        tables.iter().filter(|table| table.window).map(|table| &table.report).collect();
+    let Some(first) = windows.first() else { return BTreeMap::new() };
+    let of = |report: &Report, model: &str, metric: &str| {
+        let model = report.models.iter().find(|other| other.name == model)?;
+        Some(model.metrics.get(metric)?.mean)
+    };
+    let means = first.models.iter().map(|model| {
+        let metrics = model.metrics.keys().filter_map(|metric| {
+            let sum: Option<f64> = windows.iter().map(|report| of(report, &model.name, metric)).sum();
+            Some((metric.clone(), sum? / windows.len() as f64))
+        });
+        (model.name.clone(), metrics.collect())
+    });
+    means.collect()
+}
+
+fn mean_in_words(mean: &BTreeMap<String, BTreeMap<String, f64>>) -> String {
+    if mean.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n=== mean over all windows ===\n");
+    for (model, metrics) in mean {
+        let shown =
+            metrics.iter().filter(|(name, _)| name.starts_with("ndcg@") || name.starts_with("recall@"));
+        let shown: Vec<String> = shown.map(|(name, value)| format!("{name} {value:.4}")).collect();
+        text += &format!("{model:<24} {}\n", shown.join("  "));
+    }
+    text
+}
+
 impl EvalArgs {
     /// What clap cannot check.
     fn check(&self) -> Result<(), WrongUse> {
+        if !(1..=FOLDS_MAX).contains(&self.folds) {
+            return Err(WrongUse::of("--folds", format!("expected 1 to {FOLDS_MAX}")));
+        }
+        if self.generated_cold_users.max(self.generated_cold_videos) > GENERATED_MAX {
+            return Err(WrongUse::of("--generated-cold-…", format!("expected 0 to {GENERATED_MAX}")));
+        }
         if !(1..=BOOTSTRAP_MAX).contains(&self.bootstrap) {
             return Err(WrongUse::of("--bootstrap", format!("expected 1 to {BOOTSTRAP_MAX}")));
         }
@@ -131,8 +290,8 @@ impl EvalArgs {
 
 /// Checks names of leaks.
 pub(crate) fn check_leaks(names: &[String]) -> Result<(), WrongUse> {
-    match names.iter().find(|name| !LEAKS.contains(&name.as_str())) {
-        Some(name) => Err(WrongUse::of("--allow-leak", format!("`{name}`; expected {}", LEAKS.join(", ")))),
+    match names.iter().find(|name| !leaks().contains(&name.as_str())) {
+        Some(name) => Err(WrongUse::of("--allow-leak", format!("`{name}`; expected {}", leaks().join(", ")))),
         None => Ok(()),
     }
 }
