@@ -9,6 +9,7 @@ mod lists;
 mod loading;
 mod output;
 mod progress;
+mod report;
 mod serving;
 
 use std::io::Write;
@@ -31,6 +32,8 @@ enum Command {
     Demo(command::demo::DemoArgs),
     /// Read and clean logs into a run folder
     Import(command::import::ImportArgs),
+    /// Look at a set: one page of what is in the data, and the numbers as JSON
+    Report(command::report::ReportArgs),
     /// Fit the models that a run folder serves, and its results table
     Train(command::train::TrainArgs),
     /// Measure models on a set under a printed protocol
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => args.run(),
         Command::Import(args) => args.run(),
+        Command::Report(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Recommend(args) => args.run(),

@@ -5,5 +5,6 @@ pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod recommend;
+pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod train;

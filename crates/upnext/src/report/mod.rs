@@ -1,0 +1,4 @@
+//! The report on a set: first the numbers ([`measure`]), then the page that shows them ([`draw`]).
+
+pub(crate) mod draw;
+pub(crate) mod measure;
