@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
+#[allow(dead_code, reason = "the test of the feed uses the rest")]
 mod devtools;
 
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ fn hostile(folder: &Path) -> PathBuf {
     let mut lines = String::new();
     for user in 0..40 {
         for video in 0..30 {
-            if (user * 7 + video * 3) % 4 == 0 {
+            // Videos differ in how often they are watched.
+            if (user * 7 + video * video) % (2 + video % 5) == 0 {
                 continue;
             }
             let ratio = f64::from(user * 31 + video * 17).sin().abs() * 2.5;
@@ -135,11 +137,10 @@ fn the_report_opens_in_a_real_browser_and_says_what_it_found() {
     }
     let text = browser.value("document.body.innerText");
     let text = text.as_str().unwrap();
-    for said in ["100,836 events", "610 users", "Forrest Gump", "no watch ratio"] {
-        assert!(
-            text.contains(said) || said == "no watch ratio" && text.contains("has a watch ratio"),
-            "{said}"
-        );
+    for said in
+        ["100,836 events", "610 users", "Forrest Gump", "No event has a watch ratio", "no daily statistics"]
+    {
+        assert!(text.contains(said), "{said}");
     }
     // Keys: the first stop skips to the report, and a table of numbers opens by Enter.
     browser.press("Tab");

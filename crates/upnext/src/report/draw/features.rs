@@ -166,6 +166,9 @@ fn against(context: &Context, scatter: &Scatter, with: &WithTarget, id: &'static
     let name = context.target();
     let mean = format!("mean {name}");
     let (traces, mut layout) = dots(&scatter.points, None, &scatter.feature, &mean, name);
+    if scatter.feature == "year" {
+        layout["xaxis"]["tickformat"] = json!("d");
+    }
     let whole_numbers: Vec<u64> = scatter.points.iter().map(|point| point.x.max(0.0) as u64).collect();
     if scatter.points.iter().all(|point| point.x >= 1.0) {
         // A few videos far out would press all others against the edge.

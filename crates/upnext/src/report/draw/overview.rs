@@ -88,7 +88,8 @@ pub(super) fn preview(context: &Context) -> Answer {
     ] {
         tables.push([name.into(), if rows == 0 { "none".into() } else { whole(rows as u64) }, holds.into()]);
     }
-    answer.put(table("Tables of the set", &["table", "rows", "columns"], tables));
+    let tables = table("Tables of the set", &["table", "rows", "columns"], tables);
+    answer.put(format!("<div class=\"last\">{tables}</div>"));
     let known = |value: Option<f32>| value.map_or_else(|| "–".into(), |value| number(f64::from(value)));
     let rows = report.preview.iter().map(|event| {
         [
@@ -104,7 +105,7 @@ pub(super) fn preview(context: &Context) -> Answer {
         answer.say("There is no event to show.");
     } else {
         answer.put(format!(
-            "<div class=\"wrap\">{}</div>",
+            "<div class=\"second\">{}</div>",
             table(
                 "The first events, by user and time",
                 &["user", "video", "action", "time (UTC)", "value", "ratio"],

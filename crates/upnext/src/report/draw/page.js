@@ -29,6 +29,10 @@
       const place = document.getElementById(figure.id);
       const layout = paint(figure.layout, style);
       const traces = paint(figure.traces, style);
+      // On a phone the words above lines would stand on each other: the first of them is enough.
+      for (const note of narrow.matches ? layout.annotations ?? [] : []) {
+        if (note.yref === 'paper') note.text = note.text.split('<br>')[0];
+      }
       for (const trace of traces) {
         const bar = trace.type === 'heatmap' ? (trace.colorbar ??= {}) : trace.marker?.colorbar;
         if (bar) Object.assign(bar, { thickness: 10, outlinewidth: 0, len: 0.9, tickfont: { size: 11 } });
@@ -39,6 +43,7 @@
         font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour('soft') },
         margin: { l: narrow.matches ? 40 : 56, r: 12, t: layout.annotations?.length ? 34 : 10, b: 44 }, showlegend: false,
         hoverlabel: { bgcolor: colour('ink'), bordercolor: colour('ink'), font: { color: colour('ground'), size: 12 } },
+        modebar: { bgcolor: 'rgba(0,0,0,0)', color: colour('edge'), activecolor: colour('accent') },
         dragmode: coarse.matches ? false : 'zoom',
       }, {
         responsive: true, displaylogo: false, showTips: false, scrollZoom: false,

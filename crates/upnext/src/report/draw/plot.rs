@@ -216,6 +216,11 @@ pub(crate) fn heat(
     (vec![value(trace.as_ref())], json!({ "xaxis": x, "yaxis": y }))
 }
 
+/// Six significant digits: more than a screen can show, in a third of the bytes.
+fn short(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
 /// One dot for each video; coloured by its target where a range of colours is given.
 pub(crate) fn dots(
     points: &[Point],
@@ -234,15 +239,15 @@ pub(crate) fn dots(
     let marker = match colours {
         None => Marker::new().color("@bar"),
         Some((least, most, _)) => Marker::new()
-            .color_array(points.iter().map(|point| point.target).collect::<Vec<f64>>())
+            .color_array(points.iter().map(|point| short(point.target)).collect::<Vec<f64>>())
             .color_scale(scale(&[(0.0, "@cold"), (0.5, "@middle"), (1.0, "@warm")]))
             .cmin(least)
             .cmax(most)
             .show_scale(true),
     };
     let trace = Scatter::new(
-        points.iter().map(|point| point.x).collect::<Vec<f64>>(),
-        points.iter().map(|point| point.y).collect::<Vec<f64>>(),
+        points.iter().map(|point| short(point.x)).collect::<Vec<f64>>(),
+        points.iter().map(|point| short(point.y)).collect::<Vec<f64>>(),
     )
     .mode(Mode::Markers)
     .hover_text_array(texts)

@@ -123,7 +123,7 @@ pub(super) fn leaks(context: &Context) -> Answer {
     });
     if !facts.leaks.is_empty() {
         answer.put(format!(
-            "<div class=\"wrap\">{}</div>",
+            "<div class=\"last\">{}</div>",
             table("Findings of the leakage linter", &["kind", "count", "state", "in words"], rows)
         ));
     }

@@ -41,12 +41,13 @@ fn periods(context: &Context, coverage: &Coverage) -> Figure {
     Figure {
         id: "plot-periods",
         says: format!(
-            "From {} to {} (UTC): {} of {} have an event, and {} none. The busiest day is {} with {}.",
+            "From {} to {} (UTC): {} of {} have an event, and {} {} none. The busiest day is {} with {}.",
             coverage.first,
             coverage.last,
             whole(coverage.days_with_events as u64),
             of(coverage.days as u64, "day"),
-            format!("{} {}", of(empty, unit), if empty == 1 { "has" } else { "have" }),
+            of(empty, unit),
+            if empty == 1 { "has" } else { "have" },
             coverage.busiest_day,
             of(coverage.busiest_events, "event"),
         ),

@@ -217,7 +217,10 @@ fn table(set: &Dataset, tally: &Tally) -> Table {
     daily_columns(set, &videos, &mut push);
     push("video_duration", column(&|video| known(set.videos.video(video).duration_seconds.map(f64::from))));
     push("events", column(&|video| f64::from(tally.of_video[video as usize])));
-    push("users", column(&|video| f64::from(tally.users_of_video[video as usize])));
+    if tally.pairs < tally.events {
+        // Without repeats users and events would be one column twice.
+        push("users", column(&|video| f64::from(tally.users_of_video[video as usize])));
+    }
     for (action, of_video) in Action::ALL.into_iter().zip(&tally.actions_of_video) {
         if !of_video.is_empty() && tally.actions[action as usize] < tally.events {
             let share =
@@ -440,15 +443,12 @@ fn projection(set: &Dataset, table: &Table, random: &mut Random) -> Section<Proj
         .collect();
     let d = standardised.len();
     if d < 2 || rows.len() < 3 {
-        return absent(format!(
-            "{d} features differ among {} videos; a plane needs two and three",
-            rows.len()
-        ));
+        let n = rows.len();
+        return absent(format!("{d} features differ among {n} videos; a projection needs two and three"));
     }
     let mut covariance = Matrix::zeros(d, d);
-    for a in 0..d {
-        for b in 0..d {
-            let (a_values, b_values) = (&standardised[a].1, &standardised[b].1);
+    for (a, (_, a_values)) in standardised.iter().enumerate() {
+        for (b, (_, b_values)) in standardised.iter().enumerate() {
             let sum: f64 = a_values.iter().zip(b_values).map(|(x, y)| x * y).sum();
             covariance.row_mut(a)[b] = (sum / (rows.len() - 1) as f64) as f32;
         }

@@ -251,7 +251,7 @@ fn preview(set: &Dataset, event: &Event) -> PreviewEvent {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use upnext_data::{Catalogue, Events, Users};
 
     use super::*;
@@ -260,8 +260,12 @@ mod tests {
     /// likes `a`. The title of `b` is hostile.
     pub(crate) fn tiny() -> Dataset {
         let (mut users, mut videos, mut events) = (Users::new(), Catalogue::new(), Events::new());
-        ["u0", "u1", "u2"].into_iter().for_each(|name| drop(users.intern(name)));
-        ["a", "b", "c"].into_iter().for_each(|name| drop(videos.intern(name)));
+        for name in ["u0", "u1", "u2"] {
+            users.intern(name);
+        }
+        for name in ["a", "b", "c"] {
+            videos.intern(name);
+        }
         videos.video_mut(1).title = "<script>alert(1)</script>".into();
         videos.video_mut(0).duration_seconds = Some(10.0);
         let watch = |user, video, time, ratio| Event {

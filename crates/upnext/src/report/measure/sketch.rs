@@ -80,11 +80,6 @@ impl Quantiles {
         self.collapses.iter().enumerate().map(|(level, &n)| n << level).sum()
     }
 
-    /// Count, mean and variance, which are exact.
-    pub(crate) fn moments(&self) -> &Moments {
-        &self.moments
-    }
-
     fn weighted(&self) -> Vec<(f32, u64)> {
         let mut all: Vec<(f32, u64)> = self
             .levels
@@ -287,8 +282,6 @@ pub(crate) fn sample(rows: impl Iterator<Item = usize>, most: usize, random: &mu
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -328,33 +321,35 @@ mod tests {
         assert!(drawn.iter().all(|&n| (1850..2150).contains(&n)), "{drawn:?}");
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        #[test]
-        fn no_quantile_is_further_off_in_rank_than_the_sketch_says(
-            n in 1usize..120_000, seed in 0u64..1000, shape in 0u8..4,
-        ) {
+    #[test]
+    fn no_quantile_is_further_off_in_rank_than_the_sketch_says() {
+        for seed in 0..24u64 {
             let mut random = Random::new(seed);
-            let mut values: Vec<f32> = (0..n).map(|at| match shape {
-                0 => random.uniform(),
-                1 => at as f32,
-                2 => -(at as f32),
-                _ => (random.normal() * 3.0).exp(),
-            }).collect();
+            let n = 1 + random.below([10, 9_000, 120_000][(seed % 3) as usize]);
+            let mut values: Vec<f32> = (0..n)
+                .map(|at| match seed / 3 % 4 {
+                    0 => random.uniform(),
+                    1 => at as f32,
+                    2 => -(at as f32),
+                    _ => (random.normal() * 3.0).exp(),
+                })
+                .collect();
             let mut sketch = Quantiles::default();
             values.iter().for_each(|&value| sketch.add(value));
             values.sort_unstable_by(f32::total_cmp);
             let said = sketch.describe().unwrap();
-            let off = sketch.rank_error_max() as f64 + 1.0;
-            prop_assert!(off - 1.0 <= 0.002 * n as f64, "{} of {}", off, n);
-            for (share, value) in [(0.01, said.p01), (0.25, said.p25), (0.5, said.p50), (0.75, said.p75), (0.99, said.p99)] {
+            let error = sketch.rank_error_max() as f64;
+            assert!(error <= 0.002 * n as f64, "{error} of {n}");
+            let quantiles =
+                [(0.01, said.p01), (0.25, said.p25), (0.5, said.p50), (0.75, said.p75), (0.99, said.p99)];
+            for (share, value) in quantiles {
                 let below = values.partition_point(|&v| f64::from(v) < value) as f64;
                 let up_to = values.partition_point(|&v| f64::from(v) <= value) as f64;
                 let rank = share * (n - 1) as f64;
-                prop_assert!(below - off <= rank && rank <= up_to + off, "{} {} {} {}", share, below, up_to, rank);
+                let off = error + 1.0;
+                assert!(below - off <= rank && rank <= up_to + off, "{seed}: {share} {below} {up_to} {rank}");
             }
-            prop_assert_eq!(said.min as f32, values[0]);
-            prop_assert_eq!(said.max as f32, values[n - 1]);
+            assert_eq!((said.min as f32, said.max as f32), (values[0], values[n - 1]));
         }
     }
 }

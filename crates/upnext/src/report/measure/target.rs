@@ -179,11 +179,6 @@ pub(crate) struct Distribution {
 }
 
 impl TargetTally {
-    /// Which target.
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// The distribution over all events.
     pub(crate) fn distribution(&self) -> Option<Distribution> {
         let describe = self.quantiles.describe()?;
