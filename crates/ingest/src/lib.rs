@@ -13,8 +13,10 @@ pub mod lists;
 mod options;
 pub mod run;
 mod source;
+mod sources;
 mod table;
 mod time;
+pub mod vectors;
 
 use std::path::PathBuf;
 
@@ -24,6 +26,8 @@ use upnext_data::{Dataset, Order, Part};
 pub use clean::{CleaningReport, Dropped, Example, FileRead, Reason};
 pub use error::IngestError;
 pub use options::{Field, Format, Limits, Map, Options, Progress};
+pub use sources::{SqlOptions, without_password};
+pub use vectors::Vectors;
 
 use columns::Columns;
 use formats::recognise::{self, EventFile, Plan};

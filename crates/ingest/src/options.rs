@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use upnext_data::{Order, Relevance};
 
-use crate::IngestError;
+use crate::{IngestError, SqlOptions};
 
 /// What the files are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +34,13 @@ pub enum Format {
     Recbole,
     /// One JSON object a line.
     Jsonl,
+    /// A database, told by its URL.
+    Sql,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Auto,
         Self::Csv,
         Self::Parquet,
@@ -50,6 +52,7 @@ impl Format {
         Self::Parts,
         Self::Recbole,
         Self::Jsonl,
+        Self::Sql,
     ];
 
     /// The name on the command line.
@@ -66,6 +69,7 @@ impl Format {
             Self::Parts => "parts",
             Self::Recbole => "recbole",
             Self::Jsonl => "jsonl",
+            Self::Sql => "sql",
         }
     }
 }
@@ -330,6 +334,8 @@ pub struct Options {
     pub now: Option<i64>,
     /// What is known about order where the files have no times; without it, what the format implies.
     pub order: Option<Order>,
+    /// What is read of a database.
+    pub sql: SqlOptions,
     /// Bounds.
     pub limits: Limits,
 }
@@ -344,6 +350,7 @@ impl Default for Options {
             relevance: Relevance::default(),
             now: None,
             order: None,
+            sql: SqlOptions::default(),
             limits: Limits::default(),
         }
     }

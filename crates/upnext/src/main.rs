@@ -31,6 +31,8 @@ enum Command {
     Demo(command::demo::DemoArgs),
     /// Read and clean logs into a run folder
     Import(command::import::ImportArgs),
+    /// Bring vectors of videos that were made elsewhere into a run folder
+    Vectors(command::vectors::VectorsArgs),
     /// Fit the models that a run folder serves, and its results table
     Train(command::train::TrainArgs),
     /// Measure models on a set under a printed protocol
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => args.run(),
         Command::Import(args) => args.run(),
+        Command::Vectors(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Recommend(args) => args.run(),
