@@ -21,7 +21,7 @@ fn run_of(folder: &Path, videos: &[&str]) -> PathBuf {
         let event = Event { user: 0, video, action: Action::Watch, time: 0, value: None, ratio: None };
         events.push(event);
     }
-    let set = Dataset::new("test".into(), users, catalogue, events, Order::Unordered, None);
+    let set = Dataset::new("test", users, catalogue, events, Order::Unordered, None);
     let path = folder.join("run");
     run::write(&path, &set, &CleaningReport::default(), &run::About::default(), true).unwrap();
     path

@@ -68,7 +68,11 @@ const DESIGN: &[(Field, &str)] = &[
 #[derive(Clone)]
 pub(super) enum Database {
     Sqlite(PathBuf),
-    Postgres { url: String, password: Option<String> },
+    Postgres {
+        url: String,
+        #[cfg_attr(not(feature = "scale"), allow(dead_code))]
+        password: Option<String>,
+    },
 }
 
 /// What is asked of a database.
