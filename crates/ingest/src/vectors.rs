@@ -451,11 +451,18 @@ pub struct Stored {
 pub fn read(run: &Path, name: &str) -> Result<Option<Stored>, VectorError> {
     check_name(name)?;
     let (matrix_name, coverage_name) = file_names(name);
-    let Some(matrix) = run::read_file(run, &matrix_name)? else { return Ok(None) };
+    // Whatever of these is damaged, another import of the vectors makes it again.
+    let file = |name: &str| {
+        run::read_file(run, name).map_err(|error| match error {
+            RunError::Changed { path, reason, .. } => RunError::Changed { path, reason, verb: "vectors" },
+            error => error,
+        })
+    };
+    let Some(matrix) = file(&matrix_name)? else { return Ok(None) };
     let changed = |reason: String| {
         VectorError::Run(RunError::Changed { path: run.join(&matrix_name), reason, verb: "vectors" })
     };
-    let coverage = run::read_file(run, &coverage_name)?
+    let coverage = file(&coverage_name)?
         .ok_or_else(|| changed(format!("`{coverage_name}` is missing: the import was cut short")))?;
     let coverage: Coverage =
         serde_json::from_slice(&coverage).map_err(|error| changed(format!("{coverage_name}: {error}")))?;

@@ -204,7 +204,7 @@ fn what_fails_leaves_the_run_as_it_was() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_bytes_are_a_panic(
