@@ -239,6 +239,16 @@ pub enum IngestError {
         /// What the system said.
         source: io::Error,
     },
+    /// A database that cannot be reached, or that refuses.
+    #[error("{url}: {what}{reason}")]
+    Sql {
+        /// Which, without its password.
+        url: String,
+        /// What could not be done, and what to do.
+        what: String,
+        /// What the server said, after a colon.
+        reason: String,
+    },
     /// Beyond a limit.
     #[error("{path}: more than {most} {what}; raise the limit `{limit}` if this is meant")]
     Limit {

@@ -16,9 +16,10 @@ pub mod lists;
 mod options;
 pub mod run;
 mod source;
+mod sources;
 mod table;
 mod time;
-mod vectors;
+pub mod vectors;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,7 @@ pub use engine::import::{Checked, ImportError, Summary, Target, import, validate
 pub use engine::rules::{Duplicates, Missing, Rate, Rules, RulesUsed};
 pub use error::IngestError;
 pub use options::{Field, Format, Limits, Map, Options, Progress};
+pub use sources::{SqlOptions, without_password};
 pub use vectors::Vectors;
 
 use columns::Columns;

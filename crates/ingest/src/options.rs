@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use upnext_data::{Order, Relevance};
 
-use crate::IngestError;
 use crate::engine::rules::Rules;
+use crate::{IngestError, SqlOptions};
 
 /// What the files are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,11 +45,13 @@ pub enum Format {
     Kuairand,
     /// MicroLens' pairs, with titles and counts beside.
     Microlens,
+    /// A database, told by its URL.
+    Sql,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Auto,
         Self::Csv,
         Self::Parquet,
@@ -66,6 +68,7 @@ impl Format {
         Self::Gorse,
         Self::Kuairand,
         Self::Microlens,
+        Self::Sql,
     ];
 
     /// The name on the command line.
@@ -87,6 +90,7 @@ impl Format {
             Self::Gorse => "gorse",
             Self::Kuairand => "kuairand",
             Self::Microlens => "microlens",
+            Self::Sql => "sql",
         }
     }
 }
@@ -379,6 +383,8 @@ pub struct Options {
     pub now: Option<i64>,
     /// What is known about order where the files have no times; without it, what the format implies.
     pub order: Option<Order>,
+    /// What is read of a database.
+    pub sql: SqlOptions,
     /// Bounds.
     pub limits: Limits,
     /// What is dropped.
@@ -397,6 +403,7 @@ impl Default for Options {
             relevance: Relevance::default(),
             now: None,
             order: None,
+            sql: SqlOptions::default(),
             limits: Limits::default(),
             rules: Rules::default(),
             strict: false,

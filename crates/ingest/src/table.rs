@@ -18,6 +18,7 @@ use parquet::arrow::arrow_reader::{
 
 use crate::formats::nested::{Kind, Lens, Seen};
 use crate::source::{Lines, Source, head, text, too_long};
+use crate::sources::Rows;
 use crate::{IngestError, Limits};
 
 /// One value.
@@ -69,11 +70,12 @@ enum Inner {
     Lines { lines: Lines, line: String, ends: Vec<usize> },
     Json { lines: Lines, object: serde_json::Map<String, serde_json::Value>, lens: Option<Box<Lens>> },
     Parquet(Box<Parquet>),
+    Rows(Rows),
 }
 
 /// One row of a table.
 pub(crate) struct Row<'a> {
-    /// The line, from 1, or the row of a Parquet file, from 1.
+    /// The line, from 1, or the row of a Parquet file or a query, from 1.
     pub(crate) line: u64,
     /// Why the row as a whole cannot be used, if so.
     pub(crate) broken: Option<String>,
@@ -85,6 +87,7 @@ enum Fields<'a> {
     Bytes { bytes: &'a [u8], ends: &'a [usize] },
     Json(&'a serde_json::Map<String, serde_json::Value>),
     Arrays { slots: &'a [Option<usize>], arrays: &'a [ArrayRef], at: usize },
+    Cells(&'a [Cell<'static>]),
 }
 
 impl Table {
@@ -133,10 +136,30 @@ impl Table {
         Ok(Self { path: path.to_owned(), columns, vectors, inner })
     }
 
+    /// The rows of a database. The path is what messages call them.
+    pub(crate) fn of_rows(path: PathBuf, rows: Rows, limits: &Limits) -> Result<Self, IngestError> {
+        if rows.columns.len() > limits.columns_max {
+            return Err(too_many_columns(&path, limits));
+        }
+        Ok(Self { path, columns: rows.columns.clone(), inner: Inner::Rows(rows) })
+    }
+
     /// Says which columns will be asked for; the others of a Parquet file are then not read.
     pub(crate) fn keep(&mut self, wanted: &[usize]) -> Result<(), IngestError> {
         match &mut self.inner {
             Inner::Parquet(parquet) => parquet.keep(wanted),
+            Inner::Rows(rows) => {
+                let unread = wanted.iter().find_map(|&column| Some((column, rows.unreadable(column)?)));
+                unread.map_or(Ok(()), |(column, found)| {
+                    Err(IngestError::ColumnType {
+                        path: self.path.clone(),
+                        column: self.columns[column].name.clone(),
+                        found: found.into(),
+                        expected: "numbers, text, times, booleans or lists of these; \
+                                   cast it in a query of your own with --sql",
+                    })
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -153,6 +176,7 @@ impl Table {
     pub(crate) fn readable(&self) -> Vec<usize> {
         let reads = |at: &usize| match &self.inner {
             Inner::Parquet(parquet) => readable(&parquet.types[*at].1),
+            Inner::Rows(rows) => rows.unreadable(*at).is_none(),
             _ => true,
         };
         (0..self.columns.len()).filter(reads).collect()
@@ -168,6 +192,8 @@ impl Table {
                 let share = parquet.row as f64 / parquet.rows_total.max(1) as f64;
                 ((parquet.bytes_total as f64 * share) as u64, parquet.bytes_total)
             }
+            // A query says neither its bytes nor how many rows will come.
+            Inner::Rows(_) => (0, 0),
         }
     }
 
@@ -237,6 +263,13 @@ impl Table {
                     at: parquet.at,
                 };
                 Ok(Some(Row { line: parquet.row, broken: None, columns, fields }))
+            }
+            Inner::Rows(rows) => {
+                if !rows.next()? {
+                    return Ok(None);
+                }
+                let fields = Fields::Cells(rows.cells());
+                Ok(Some(Row { line: rows.row(), broken: None, columns, fields }))
             }
         }
     }
@@ -362,6 +395,11 @@ impl Row<'_> {
             Fields::Arrays { slots, arrays, at } => {
                 slots[column].map_or(Cell::Missing, |slot| array_cell(&arrays[slot], *at))
             }
+            Fields::Cells(cells) => match cells.get(column) {
+                Some(Cell::Text(text)) => Cell::Text(Cow::Borrowed(text)),
+                Some(cell) => cell.clone(),
+                None => Cell::Missing,
+            },
         }
     }
 }
@@ -669,7 +707,7 @@ impl Parquet {
 
 /// Runs the decoder. It is written by others, and asserts inside what damaged bytes can break: such a panic is
 /// an error of the file, not of the program. Nothing it held is used afterwards.
-fn contained<T, E: std::fmt::Display>(
+pub(crate) fn contained<T, E: std::fmt::Display>(
     path: &Path,
     decode: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, IngestError> {
@@ -708,7 +746,7 @@ fn readable(kind: &DataType) -> bool {
     }
 }
 
-fn array_cell(array: &ArrayRef, at: usize) -> Cell<'_> {
+pub(crate) fn array_cell(array: &ArrayRef, at: usize) -> Cell<'_> {
     if array.is_null(at) {
         return Cell::Missing;
     }

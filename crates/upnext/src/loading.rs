@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use upnext_data::{Dataset, Order, Relevance, SplitRule};
-use upnext_ingest::{CleaningReport, Format, IngestError, Map, Notice, Options};
+use upnext_ingest::{CleaningReport, Format, IngestError, Map, Notice, Options, SqlOptions};
 
 use crate::{WrongUse, progress};
 
 /// The files, and what is to be known of them.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct DataArgs {
-    /// Files of one log, one folder of a known format, or a run folder
+    /// Files of one log, one folder of a known format, a run folder, or the URL of a database
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// auto, csv, parquet, kuairec, movielens, s3rec, sasrec, sequences, tiktok, recbole, jsonl
@@ -30,6 +30,44 @@ pub(crate) struct DataArgs {
     /// The set's name; without it, that of the file
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) sql: SqlArgs,
+}
+
+/// What is read of a database, where the URL of one stands in place of files. A password may also stand in
+/// `PGPASSWORD`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct SqlArgs {
+    /// Read the events by this query instead of joining the two tables
+    #[arg(long = "sql", value_name = "SELECT …")]
+    query: Option<String>,
+    /// The table of interactions [default: interaction_filtered]
+    #[arg(long, value_name = "TABLE", conflicts_with = "query")]
+    sql_events: Option<String>,
+    /// The table of videos, or - for none [default: video_metadata, if it is there]
+    #[arg(long, value_name = "TABLE")]
+    sql_videos: Option<String>,
+    /// At most so many interactions of a user, the latest
+    #[arg(long, value_name = "N", conflicts_with = "query", value_parser = clap::value_parser!(u32).range(1..))]
+    events_per_user: Option<u32>,
+    /// Users whose interactions are asked for at once [default: 1000]
+    #[arg(long, value_name = "N", conflicts_with = "query", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    users_per_batch: Option<u32>,
+}
+
+impl SqlArgs {
+    fn options(&self) -> SqlOptions {
+        let usual = SqlOptions::default();
+        SqlOptions {
+            query: self.query.clone(),
+            events: self.sql_events.clone().unwrap_or(usual.events),
+            videos: self.sql_videos.clone(),
+            users_per_batch: self.users_per_batch.map_or(usual.users_per_batch, |n| n as usize),
+            events_per_user: self.events_per_user,
+            // As PostgreSQL's own tools do: a command line is seen by everyone on the machine.
+            password: std::env::var("PGPASSWORD").ok().filter(|password| !password.is_empty()),
+        }
+    }
 }
 
 /// What is dropped, and what a reader may use.
@@ -173,6 +211,7 @@ impl DataArgs {
             features: self.features.clone(),
             relevance: given.clone().unwrap_or_default(),
             now: Some(now),
+            sql: self.sql.options(),
             ..Options::default()
         };
         Ok((options, given))

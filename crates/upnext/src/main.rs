@@ -38,6 +38,8 @@ enum Command {
     Report(command::report::ReportArgs),
     /// Say what an import would read, keep and drop, without writing
     Validate(command::validate::ValidateArgs),
+    /// Bring vectors of videos that were made elsewhere into a run folder
+    Vectors(command::vectors::VectorsArgs),
     /// Fit the models that a run folder serves, and its results table
     Train(command::train::TrainArgs),
     /// Measure models on a set under a printed protocol
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Import(args) => args.run(),
         Command::Report(args) => args.run(),
         Command::Validate(args) => args.run(),
+        Command::Vectors(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Generate(args) => args.run(),

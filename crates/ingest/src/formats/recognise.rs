@@ -345,6 +345,9 @@ struct Candidate {
 /// Decides what to read and as what.
 pub(crate) fn plan(given: &[PathBuf], options: &Options) -> Result<Plan, IngestError> {
     let first = given.first().ok_or(IngestError::NoFiles)?;
+    if let Some(plan) = crate::sources::sql::plan(given, options) {
+        return plan;
+    }
     let (files, is_folder) = expand(given, options)?;
     let alone = files.len() == 1;
     let mut vector_files = Vec::new();

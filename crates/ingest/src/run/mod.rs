@@ -399,7 +399,7 @@ fn checked(path: &Path, expected: &FileEntry, verb: &'static str) -> Result<Vec<
     Ok(bytes)
 }
 
-fn manifest(run: &Path) -> Result<Manifest, RunError> {
+pub(crate) fn manifest(run: &Path) -> Result<Manifest, RunError> {
     let path = run.join(MANIFEST);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,

@@ -14,7 +14,7 @@ use crate::{output, progress};
 /// Arguments of `import`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json\n  upnext import big_matrix.csv --rules kuairec --rule bots=120/minute --split global-time --memory 2GiB"
+    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json\n  upnext import big_matrix.csv --rules kuairec --rule bots=120/minute --split global-time --memory 2GiB\n  upnext import sqlite:///var/lib/app.db --sql-events interactions --sql-videos videos\n  PGPASSWORD=… upnext import postgres://reader@db.internal/app --events-per-user 40"
 )]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
@@ -61,9 +61,10 @@ struct Pairs {
     cuts: (i64, i64),
 }
 
-/// The command line, for the manifest; what is not Unicode is replaced.
+/// The command line, for the manifest; what is not Unicode is replaced, and passwords are left out.
 fn command_line() -> String {
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = std::env::args_os().map(|word| upnext_ingest::without_password(&word.to_string_lossy()));
+    let words: Vec<String> = words.collect();
     words.join(" ")
 }
 

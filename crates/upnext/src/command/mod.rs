@@ -10,3 +10,4 @@ pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod train;
 pub(crate) mod validate;
+pub(crate) mod vectors;
