@@ -5,6 +5,7 @@
 
 mod attributes;
 mod circumstance;
+mod counts;
 mod daily;
 mod dataset;
 mod event;
@@ -19,6 +20,7 @@ mod video;
 
 pub use attributes::{Attributes, Column};
 pub use circumstance::Circumstance;
+pub use counts::{CoOccurrence, Counts, Transition};
 pub use daily::Daily;
 pub use dataset::{Dataset, Order, Part};
 pub use event::{Action, Event, Events};

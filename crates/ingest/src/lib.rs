@@ -5,6 +5,7 @@
 
 mod clean;
 mod columns;
+pub mod engine;
 mod error;
 mod features;
 mod formats;

@@ -7,13 +7,14 @@ use clap::Args;
 use serde::Serialize;
 use upnext_ingest::{CleaningReport, Notice, run};
 
+use super::on_engine::OnEngine;
 use crate::loading::DataArgs;
 use crate::output;
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json"
+    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json\n  upnext import 's3://lake/raw/*.parquet' --engine grpc://sail:32010 --out s3://lake/run"
 )]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
@@ -21,6 +22,9 @@ pub(crate) struct ImportArgs {
     /// The run folder to make; without it, runs/ and the set's name
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
+    /// Let an engine do it through Arrow Flight SQL: grpc://[user:password@]host:port, or grpc+tls://
+    #[arg(long, value_name = "URL", requires = "out")]
+    engine: Option<String>,
     /// Replace a run folder that is there
     #[arg(long)]
     force: bool,
@@ -55,6 +59,10 @@ impl ImportArgs {
     /// # Errors
     /// When the files cannot be read or the run folder cannot be written.
     pub(crate) fn run(self) -> Result<()> {
+        if let Some(engine) = &self.engine {
+            let Self { data, out, force, json, .. } = &self;
+            return OnEngine { engine, data, out: out.as_deref(), force: *force, json: *json }.run();
+        }
         let loaded = self.data.load()?;
         let set = &loaded.dataset;
         let out = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&set.name));
