@@ -6,6 +6,7 @@
 mod attributes;
 mod circumstance;
 mod cold;
+mod counts;
 mod daily;
 mod dataset;
 mod event;
@@ -24,6 +25,7 @@ mod video;
 pub use attributes::{Attributes, Column};
 pub use circumstance::Circumstance;
 pub use cold::{COLD_INTERACTIONS, GENERATED_COLD, WithCold, with_cold};
+pub use counts::{CoOccurrence, Counts, Transition};
 pub use daily::Daily;
 pub use dataset::{Dataset, Digest, Order, Part};
 pub use event::{Action, Event, Events};

@@ -6,7 +6,7 @@
 mod beside;
 mod clean;
 mod columns;
-mod engine;
+pub mod engine;
 mod error;
 mod features;
 mod formats;

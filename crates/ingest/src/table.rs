@@ -141,7 +141,7 @@ impl Table {
         if rows.columns.len() > limits.columns_max {
             return Err(too_many_columns(&path, limits));
         }
-        Ok(Self { path, columns: rows.columns.clone(), inner: Inner::Rows(rows) })
+        Ok(Self { path, columns: rows.columns.clone(), vectors: Vec::new(), inner: Inner::Rows(rows) })
     }
 
     /// Says which columns will be asked for; the others of a Parquet file are then not read.

@@ -15,3 +15,6 @@ pub(crate) mod rules;
 pub(crate) mod scan;
 pub(crate) mod survey;
 pub(crate) mod write;
+
+#[cfg(feature = "scale")]
+pub mod flight;

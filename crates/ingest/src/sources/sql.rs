@@ -222,6 +222,9 @@ fn plan_of(database: &Database, options: &Options) -> Result<Plan, IngestError> 
         videos: Vec::new(),
         users: Vec::new(),
         tags: Vec::new(),
+        daily: Vec::new(),
+        friends: Vec::new(),
+        vector_files: Vec::new(),
         ignored: Vec::new(),
         notice: None,
     };

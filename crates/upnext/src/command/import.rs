@@ -8,13 +8,14 @@ use serde::Serialize;
 use upnext_data::SplitRule;
 use upnext_ingest::{CleaningReport, Notice, Target, run};
 
+use super::on_engine::OnEngine;
 use crate::loading::{CleanArgs, DataArgs, parse_split, relevance_of};
 use crate::{output, progress};
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json\n  upnext import big_matrix.csv --rules kuairec --rule bots=120/minute --split global-time --memory 2GiB\n  upnext import sqlite:///var/lib/app.db --sql-events interactions --sql-videos videos\n  PGPASSWORD=… upnext import postgres://reader@db.internal/app --events-per-user 40"
+    after_help = "Examples:\n  upnext import ratings.csv --map user=userId,video=movieId,time=timestamp --out runs/mine\n  upnext import Beauty.txt --format s3rec --features Beauty_item2attributes.json --json\n  upnext import big_matrix.csv --rules kuairec --rule bots=120/minute --split global-time --memory 2GiB\n  upnext import sqlite:///var/lib/app.db --sql-events interactions --sql-videos videos\n  PGPASSWORD=… upnext import postgres://reader@db.internal/app --events-per-user 40\n  upnext import 's3://lake/raw/*.csv' --engine grpc://sail:32010 --out s3://lake/run"
 )]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
@@ -24,6 +25,9 @@ pub(crate) struct ImportArgs {
     /// The run folder to make; without it, runs/ and the set's name
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
+    /// Let an engine do it through Arrow Flight SQL: grpc://[user:password@]host:port, or grpc+tls://
+    #[arg(long, value_name = "URL", requires = "out")]
+    engine: Option<String>,
     /// Replace a run folder that is there
     #[arg(long)]
     force: bool,
@@ -74,6 +78,10 @@ impl ImportArgs {
     /// # Errors
     /// When the files cannot be read or the run folder cannot be written.
     pub(crate) fn run(self) -> Result<()> {
+        if let Some(engine) = &self.engine {
+            let Self { data, out, force, json, .. } = &self;
+            return OnEngine { engine, data, out: out.as_deref(), force: *force, json: *json }.run();
+        }
         let split = parse_split(self.split.as_deref())?;
         if let [folder] = &self.data.files[..]
             && run::is_run(folder)

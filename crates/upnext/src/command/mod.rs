@@ -5,6 +5,7 @@ pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod on_engine;
 pub(crate) mod recommend;
 pub(crate) mod report;
 pub(crate) mod serve;
