@@ -1,7 +1,7 @@
 //! The engine of others against our own: the same files through both, compared row for row.
 //!
 //! The engine is a real one, Sail in cluster mode, started here as a process: `pip install pysail`, found as
-//! `target/sail/venv/bin/sail` or where UPNEXT_SAIL says. Without it these tests skip and say so, unless
+//! `target/venv/bin/sail` or where UPNEXT_SAIL says. Without it these tests skip and say so, unless
 //! UPNEXT_REQUIRE_SERVERS=1.
 #![cfg(feature = "scale")]
 
@@ -44,7 +44,7 @@ fn missing(what: &str) -> Option<PathBuf> {
 fn program(name: &str) -> Option<PathBuf> {
     let folder = match std::env::var("UPNEXT_SAIL") {
         Ok(sail) => Path::new(&sail).parent().unwrap().to_owned(),
-        Err(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/sail/venv/bin"),
+        Err(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin"),
     };
     let program = folder.join(name);
     if program.exists() { Some(program) } else { missing(name) }

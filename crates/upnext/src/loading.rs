@@ -15,7 +15,8 @@ pub(crate) struct DataArgs {
     /// Files of one log, one folder of a known format, a run folder, or the URL of a database
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// auto, csv, parquet, kuairec, movielens, s3rec, sasrec, sequences, tiktok, recbole, jsonl
+    /// auto, csv, parquet, jsonl, kuairec, kuairand, movielens, microlens, personalize, metarank, gorse, recbole,
+    /// s3rec, sasrec, sequences, parts (tiktok, mmrec)
     #[arg(long, default_value = "auto", value_name = "FORMAT")]
     pub(crate) format: String,
     /// Which column holds what, for example user=uid,video=vid,time=ts

@@ -113,9 +113,14 @@ pub fn import(
     let scratch = target.run.map_or_else(|| PathBuf::from("runs/import"), Path::to_path_buf);
     let spill = spill_beside(&scratch);
     let quarantine = spill.with_extension("quarantine");
+    let parent = quarantine.parent().filter(|parent| !parent.exists());
     let done = import_with(files, options, target, progress, &spill, &quarantine);
     // Of the run by now, or of no use.
     let _ = fs::remove_file(&quarantine);
+    if let Some(parent) = parent.filter(|_| done.is_err()) {
+        // Made for this import alone; one that is not empty stays.
+        let _ = fs::remove_dir(parent);
+    }
     done
 }
 

@@ -102,6 +102,14 @@ impl ImportArgs {
         };
         let made =
             progress::reading(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
+        for vectors in &made.vectors {
+            let coverage = upnext_ingest::vectors::add(&made.run, vectors)?;
+            tracing::info!("vectors {}: {} of {} videos", vectors.name, coverage.found.n, coverage.videos);
+        }
+        for file in &made.vector_files {
+            let (run, file) = (made.run.display(), file.display());
+            tracing::info!("{file}: vectors; `upnext vectors {run} --from {file} --name NAME` takes them in");
+        }
         let split = made.pairs.zip(made.cuts).map(|(pairs, cuts)| Pairs {
             rule: SplitRule::GlobalTime.name(),
             pairs,
