@@ -59,6 +59,8 @@ impl TableWriter {
             action: "written",
             source,
         })?;
+        // Tells who clears up after dead processes that this file is in use.
+        let _ = file.try_lock();
         let hashed = HashedFile { file: BufWriter::new(file), hasher: blake3::Hasher::new(), bytes: 0 };
         let properties = Arc::new(properties(&schema));
         let open = || -> Result<_, ParquetError> {
