@@ -275,31 +275,53 @@ impl Table {
     }
 }
 
-/// A hash of a row, value by value, eight bytes at a time.
+/// A hash of a row's text, its fields by commas, eight bytes at a time.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct RowHash(u64);
+pub(crate) struct RowHash {
+    state: u64,
+    /// Bytes that wait for their word.
+    open: u64,
+    n: usize,
+    /// Whether the last bytes were taken as a word.
+    is_whole: bool,
+}
 
 impl RowHash {
-    fn word(&mut self, word: u64) {
-        let mixed = (self.0.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
+    /// Takes eight bytes, or the last ones; [`Self::of_length`] follows.
+    pub(crate) fn word(&mut self, word: u64) {
+        self.state = (self.state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 
-    pub(crate) fn number(&mut self, number: f64) {
-        self.word(number.to_bits());
+    /// Says how many bytes came in words.
+    pub(crate) fn of_length(self, n: usize) -> Self {
+        Self { n, is_whole: true, ..self }
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.word(!(bytes.len() as u64));
-        for piece in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..piece.len()].copy_from_slice(piece);
-            self.word(u64::from_le_bytes(word));
+    fn byte(&mut self, byte: u8) {
+        self.open |= u64::from(byte) << (8 * (self.n % 8));
+        self.n += 1;
+        if self.n.is_multiple_of(8) {
+            let word = std::mem::take(&mut self.open);
+            self.word(word);
         }
     }
 
-    pub(crate) fn half(self) -> u32 {
-        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    /// Half of the hash.
+    pub(crate) fn half(mut self) -> u32 {
+        if !self.is_whole && !self.n.is_multiple_of(8) {
+            self.word(self.open);
+        }
+        self.word(self.n as u64);
+        (self.state.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    }
+
+    /// Takes a field, in their order.
+    pub(crate) fn field(&mut self, column: usize, text: &[u8]) {
+        if column > 0 {
+            self.byte(b',');
+        }
+        // A comma within a field is none between fields; no text has this byte.
+        text.iter().for_each(|&byte| self.byte(if byte == b',' { 0xff } else { byte }));
     }
 }
 
@@ -341,20 +363,23 @@ impl Row<'_> {
         })
     }
 
-    /// Half of a hash of all columns; numbers are the same however they are written.
+    /// Half of a hash of all columns as they are written: `1` and `1.0` differ.
     pub(crate) fn hash(&self) -> u32 {
         let mut hash = RowHash::default();
+        let mut value = String::new();
         for column in 0..self.columns.len() {
-            match self.cell(column) {
-                Cell::Missing => hash.bytes(b""),
-                Cell::Int(int) | Cell::Time(int) => hash.number(int as f64),
-                Cell::Float(float) => hash.number(float),
-                Cell::Text(text) => match text.trim().parse::<f64>() {
-                    Ok(number) => hash.number(number),
-                    Err(_) => hash.bytes(text.trim().as_bytes()),
-                },
-                Cell::List(values) => values.iter().for_each(|value| hash.bytes(value.as_bytes())),
+            if let Fields::Bytes { bytes, ends } = &self.fields {
+                let start =
+                    if column == 0 { 0 } else { ends.get(column - 1).copied().unwrap_or(bytes.len()) };
+                let end = ends.get(column).copied().unwrap_or(start);
+                hash.field(column, &bytes[start..end]);
+                continue;
             }
+            match self.cell(column) {
+                Cell::List(values) => value = values.join(" "),
+                cell => cell.id_into(&mut value),
+            }
+            hash.field(column, value.as_bytes());
         }
         hash.half()
     }

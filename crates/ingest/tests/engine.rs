@@ -278,6 +278,33 @@ fn files_that_vanish_or_end_half_way_leave_nothing_half_written() {
 }
 
 #[test]
+fn what_a_killed_import_left_beside_its_folder_goes_and_what_others_use_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("log.csv"), log(300)).unwrap();
+    // No process has a number beyond 2^22.
+    let (dead, alive) = (4_194_305u32, std::process::id());
+    let names = [
+        format!(".run.{dead}.rows"),
+        format!(".run.{dead}.quarantine"),
+        format!(".run.{dead}.notes"),
+        format!(".other.{dead}.rows"),
+        format!(".run.{}.rows", if alive == 1 { 2 } else { 1 }),
+    ];
+    for name in &names {
+        fs::write(folder.path().join(name), "left").unwrap();
+    }
+    let used = folder.path().join(format!(".run.{}.rows", dead + 1));
+    let held = fs::File::create(&used).unwrap();
+    held.lock().unwrap();
+    into(folder.path(), &["log.csv"], &options(Rules::default()), usize::MAX).unwrap();
+    let left = names_in(folder.path());
+    if Path::new("/proc/self").exists() {
+        assert!(!left.contains(&names[0]) && !left.contains(&names[1]), "{left:?}");
+    }
+    assert!(names[2..].iter().all(|name| left.contains(name)) && used.exists(), "{left:?}");
+}
+
+#[test]
 fn validate_tells_what_an_import_would_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("log.csv"), log(3_000)).unwrap();

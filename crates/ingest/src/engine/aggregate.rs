@@ -96,19 +96,46 @@ pub(crate) fn pairs_columns(pairs: &[Pair], cuts: (i64, i64)) -> Vec<ArrayRef> {
         Judgement::Neutral => 0,
         Judgement::Negative => -1,
     };
-    let known = |x: f32| (!x.is_nan()).then_some(x);
+    // Pairs are large: one pass over all of them, not one for each column.
+    let n = pairs.len();
+    let (mut users, mut videos, mut events) =
+        (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut first, mut last) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut watched, mut most, mut mean) =
+        (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut judgements, mut parts) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    for pair in pairs {
+        users.push(pair.user);
+        videos.push(pair.video);
+        first.push(pair.first_time);
+        last.push(pair.last_time);
+        events.push(pair.events);
+        watched.push(pair.watch_seconds);
+        most.push(pair.ratio_max);
+        mean.push(pair.ratio_mean().unwrap_or(f32::NAN));
+        judgements.push(judged(pair));
+        parts.push(part_of(pair.first_time, cuts));
+    }
     vec![
-        Arc::new(UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.user))),
-        Arc::new(UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.video))),
-        Arc::new(Int64Array::from_iter_values(pairs.iter().map(|pair| pair.first_time))),
-        Arc::new(Int64Array::from_iter_values(pairs.iter().map(|pair| pair.last_time))),
-        Arc::new(UInt32Array::from_iter_values(pairs.iter().map(|pair| pair.events))),
-        Arc::new(Float64Array::from_iter_values(pairs.iter().map(|pair| pair.watch_seconds))),
-        Arc::new(pairs.iter().map(|pair| known(pair.ratio_max)).collect::<Float32Array>()),
-        Arc::new(pairs.iter().map(Pair::ratio_mean).collect::<Float32Array>()),
-        Arc::new(Int8Array::from_iter_values(pairs.iter().map(judged))),
-        Arc::new(UInt8Array::from_iter_values(pairs.iter().map(|pair| part_of(pair.first_time, cuts)))),
+        Arc::new(UInt32Array::from(users)),
+        Arc::new(UInt32Array::from(videos)),
+        Arc::new(Int64Array::from(first)),
+        Arc::new(Int64Array::from(last)),
+        Arc::new(UInt32Array::from(events)),
+        Arc::new(Float64Array::from(watched)),
+        Arc::new(known(most)),
+        Arc::new(known(mean)),
+        Arc::new(Int8Array::from(judgements)),
+        Arc::new(UInt8Array::from(parts)),
     ]
+}
+
+/// Numbers of which NaN stands for none.
+pub(crate) fn known(numbers: Vec<f32>) -> Float32Array {
+    if numbers.iter().any(|x| x.is_nan()) {
+        return numbers.iter().map(|&x| (!x.is_nan()).then_some(x)).collect();
+    }
+    Float32Array::from(numbers)
 }
 
 /// 0 before the first cut, 1 before the second, 2 from there on.

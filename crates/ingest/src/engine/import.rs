@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{ArrayRef, Float32Array, Int64Array, StringArray, UInt8Array, UInt32Array};
+use arrow_array::{ArrayRef, Int64Array, StringArray, UInt8Array, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use rayon::prelude::*;
-use upnext_data::{Digest, Event, Events, Order, Part, Relevance, SplitRule};
+use upnext_data::{Digest, Events, Order, Part, Relevance, SplitRule};
 
-use super::aggregate::{Pair, Steps, VideoSums, pairs, pairs_columns, pairs_schema};
-use super::partitions::{Partitions, spill_beside};
+use super::aggregate::{Pair, Steps, VideoSums, known, pairs, pairs_columns, pairs_schema};
+use super::partitions::{Partitions, remove_stale, spill_beside};
 use super::quarantine::Sink;
 use super::record::Record;
 use super::write::TableWriter;
@@ -111,6 +111,7 @@ pub fn import(
         return Err(ImportError::Split { rule });
     }
     let scratch = target.run.map_or_else(|| PathBuf::from("runs/import"), Path::to_path_buf);
+    remove_stale(&scratch);
     let spill = spill_beside(&scratch);
     let quarantine = spill.with_extension("quarantine");
     let parent = quarantine.parent().filter(|parent| !parent.exists());
@@ -367,15 +368,20 @@ fn stripes(partitions: &Partitions) -> Vec<std::ops::Range<usize>> {
 }
 
 fn event_columns(records: &[Record], has_parts: bool) -> Vec<ArrayRef> {
-    let events = || records.iter().map(Record::event);
-    let known = |x: f32| (!x.is_nan()).then_some(x);
+    // Most logs know one action only.
+    let actions = match records.first().map(|record| record.action) {
+        Some(action) if records.iter().all(|record| record.action == action) => {
+            StringArray::new_repeated(action.name(), records.len())
+        }
+        _ => StringArray::from_iter_values(records.iter().map(|record| record.action.name())),
+    };
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(UInt32Array::from_iter_values(records.iter().map(|record| record.user))),
         Arc::new(UInt32Array::from_iter_values(records.iter().map(|record| record.video))),
-        Arc::new(StringArray::from_iter_values(events().map(|Event { action, .. }| action.name()))),
+        Arc::new(actions),
         Arc::new(Int64Array::from_iter_values(records.iter().map(Record::time))),
-        Arc::new(records.iter().map(|record| known(record.value)).collect::<Float32Array>()),
-        Arc::new(records.iter().map(|record| known(record.ratio)).collect::<Float32Array>()),
+        Arc::new(known(records.iter().map(|record| record.value).collect())),
+        Arc::new(known(records.iter().map(|record| record.ratio).collect())),
     ];
     if has_parts {
         let parts = records.iter().map(|record| record.part().unwrap_or(Part::Train) as u8);

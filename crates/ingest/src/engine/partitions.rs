@@ -263,9 +263,12 @@ impl Spill {
     fn write(&mut self, chunk: &Chunk) -> Result<Extent, IngestError> {
         if self.file.is_none() {
             let path = self.path.clone().unwrap_or_default();
-            let open = || {
+            let open = || -> io::Result<File> {
                 path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-                File::options().read(true).write(true).create(true).truncate(true).open(&path)
+                let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+                // A lock tells others that the file is in use; where locks are unknown, the process tells.
+                let _ = file.try_lock();
+                Ok(file)
             };
             self.file = Some(Mutex::new(open().map_err(|source| self.failed(source))?));
         }
@@ -322,6 +325,28 @@ pub(crate) fn spill_beside(out: &Path) -> PathBuf {
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     parent.join(format!(".{name}.{}.rows", std::process::id()))
+}
+
+/// Removes what imports into the same folder left beside it when they were killed: files named as by
+/// [`spill_beside`] whose process is gone and which nobody holds locked. Only where processes can be looked up.
+pub(crate) fn remove_stale(out: &Path) {
+    let spill = spill_beside(out);
+    let (Some(parent), Some(name)) = (spill.parent(), out.file_name()) else { return };
+    let start = format!(".{}.", name.to_string_lossy());
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in entries.flatten() {
+        let file = entry.file_name();
+        let pid = file.to_str().and_then(|file| file.strip_prefix(&start)?.split_once('.'));
+        let Some((pid, "rows" | "quarantine" | "renumbered")) = pid else { continue };
+        let is_gone = pid.parse::<u32>().is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+        if is_gone && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // A file that stays is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]

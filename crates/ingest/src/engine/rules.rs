@@ -23,7 +23,7 @@ pub enum Duplicates {
     Kept,
     /// Equal in all that is read.
     Fields,
-    /// Equal in every column of the file.
+    /// Equal in every column of the file, as they are written there: `1` and `1.0` differ.
     Row,
 }
 

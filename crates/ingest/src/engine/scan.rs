@@ -102,6 +102,11 @@ const FIELDS: [Field; 9] = [
     Field::Rating,
 ];
 
+/// The place of the watch ratio among them.
+const RATIO: u8 = 7;
+/// Ids that are whole numbers below this are looked up by number.
+const NUMBERED_MAX: usize = 1 << 18;
+
 /// What is known of a file before its rows.
 struct Layout<'a> {
     options: &'a Options,
@@ -112,6 +117,8 @@ struct Layout<'a> {
     delimiter: u8,
     /// The field of each column, as a place in [`FIELDS`].
     field_of: Vec<Option<u8>>,
+    /// The columns that are read, with their fields.
+    read: Vec<(usize, u8)>,
     has_measures: bool,
     latest: Option<i64>,
     /// The first byte below the header, and the end of the file.
@@ -151,6 +158,8 @@ impl<'a> Layout<'a> {
             return Ok(None);
         }
         let place = |at: usize| FIELDS.iter().position(|&f| columns.get(f) == Some(at)).map(|at| at as u8);
+        let field_of: Vec<_> = (0..table.columns.len()).map(place).collect();
+        let read = field_of.iter().enumerate().filter_map(|(at, place)| Some((at, (*place)?))).collect();
         Ok(Some(Self {
             options,
             path: &table.path,
@@ -158,7 +167,8 @@ impl<'a> Layout<'a> {
             names: &table.columns,
             part,
             delimiter,
-            field_of: (0..table.columns.len()).map(place).collect(),
+            field_of,
+            read,
             has_measures: has_watch || columns.has(Field::Rating),
             latest: options.now.map(|now| now.saturating_add(options.limits.future_ms_max)),
             start: line_end as u64 + 1,
@@ -204,7 +214,7 @@ impl<'a> Layout<'a> {
     fn rows(&self, bytes: &[u8]) -> Block {
         let mut block = Block::default();
         block.records.reserve(bytes.len() / 48);
-        let mut row = Fields::default();
+        let mut row = Fields { ends: vec![0; self.field_of.len()], numbers: [None; 7] };
         let (mut at, mut line_of_row) = (0, 0);
         while at < bytes.len() {
             let end = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n);
@@ -233,51 +243,50 @@ impl<'a> Layout<'a> {
         let rules = &self.options.rules;
         let whole_rows = rules.duplicate == Duplicates::Row;
         let needs_all = rules.missing == Missing::Any;
-        *row = Fields::default();
-        let mut hash = RowHash::default();
-        let (mut column, mut start) = (0, 0);
-        loop {
-            let end = memchr(self.delimiter, &line[start..]).map_or(line.len(), |n| start + n);
-            let Some(&place) = self.field_of.get(column) else { return false };
-            let field = &line[start..end];
-            match place {
-                Some(0) => row.user = (start, end),
-                Some(1) => row.video = (start, end),
-                Some(place) if !field.is_empty() => match plain_number(field) {
-                    Some(number) => {
-                        row.numbers[usize::from(place) - 2] = Some(number);
-                        if whole_rows {
-                            hash.number(number);
-                        }
-                    }
-                    None => return false,
-                },
-                _ => {}
-            }
-            if needs_all && !is_plainly_there(field) {
-                return false;
-            }
-            if whole_rows && (!matches!(place, Some(2..)) || field.is_empty()) {
-                match plain_number(field) {
-                    Some(number) => hash.number(number),
-                    None if is_plain_text(field) => hash.bytes(field),
-                    None => return false,
-                }
-            }
-            column += 1;
-            if end == line.len() {
-                break;
-            }
-            start = end + 1;
-            // A delimiter at the end is followed by one more, empty field.
-        }
-        if (needs_all || whole_rows) && column != self.field_of.len() {
+        let Some((n_fields, hash)) = cut(line, self.delimiter, &mut row.ends) else { return false };
+        if (needs_all || whole_rows) && n_fields != self.field_of.len() {
             return false;
         }
+        let ends = &row.ends[..n_fields];
+        let field = |column: usize| match (column.checked_sub(1).map(|before| ends[before]), ends[column]) {
+            (None, end) => &line[..end as usize],
+            (Some(before), end) => &line[before as usize + 1..end as usize],
+        };
+        if needs_all && !(0..n_fields).all(|column| is_plainly_there(field(column))) {
+            return false;
+        }
+        row.numbers = [None; 7];
+        let (mut user, mut video): (&[u8], &[u8]) = (b"", b"");
+        for &(column, place) in &self.read {
+            if column >= n_fields {
+                continue;
+            }
+            let field = field(column);
+            match place {
+                0 => user = field,
+                1 => video = field,
+                _ if field.is_empty() => {}
+                place => {
+                    // Ratios are kept as 32-bit floats and nothing is computed from them.
+                    let number = if place == RATIO { number_for_f32(field) } else { plain_number(field) };
+                    let Some(number) = number else { return false };
+                    row.numbers[usize::from(place) - 2] = Some(number);
+                }
+            }
+        }
+        if !self.is_plain_id(user) || !self.is_plain_id(video) {
+            return false;
+        }
+        let hash = match whole_rows {
+            false => 0,
+            true if self.delimiter == b',' => hash.half(),
+            true => {
+                let mut hash = RowHash::default();
+                (0..n_fields).for_each(|column| hash.field(column, field(column)));
+                hash.half()
+            }
+        };
         let [time, watch_seconds, watch_ms, duration, duration_ms, ratio, rating] = row.numbers;
-        let user = &line[row.user.0..row.user.1];
-        let video = &line[row.video.0..row.video.1];
-        let (Some(user), Some(video)) = (self.plain_id(user), self.plain_id(video)) else { return false };
         let limits = &self.options.limits;
         let time = match time {
             Some(number) => time::from_number(number),
@@ -315,23 +324,16 @@ impl<'a> Layout<'a> {
             video,
             Event { user: 0, video: 0, action, time, value, ratio },
             self.part,
-            (number, if whole_rows { hash.half() } else { 0 }),
+            (number, hash),
             duration.map(|seconds| seconds as f32),
         );
         true
     }
 
-    /// An id without anything to trim, of ASCII.
-    fn plain_id<'b>(&self, id: &'b [u8]) -> Option<&'b str> {
-        let [first, .., last] = id else { return self.plain_byte(id) };
-        if *first <= b' ' || *last <= b' ' || id.len() > self.options.limits.id_bytes_max || !id.is_ascii() {
-            return None;
-        }
-        std::str::from_utf8(id).ok()
-    }
-
-    fn plain_byte<'b>(&self, id: &'b [u8]) -> Option<&'b str> {
-        (id.len() == 1 && id[0] > b' ').then(|| std::str::from_utf8(id).ok()).flatten()
+    /// Whether an id has nothing to trim, and is ASCII.
+    fn is_plain_id(&self, id: &[u8]) -> bool {
+        let (Some(&first), Some(&last)) = (id.first(), id.last()) else { return false };
+        first > b' ' && last > b' ' && id.len() <= self.options.limits.id_bytes_max && id.is_ascii()
     }
 
     /// Takes any row, as the sequential reader does.
@@ -369,16 +371,55 @@ impl<'a> Layout<'a> {
         let hash = if self.options.rules.duplicate == Duplicates::Row { row.hash() } else { 0 };
         let (action, time, value, ratio) = (measures.action, measures.time, measures.value, measures.ratio);
         let event = Event { user: 0, video: 0, action, time, value, ratio };
-        block.push(&user, &video, event, self.part, (number, hash), measures.duration);
+        block.push(user.as_bytes(), video.as_bytes(), event, self.part, (number, hash), measures.duration);
     }
 }
 
-/// One row, cut: the places of its ids, and its numbers in the order of [`FIELDS`] from the time on.
-#[derive(Default)]
+/// One row, cut: where its fields end, and its numbers in the order of [`FIELDS`] from the time on.
 struct Fields {
-    user: (usize, usize),
-    video: (usize, usize),
+    ends: Vec<u32>,
     numbers: [Option<f64>; 7],
+}
+
+/// A bit pattern with the same byte eight times.
+const fn eight(byte: u8) -> u64 {
+    byte as u64 * 0x0101_0101_0101_0101
+}
+
+/// Finds where fields end, and hashes the row's text on the way, eight bytes at a time. `None` where there are more
+/// fields than places.
+fn cut(line: &[u8], delimiter: u8, ends: &mut [u32]) -> Option<(usize, RowHash)> {
+    const LOW: u64 = eight(0x7f);
+    let wanted = eight(delimiter);
+    let mut hash = RowHash::default();
+    let (mut n, mut at) = (0, 0u32);
+    let mut see = |word: u64| {
+        hash.word(word);
+        let other = word ^ wanted;
+        // The top bit of each byte that is the delimiter, exactly (Warren, Hacker's Delight, 6-1).
+        let mut hits = !(((other & LOW) + LOW) | other | LOW);
+        while hits != 0 {
+            *ends.get_mut(n)? = at + hits.trailing_zeros() / 8;
+            n += 1;
+            hits &= hits - 1;
+        }
+        at += 8;
+        Some(())
+    };
+    let (words, rest) = line.as_chunks::<8>();
+    for word in words {
+        see(u64::from_le_bytes(*word))?;
+    }
+    if !rest.is_empty() {
+        see(word_of(rest))?;
+    }
+    *ends.get_mut(n)? = line.len() as u32;
+    Some((n + 1, hash.of_length(line.len())))
+}
+
+/// At most eight bytes as a number, the first lowest.
+fn word_of(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// Why a row was dropped.
@@ -410,8 +451,8 @@ struct Block {
 impl Block {
     fn push(
         &mut self,
-        user: &str,
-        video: &str,
+        user: &[u8],
+        video: &[u8],
         event: Event,
         part: Option<Part>,
         (line, row_hash): (u64, u32),
@@ -497,28 +538,44 @@ impl Block {
 struct Ids {
     text: String,
     ends: Vec<u32>,
+    /// Rows of ids that are no small whole numbers.
     table: HashTable<u32>,
+    /// For each small whole number its row and one, or 0.
+    numbered: Vec<u32>,
     last: u32,
 }
 
 impl Ids {
-    fn row(&mut self, id: &str) -> u32 {
+    fn row(&mut self, id: &[u8]) -> u32 {
+        if let Some(number) = small_number(id) {
+            if number >= self.numbered.len() {
+                self.numbered.resize((number + 1).next_power_of_two().max(1_024), 0);
+            }
+            if self.numbered[number] == 0 {
+                self.numbered[number] = self.add(id) + 1;
+            }
+            return self.numbered[number] - 1;
+        }
         // Logs often come by user.
-        if !self.ends.is_empty() && slice(&self.text, &self.ends, self.last) == id {
+        if !self.ends.is_empty() && slice(&self.text, &self.ends, self.last).as_bytes() == id {
             return self.last;
         }
-        let hash = hash(id.as_bytes());
+        let hash = hash(id);
         let (text, ends) = (&self.text, &self.ends);
-        let found = self.table.find(hash, |&row| slice(text, ends, row) == id).copied();
+        let found = self.table.find(hash, |&row| slice(text, ends, row).as_bytes() == id).copied();
         self.last = found.unwrap_or_else(|| {
-            let row = self.ends.len() as u32;
-            self.text.push_str(id);
-            self.ends.push(self.text.len() as u32);
+            let row = self.add(id);
             let (text, ends) = (&self.text, &self.ends);
             self.table.insert_unique(hash, row, |&row| self::hash(slice(text, ends, row).as_bytes()));
             row
         });
         self.last
+    }
+
+    fn add(&mut self, id: &[u8]) -> u32 {
+        self.text.push_str(&text(id));
+        self.ends.push(self.text.len() as u32);
+        self.ends.len() as u32 - 1
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
@@ -532,61 +589,140 @@ fn slice<'a>(text: &'a str, ends: &[u32], row: u32) -> &'a str {
     &text[start as usize..ends[row] as usize]
 }
 
+/// The number that an id is written as, where no other id is the same number.
+fn small_number(id: &[u8]) -> Option<usize> {
+    if id.is_empty() || id.len() > 6 || (id[0] == b'0' && id.len() > 1) {
+        return None;
+    }
+    let mut number = 0;
+    for byte in id {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + usize::from(digit);
+    }
+    (number < NUMBERED_MAX).then_some(number)
+}
+
 /// Quick, and good enough for the few thousand ids of one range. An id made to collide costs time alone, and is
 /// checked against the seeded table of the set afterwards.
 fn hash(bytes: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = bytes.len() as u64;
-    for piece in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..piece.len()].copy_from_slice(piece);
-        hash = (hash.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(ODD);
+    let mut mix = |word: u64| {
+        hash = (hash.rotate_left(23) ^ word).wrapping_mul(ODD);
         hash ^= hash >> 32;
-    }
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+    mix(word_of(rest));
     hash.wrapping_mul(ODD)
+}
+
+/// Powers of ten that are exact as floats.
+const EXACT: [f64; 20] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19,
+];
+
+/// Digits with at most one point and a minus before.
+struct Digits {
+    is_negative: bool,
+    /// All digits as one number, where there are at most 19.
+    whole: u64,
+    n: usize,
+    decimals: usize,
+}
+
+impl Digits {
+    fn of(field: &[u8]) -> Option<Self> {
+        let (is_negative, text) = match field {
+            [b'-', text @ ..] => (true, text),
+            text => (false, text),
+        };
+        let mut whole = 0;
+        let before = run_of_digits(text, &mut whole);
+        let decimals = match text.get(before) {
+            None => 0,
+            Some(b'.') => {
+                let after = &text[before + 1..];
+                let decimals = run_of_digits(after, &mut whole);
+                if decimals < after.len() {
+                    return None;
+                }
+                decimals
+            }
+            Some(_) => return None,
+        };
+        let n = before + decimals;
+        (n > 0).then_some(Self { is_negative, whole, n, decimals })
+    }
+
+    fn size(&self) -> f64 {
+        let size = self.whole as f64 / EXACT[self.decimals];
+        if self.is_negative { -size } else { size }
+    }
+
+    /// Whether [`Self::size`] is what reading the text gives: both parts are exact as floats, so the one division
+    /// rounds once (Clinger 1990).
+    fn is_exact(&self) -> bool {
+        self.n <= 19 && self.whole < 1 << 53
+    }
+}
+
+/// Appends digits to a number, eight at a time; how many there were.
+fn run_of_digits(text: &[u8], whole: &mut u64) -> usize {
+    let mut n = 0;
+    while let Some(&piece) = text[n..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(piece);
+        // Every high half is 3, and stays so when 6 is added to the low half.
+        let high = word & eight(0xf0) | (word.wrapping_add(eight(6)) & eight(0xf0)) >> 4;
+        if high != eight(0x33) {
+            break;
+        }
+        // Pairs of digits, then of pairs, then of fours, at once.
+        let word = word & eight(0x0f);
+        let word = word.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff_00ff_00ff;
+        let word = word.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
+        let word = word.wrapping_mul(10_000 << 32 | 1) >> 32;
+        *whole = whole.wrapping_mul(100_000_000).wrapping_add(word);
+        n += 8;
+    }
+    for byte in &text[n..] {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        *whole = whole.wrapping_mul(10).wrapping_add(u64::from(digit));
+        n += 1;
+    }
+    n
 }
 
 /// Digits with at most one point and a minus before, as the exact number they are read as; other text is `None`.
 fn plain_number(field: &[u8]) -> Option<f64> {
-    const EXACT: [f64; 20] = [
-        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
-        1e18, 1e19,
-    ];
-    let (negative, digits) = match field {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    let (mut whole, mut n, mut point) = (0u64, 0, None);
-    for (at, &byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                whole = whole.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-                n += 1;
-            }
-            b'.' if point.is_none() => point = Some(at),
-            _ => return None,
-        }
-    }
-    if n == 0 {
-        return None;
-    }
-    let decimals = point.map_or(0, |at| digits.len() - at - 1);
-    // Both are exact as floats, so one division rounds once, as reading the text does (Clinger 1990).
-    if n <= 19 && whole < 1 << 53 {
-        let size = whole as f64 / EXACT[decimals];
-        return Some(if negative { -size } else { size });
+    let digits = Digits::of(field)?;
+    if digits.is_exact() {
+        return Some(digits.size());
     }
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// Text that is the same when trimmed, and no number or word for nothing.
-fn is_plain_text(field: &[u8]) -> bool {
-    field.is_ascii()
-        && !field
-            .first()
-            .is_some_and(|byte| *byte <= b' ' || byte.is_ascii_alphabetic() || b"+.\\".contains(byte))
-        && !field.last().is_some_and(|byte| *byte <= b' ')
-        && !field.iter().any(|byte| matches!(byte, b'e' | b'E'))
+/// The same, for a number that is kept as a 32-bit float: that is the one of the exact number, the number itself may
+/// be off by its last bits.
+fn number_for_f32(field: &[u8]) -> Option<f64> {
+    const HALF: u64 = 1 << 28;
+    let digits = Digits::of(field)?;
+    if digits.n <= 19 {
+        let size = digits.size();
+        // Two roundings, less than 2 steps of a 64-bit float: they matter only next to the middle of two 32-bit ones.
+        let beyond = size.to_bits() & (2 * HALF - 1);
+        if digits.is_exact() || beyond.abs_diff(HALF) > 8 {
+            return Some(size);
+        }
+    }
+    std::str::from_utf8(field).ok()?.parse().ok()
 }
 
 /// A value beyond doubt: no word for nothing starts so.
@@ -610,12 +746,46 @@ mod tests {
             ".5",
             "123456789012345678901",
             "0.1",
+            "12345678",
+            "123456781234567.5",
+            "0.0000000000000000001",
+            "0.12345678901234567",
         ] {
             let expected: f64 = text.parse().unwrap();
             assert_eq!(plain_number(text.as_bytes()).unwrap().to_bits(), expected.to_bits(), "{text}");
+            let number = number_for_f32(text.as_bytes()).unwrap();
+            assert_eq!((number as f32).to_bits(), (expected as f32).to_bits(), "{text}");
         }
-        for text in ["", "-", ".", "1e5", "+1", "nan", " 1", "1 ", "1.2.3", "inf"] {
+        // The middle of two 32-bit floats, and a little beside it.
+        for text in ["1.000000059604644775", "1.000000059604644776", "0.1490116119384765625"] {
+            let expected: f64 = text.parse().unwrap();
+            let number = number_for_f32(text.as_bytes()).unwrap();
+            assert_eq!((number as f32).to_bits(), (expected as f32).to_bits(), "{text}");
+        }
+        for text in ["", "-", ".", "1e5", "+1", "nan", " 1", "1 ", "1.2.3", "inf", "1234567:", "12345678x"] {
             assert_eq!(plain_number(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_row_is_cut_at_every_delimiter_and_nowhere_else() {
+        let mut ends = [0; 5];
+        // `-` differs from `,` by its last bit, and stands right behind it.
+        for (line, expected) in [("a,-b,,--,c", vec![1, 4, 5, 8, 10]), (",", vec![0, 1]), ("", vec![0])] {
+            let (n, hash) = cut(line.as_bytes(), b',', &mut ends).unwrap();
+            assert_eq!(ends[..n], expected, "{line}");
+            let mut fields = RowHash::default();
+            line.split(',').enumerate().for_each(|(at, field)| fields.field(at, field.as_bytes()));
+            assert_eq!(hash.half(), fields.half(), "{line}");
+        }
+        assert!(cut(b"1,2,3,4,5,6", b',', &mut ends).is_none());
+    }
+
+    #[test]
+    fn ids_that_are_written_differently_are_different() {
+        let mut ids = Ids::default();
+        let rows = ["7", "07", "a", "7", "0", "262144", "00", "07", "a"].map(|id| ids.row(id.as_bytes()));
+        assert_eq!(rows, [0, 1, 2, 0, 3, 4, 5, 1, 2]);
+        assert!(ids.iter().eq(["7", "07", "a", "0", "262144", "00"]));
     }
 }

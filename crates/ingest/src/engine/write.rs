@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
 
 use crate::run::{FileEntry, RunError};
 
@@ -58,9 +59,10 @@ impl TableWriter {
             action: "written",
             source,
         })?;
+        // Tells who clears up after dead processes that this file is in use.
+        let _ = file.try_lock();
         let hashed = HashedFile { file: BufWriter::new(file), hasher: blake3::Hasher::new(), bytes: 0 };
-        let properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW);
-        let properties = Arc::new(properties.build());
+        let properties = Arc::new(properties(&schema));
         let open = || -> Result<_, ParquetError> {
             let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
             let writer = SerializedFileWriter::new(hashed, root, properties)?;
@@ -115,6 +117,28 @@ impl Encoder<'_> {
         };
         encode().map_err(failed(self.path))
     }
+}
+
+/// Numbers of a log hardly repeat: looking them up in a dictionary takes longest of all and saves little. Whole numbers
+/// are packed by their differences, floats stand as they are, and only text has a dictionary.
+fn properties(schema: &SchemaRef) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::LZ4_RAW)
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    for field in schema.fields() {
+        let column = ColumnPath::from(field.name().as_str());
+        properties = match field.data_type() {
+            DataType::Utf8 => properties,
+            DataType::Float32 | DataType::Float64 => properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::PLAIN),
+            _ => properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+        };
+    }
+    properties.build()
 }
 
 fn failed(path: &Path) -> impl Fn(ParquetError) -> RunError + '_ {
