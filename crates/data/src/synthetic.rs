@@ -549,7 +549,7 @@ impl Synthetic {
         let from = draw.below(self.popular.len());
         let around = || (0..self.popular.len()).map(|i| self.popular[(from + i) % self.popular.len()]);
         let allowed = |video: &u32| {
-            !(user < self.small_users && self.small[*video as usize]) && !session.contains(video)
+            !(session.contains(video) || user < self.small_users && self.small[*video as usize])
         };
         around().find(|&video| fits(video)).or_else(|| around().find(allowed)).unwrap_or(self.popular[0])
     }

@@ -1,5 +1,7 @@
 //! Databases by URL. SQLite is always there; PostgreSQL is a real server with a folder of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 
 use upnext_data::Action;

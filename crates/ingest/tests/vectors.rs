@@ -1,5 +1,7 @@
 //! Vectors made elsewhere: each way in which they lie, what is missing, and that a failure changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -151,7 +151,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         return Err(OpenLeak(leak.clone()).into());
     }
     let content = Content::new(&set.videos).map(Arc::new);
-    let scores = content_scores(set, &split);
+    let scores = content_scores(set, split);
     let mut left_out = Vec::new();
     let (mut choices, mut held_out_note) = (Choices::new(), None);
     if split.validation.is_empty() && conditions.models.iter().any(|kind| needs_choice(*kind)) {

@@ -70,7 +70,7 @@ fn read(path: &Path, failed: &Failed, query: &Query, writer: &mut Writer) -> Res
 }
 
 fn columns(statement: &Statement, writer: &mut Writer) -> Result<(), crate::sources::rows::Enough> {
-    writer.columns(statement.column_names().into_iter().map(|name| (name.to_string(), None)))
+    writer.columns(statement.column_names().map(|name| (name.to_string(), None)))
 }
 
 /// Writes all rows; `false` where nobody wants more.

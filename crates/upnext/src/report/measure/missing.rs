@@ -34,7 +34,8 @@ pub(crate) fn missing(set: &Dataset, tally: &Tally) -> Vec<Missing> {
         row("events", "ratio", tally.events, tally.without_ratio),
     ];
     let n_videos = set.videos.len() as u64;
-    let fields: [(&str, fn(&Video) -> bool); 7] = [
+    type Lacks = fn(&Video) -> bool;
+    let fields: [(&str, Lacks); 7] = [
         ("title", |video| video.title.is_empty()),
         ("text", |video| video.text.is_empty()),
         ("labels", |video| video.labels.is_empty()),
