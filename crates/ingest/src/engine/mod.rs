@@ -1,8 +1,8 @@
 //! Rows of any number to a clean set in bounded memory.
 //!
-//! Every event becomes a [`record::Record`] of fixed size. Records lie in [`partitions::Partitions`] by ranges of
+//! Every event becomes a `record::Record` of fixed size. Records lie in `partitions::Partitions` by ranges of
 //! users, in memory while there is room and else in a file beside the output. One partition after the other is
-//! then sorted by user and time, and [`clean`] finds what only neighbours can tell: duplicates, bots. What is
+//! then sorted by user and time, and `clean` finds what only neighbours can tell: duplicates, bots. What is
 //! left is either a dataset in memory, or is written as Parquet stripe by stripe.
 
 pub(crate) mod aggregate;

@@ -25,7 +25,7 @@ pub(crate) struct ImportArgs {
     /// The run folder to make; without it, runs/ and the set's name
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Let an engine do it through Arrow Flight SQL: grpc://[user:password@]host:port, or grpc+tls://
+    /// Let an engine do it through Arrow Flight SQL: `grpc://user:password@host:port`, or grpc+tls://
     #[arg(long, value_name = "URL", requires = "out")]
     engine: Option<String>,
     /// Replace a run folder that is there
