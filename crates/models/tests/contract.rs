@@ -186,7 +186,7 @@ fn what_a_set_lacks_is_told_by_name() {
 }
 
 #[test]
-fn confidence_moves_the_factors_and_its_absence_leaves_them_as_they_were() {
+fn confidence_moves_the_factors() {
     let history = History::of_positives(&[11, 12]);
     let mut of_kind = std::collections::HashMap::new();
     fit_all(Order::Timed, SplitRule::LeaveLastOut, |kind, model| {
