@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use upnext_data::{
@@ -11,7 +10,8 @@ use upnext_data::{
 
 use crate::beside::Beside;
 use crate::clean::{CleaningReport, Example, FileRead, Reason};
-use crate::engine::clean::{Cleaned, Neighbours, clean};
+use crate::engine::clean::{Cleaner, Neighbours};
+use crate::engine::in_order::Idle;
 use crate::engine::partitions::{Chunk, Partitions};
 use crate::engine::record::{Place, Record};
 use crate::engine::rules::{Duplicates, Missing, RulesUsed};
@@ -368,28 +368,28 @@ impl<'a> Gather<'a> {
         let survey = Survey::new(&self.options.relevance);
         let mut whole = survey.clone();
         let n_videos = self.videos.len();
-        // The last user of each video, for as many threads as ask at once.
-        let idle: Mutex<Vec<Vec<u32>>> = Mutex::new(Vec::new());
+        let idle: Idle<Cleaner> = Idle::new();
         for wave in waves(self.partitions.count()) {
             let taken: Vec<_> = wave.clone().map(|at| self.partitions.take(at)).collect();
             let partitions = &self.partitions;
-            let cleaned: Vec<(Cleaned, Survey)> = taken
+            let cleaned: Vec<_> = taken
                 .into_par_iter()
-                .map(|taken| {
-                    let idle_one = || idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    let mut last_user = idle_one().unwrap_or_else(|| vec![u32::MAX; n_videos]);
-                    let cleaned = clean(partitions.load(taken)?, &asked, &mut last_user);
-                    idle.lock().unwrap_or_else(PoisonError::into_inner).push(last_user);
+                .map(|mut taken| {
+                    let mut cleaner = idle.take().unwrap_or_else(|| Cleaner::new(n_videos));
+                    partitions.load(&taken, &mut cleaner.chunk)?;
+                    let dropped = cleaner.clean(&asked);
+                    taken.refill(&cleaner.chunk);
                     let mut survey = survey.clone();
                     if !rules.counts() {
-                        survey.pass(&cleaned.chunk.records);
+                        survey.pass(&cleaner.chunk.records);
                     }
-                    Ok((cleaned, survey))
+                    idle.give(cleaner);
+                    Ok((taken, dropped, survey))
                 })
                 .collect::<Result<_, IngestError>>()?;
-            for (at, (Cleaned { chunk, dropped }, survey)) in wave.zip(cleaned) {
+            for (at, (taken, dropped, survey)) in wave.zip(cleaned) {
                 whole.join(survey);
-                self.partitions.put(at, chunk)?;
+                self.partitions.put(at, taken)?;
                 let names = (&self.users, &self.videos);
                 take_back(&mut self.report, &dropped, &self.paths, names);
             }
@@ -433,10 +433,10 @@ impl<'a> Gather<'a> {
             }
         }
         let mut survey = Survey::new(&self.options.relevance);
+        let mut chunk = Chunk::default();
         for at in 0..self.partitions.count() {
-            let taken = self.partitions.take(at);
-            let chunk = self.partitions.load(taken)?;
-            let (mut kept, mut dropped) = (Chunk::default(), Vec::new());
+            let (mut taken, mut kept, mut dropped) = (self.partitions.take(at), Chunk::default(), Vec::new());
+            self.partitions.load(&taken, &mut chunk)?;
             for (at, record) in chunk.records.iter().enumerate() {
                 if users[record.user as usize] && videos[record.video as usize] {
                     kept.push(*record, chunk.position(at));
@@ -445,7 +445,8 @@ impl<'a> Gather<'a> {
                 }
             }
             survey.pass(&kept.records);
-            self.partitions.put(at, kept)?;
+            taken.refill(&kept);
+            self.partitions.put(at, taken)?;
             take_back(&mut self.report, &dropped, &self.paths, (&self.users, &self.videos));
         }
         Ok(survey)
@@ -555,7 +556,7 @@ pub(crate) struct Settled {
     pub(crate) partitions: Partitions,
     pub(crate) report: CleaningReport,
     pub(crate) has_parts: bool,
-    survey: Survey,
+    pub(crate) survey: Survey,
 }
 
 impl Settled {
@@ -573,9 +574,11 @@ impl Settled {
     fn into_dataset(mut self) -> Result<(Dataset, CleaningReport), IngestError> {
         let mut events = Events::new();
         let mut parts = self.has_parts.then(Vec::new);
+        let mut chunk = Chunk::default();
         for at in 0..self.partitions.count() {
             let taken = self.partitions.take(at);
-            for record in self.partitions.load(taken)?.records {
+            self.partitions.load(&taken, &mut chunk)?;
+            for record in &chunk.records {
                 events.push(record.event());
                 if let Some(parts) = &mut parts {
                     parts.push(record.part().unwrap_or(Part::Train));

@@ -2,80 +2,120 @@
 
 use std::sync::Arc;
 
-use arrow_array::{
-    ArrayRef, Float32Array, Float64Array, Int8Array, Int64Array, UInt8Array, UInt32Array, UInt64Array,
-};
+use arrow_array::{ArrayRef, Float32Array, Float64Array, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use upnext_data::{Action, Judgement, Relevance};
 
 use super::record::Record;
+use super::write::Column;
 
-/// All events of one user with one video.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pair {
-    pub(crate) user: u32,
-    pub(crate) video: u32,
-    pub(crate) first_time: i64,
-    pub(crate) last_time: i64,
-    pub(crate) events: u32,
-    pub(crate) watch_seconds: f64,
-    pub(crate) ratio_max: f32,
-    ratio_sum: f64,
-    ratios: u32,
-    judgement: Judgement,
+/// Pairs of user and video, column by column: all events of one user with one video are a row.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    users: Vec<i32>,
+    videos: Vec<i32>,
+    first_times: Vec<i64>,
+    last_times: Vec<i64>,
+    events: Vec<i32>,
+    watch_seconds: Vec<f64>,
+    ratio_max: Vec<f32>,
+    ratio_sums: Vec<f64>,
+    ratios: Vec<u32>,
+    ratio_means: Vec<f32>,
+    /// 1 where any event is positive, -1 where any is negative, else 0.
+    judgements: Vec<i32>,
+    parts: Vec<i32>,
 }
 
-/// Joins records, sorted by user and time, into pairs: by user, then by first time. `slots` holds a place for each
-/// video, of any content.
-pub(crate) fn pairs(records: &[Record], rule: &Relevance, slots: &mut [u32]) -> Vec<Pair> {
-    let mut pairs: Vec<Pair> = Vec::new();
-    for record in records {
-        let event = record.event();
-        let judgement = rule.judge(&event);
-        let slot = &mut slots[record.video as usize];
-        if record.is_first_of_pair() {
-            *slot = pairs.len() as u32;
-            pairs.push(Pair {
-                user: record.user,
-                video: record.video,
-                first_time: event.time,
-                last_time: event.time,
-                events: 0,
-                watch_seconds: 0.0,
-                ratio_max: f32::NAN,
-                ratio_sum: 0.0,
-                ratios: 0,
-                judgement,
-            });
-        }
-        let pair = &mut pairs[*slot as usize];
-        pair.events += 1;
-        pair.last_time = event.time;
-        if event.action == Action::Watch {
-            pair.watch_seconds += f64::from(event.value.unwrap_or(0.0));
-        }
-        if let Some(ratio) = event.ratio {
-            pair.ratio_max = pair.ratio_max.max(ratio);
-            pair.ratio_sum += f64::from(ratio);
-            pair.ratios += 1;
-        }
-        pair.judgement = match (pair.judgement, judgement) {
-            (Judgement::Negative, _) | (_, Judgement::Negative) => Judgement::Negative,
-            (Judgement::Positive, _) | (_, Judgement::Positive) => Judgement::Positive,
-            _ => Judgement::Neutral,
-        };
+impl Pairs {
+    pub(crate) fn clear(&mut self) {
+        let Self { users, videos, first_times, last_times, events, watch_seconds, .. } = self;
+        [users, videos, events].into_iter().for_each(Vec::clear);
+        [first_times, last_times].into_iter().for_each(Vec::clear);
+        let Self { ratio_max, ratio_sums, ratios, ratio_means, judgements, parts, .. } = self;
+        [judgements, parts].into_iter().for_each(Vec::clear);
+        [ratio_max, ratio_means].into_iter().for_each(Vec::clear);
+        [watch_seconds, ratio_sums].into_iter().for_each(Vec::clear);
+        ratios.clear();
     }
-    pairs
-}
 
-impl Pair {
-    fn ratio_mean(&self) -> Option<f32> {
-        (self.ratios > 0).then(|| (self.ratio_sum / f64::from(self.ratios)) as f32)
+    /// Joins records, sorted by user and time, into pairs: by user, then by first time. `slots` holds a place for each
+    /// video, of any content.
+    pub(crate) fn add(&mut self, records: &[Record], rule: &Relevance, slots: &mut [u32]) {
+        for record in records {
+            let event = record.event();
+            let judgement = match rule.judge(&event) {
+                Judgement::Positive => 1,
+                Judgement::Neutral => 0,
+                Judgement::Negative => -1,
+            };
+            let watched = match event.action {
+                Action::Watch => f64::from(event.value.unwrap_or(0.0)),
+                _ => 0.0,
+            };
+            let (ratio, n_ratios) = event.ratio.map_or((0.0, 0), |ratio| (f64::from(ratio), 1));
+            let slot = &mut slots[record.video as usize];
+            if record.is_first_of_pair() {
+                *slot = self.users.len() as u32;
+                self.users.push(record.user as i32);
+                self.videos.push(record.video as i32);
+                self.first_times.push(event.time);
+                self.last_times.push(event.time);
+                self.events.push(1);
+                self.watch_seconds.push(watched);
+                self.ratio_max.push(record.ratio);
+                self.ratio_sums.push(ratio);
+                self.ratios.push(n_ratios);
+                self.judgements.push(judgement);
+                continue;
+            }
+            let at = *slot as usize;
+            self.last_times[at] = event.time;
+            self.events[at] += 1;
+            self.watch_seconds[at] += watched;
+            // The larger one, or the one that is no NaN.
+            self.ratio_max[at] = self.ratio_max[at].max(record.ratio);
+            self.ratio_sums[at] += ratio;
+            self.ratios[at] += n_ratios;
+            self.judgements[at] = match (self.judgements[at], judgement) {
+                (-1, _) | (_, -1) => -1,
+                (one, other) => one.max(other),
+            };
+        }
+    }
+
+    /// Ends the rows: means, and parts by the two cuts; how many pairs there are of each part.
+    pub(crate) fn finish(&mut self, cuts: (i64, i64)) -> [u64; 3] {
+        let mut counts = [0; 3];
+        let means = self.ratio_sums.iter().zip(&self.ratios);
+        self.ratio_means.extend(means.map(|(sum, &n)| (sum / f64::from(n)) as f32));
+        self.parts.extend(self.first_times.iter().map(|&time| {
+            let part = part_of(time, cuts);
+            counts[part as usize] += 1;
+            part
+        }));
+        counts
+    }
+
+    /// The columns of `interactions.parquet`.
+    pub(crate) fn columns(&self) -> [Column<'_>; 10] {
+        [
+            Column::Ints(&self.users),
+            Column::Ints(&self.videos),
+            Column::Longs(&self.first_times),
+            Column::Longs(&self.last_times),
+            Column::Ints(&self.events),
+            Column::Doubles(&self.watch_seconds),
+            Column::Floats(&self.ratio_max),
+            Column::Floats(&self.ratio_means),
+            Column::Ints(&self.judgements),
+            Column::Ints(&self.parts),
+        ]
     }
 }
 
-/// The columns of `interactions.parquet`.
-pub(crate) fn pairs_schema() -> SchemaRef {
+/// The schema of `interactions.parquet`; ratios may be missing where those of events may.
+pub(crate) fn pairs_schema(ratio_is_missing: bool) -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("user", DataType::UInt32, false),
         Field::new("video", DataType::UInt32, false),
@@ -83,108 +123,57 @@ pub(crate) fn pairs_schema() -> SchemaRef {
         Field::new("last_time", DataType::Int64, false),
         Field::new("events", DataType::UInt32, false),
         Field::new("watch_seconds", DataType::Float64, false),
-        Field::new("ratio_max", DataType::Float32, true),
-        Field::new("ratio_mean", DataType::Float32, true),
+        Field::new("ratio_max", DataType::Float32, ratio_is_missing),
+        Field::new("ratio_mean", DataType::Float32, ratio_is_missing),
         Field::new("judgement", DataType::Int8, false),
         Field::new("part", DataType::UInt8, false),
     ]))
 }
 
-pub(crate) fn pairs_columns(pairs: &[Pair], cuts: (i64, i64)) -> Vec<ArrayRef> {
-    let judged = |pair: &Pair| match pair.judgement {
-        Judgement::Positive => 1,
-        Judgement::Neutral => 0,
-        Judgement::Negative => -1,
-    };
-    // Pairs are large: one pass over all of them, not one for each column.
-    let n = pairs.len();
-    let (mut users, mut videos, mut events) =
-        (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
-    let (mut first, mut last) = (Vec::with_capacity(n), Vec::with_capacity(n));
-    let (mut watched, mut most, mut mean) =
-        (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
-    let (mut judgements, mut parts) = (Vec::with_capacity(n), Vec::with_capacity(n));
-    for pair in pairs {
-        users.push(pair.user);
-        videos.push(pair.video);
-        first.push(pair.first_time);
-        last.push(pair.last_time);
-        events.push(pair.events);
-        watched.push(pair.watch_seconds);
-        most.push(pair.ratio_max);
-        mean.push(pair.ratio_mean().unwrap_or(f32::NAN));
-        judgements.push(judged(pair));
-        parts.push(part_of(pair.first_time, cuts));
-    }
-    vec![
-        Arc::new(UInt32Array::from(users)),
-        Arc::new(UInt32Array::from(videos)),
-        Arc::new(Int64Array::from(first)),
-        Arc::new(Int64Array::from(last)),
-        Arc::new(UInt32Array::from(events)),
-        Arc::new(Float64Array::from(watched)),
-        Arc::new(known(most)),
-        Arc::new(known(mean)),
-        Arc::new(Int8Array::from(judgements)),
-        Arc::new(UInt8Array::from(parts)),
-    ]
-}
-
-/// Numbers of which NaN stands for none.
-pub(crate) fn known(numbers: Vec<f32>) -> Float32Array {
-    if numbers.iter().any(|x| x.is_nan()) {
-        return numbers.iter().map(|&x| (!x.is_nan()).then_some(x)).collect();
-    }
-    Float32Array::from(numbers)
-}
-
 /// 0 before the first cut, 1 before the second, 2 from there on.
-pub(crate) fn part_of(time: i64, (first, second): (i64, i64)) -> u8 {
-    u8::from(time >= first) + u8::from(time >= second)
+pub(crate) fn part_of(time: i64, (first, second): (i64, i64)) -> i32 {
+    i32::from(time >= first) + i32::from(time >= second)
 }
 
 /// Sums over all pairs of each video.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct VideoSums {
-    events: Vec<u64>,
-    users: Vec<u32>,
-    watch_seconds: Vec<f64>,
-    ratio_sum: Vec<f64>,
-    ratios: Vec<u64>,
+pub(crate) struct VideoSums(Vec<Sums>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    events: u64,
+    users: u32,
+    watch_seconds: f64,
+    ratio_sum: f64,
+    ratios: u64,
 }
 
 impl VideoSums {
     pub(crate) fn new(n_videos: usize) -> Self {
-        Self {
-            events: vec![0; n_videos],
-            users: vec![0; n_videos],
-            watch_seconds: vec![0.0; n_videos],
-            ratio_sum: vec![0.0; n_videos],
-            ratios: vec![0; n_videos],
-        }
+        Self(vec![Sums::default(); n_videos])
     }
 
-    pub(crate) fn add(&mut self, pairs: &[Pair]) {
-        for pair in pairs {
-            let row = pair.video as usize;
-            self.events[row] += u64::from(pair.events);
-            self.users[row] += 1;
-            self.watch_seconds[row] += pair.watch_seconds;
-            self.ratio_sum[row] += pair.ratio_sum;
-            self.ratios[row] += u64::from(pair.ratios);
+    pub(crate) fn add(&mut self, pairs: &Pairs) {
+        for (at, &video) in pairs.videos.iter().enumerate() {
+            let sums = &mut self.0[video as u32 as usize];
+            sums.events += u64::from(pairs.events[at] as u32);
+            sums.users += 1;
+            sums.watch_seconds += pairs.watch_seconds[at];
+            sums.ratio_sum += pairs.ratio_sums[at];
+            sums.ratios += u64::from(pairs.ratios[at]);
         }
     }
 
     /// The columns of `video_statistics.parquet`, a row for each video of the catalogue.
     pub(crate) fn columns(&self) -> Vec<(&'static str, ArrayRef)> {
-        let means = self.ratio_sum.iter().zip(&self.ratios);
-        let means = means.map(|(sum, &n)| (n > 0).then(|| (sum / n as f64) as f32));
+        let all = || self.0.iter();
+        let means = all().map(|sums| (sums.ratios > 0).then(|| (sums.ratio_sum / sums.ratios as f64) as f32));
         vec![
-            ("video", Arc::new(UInt32Array::from_iter_values(0..self.events.len() as u32))),
-            ("events", Arc::new(UInt64Array::from(self.events.clone()))),
-            ("users", Arc::new(UInt32Array::from(self.users.clone()))),
+            ("video", Arc::new(UInt32Array::from_iter_values(0..self.0.len() as u32))),
+            ("events", Arc::new(UInt64Array::from_iter_values(all().map(|sums| sums.events)))),
+            ("users", Arc::new(UInt32Array::from_iter_values(all().map(|sums| sums.users)))),
             ("ratio_mean", Arc::new(means.collect::<Float32Array>())),
-            ("watch_seconds", Arc::new(Float64Array::from(self.watch_seconds.clone()))),
+            ("watch_seconds", Arc::new(Float64Array::from_iter_values(all().map(|sums| sums.watch_seconds)))),
         ]
     }
 }
@@ -212,6 +201,10 @@ impl Steps {
     pub(crate) fn add(&mut self, time: i64) {
         let at = self.of(time);
         self.counts[at] += 1;
+    }
+
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -249,12 +242,13 @@ mod tests {
             .to_vec();
         records[0].set_first_of_pair(true);
         records[1].set_first_of_pair(true);
-        let pairs = pairs(&records, &Relevance::default(), &mut [0; 5]);
-        assert_eq!(pairs.len(), 2);
-        let first = pairs[0];
-        assert_eq!((first.video, first.first_time, first.last_time, first.events), (3, 10, 30, 2));
-        assert_eq!((first.watch_seconds, first.ratio_max, first.ratio_mean()), (5.0, 0.6, Some(0.4)));
-        assert_eq!(first.judgement, Judgement::Positive, "watched more than half at the second time");
+        let mut pairs = Pairs::default();
+        pairs.add(&records, &Relevance::default(), &mut [0; 5]);
+        assert_eq!(pairs.finish((20, 30)), [1, 1, 0]);
+        assert_eq!((&pairs.videos[..], &pairs.events[..]), (&[3, 4][..], &[2, 1][..]));
+        assert_eq!((pairs.first_times[0], pairs.last_times[0]), (10, 30));
+        assert_eq!((pairs.watch_seconds[0], pairs.ratio_max[0], pairs.ratio_means[0]), (5.0, 0.6, 0.4));
+        assert_eq!(pairs.judgements[0], 1, "watched more than half at the second time");
         assert_eq!([9, 10, 29, 30].map(|time| part_of(time, (10, 30))), [0, 1, 1, 2]);
     }
 }

@@ -22,52 +22,65 @@ pub(crate) struct Neighbours<'a> {
     pub(crate) known_videos: Option<&'a [bool]>,
 }
 
-/// A partition that is sorted by user, then time, then position, ties in file order, and what was dropped of it.
-#[derive(Default)]
-pub(crate) struct Cleaned {
+/// What cleaning partition after partition needs again and again.
+pub(crate) struct Cleaner {
+    /// A partition: as it comes, then sorted by user, time and position, ties in file order, and cleaned.
     pub(crate) chunk: Chunk,
-    pub(crate) dropped: Vec<(Reason, Record)>,
+    /// For each video the last user who was seen with it.
+    last_user: Vec<u32>,
+    /// What sorting reads from.
+    unsorted: Chunk,
+    keys: Vec<u64>,
 }
 
-/// Cleans one partition. `last_user` holds for each video the last user who was seen with it.
-pub(crate) fn clean(chunk: Chunk, asked: &Neighbours, last_user: &mut [u32]) -> Cleaned {
-    let mut chunk = sorted(chunk);
-    let mut dropped = Vec::new();
-    if asked.drops_duplicates && asked.rules.duplicate != Duplicates::Kept {
-        drop_duplicates(&mut chunk, asked.rules, &mut dropped);
+impl Cleaner {
+    pub(crate) fn new(n_videos: usize) -> Self {
+        let (chunk, unsorted) = (Chunk::default(), Chunk::default());
+        Self { chunk, last_user: vec![u32::MAX; n_videos], unsorted, keys: Vec::new() }
     }
-    drop_single(&mut chunk, asked, &mut dropped);
-    if let Some(seconds) = asked.rules.near_duplicate_seconds.filter(|_| asked.is_timed) {
-        drop_near_duplicates(&mut chunk, (seconds * 1_000.0) as i64, &mut dropped);
-    }
-    if asked.rules.bots.is_some() && asked.is_timed {
-        drop_bots(&mut chunk, asked.rules, &mut dropped);
-    }
-    for record in &mut chunk.records {
-        let last = &mut last_user[record.video as usize];
-        record.set_first_of_pair(*last != record.user);
-        *last = record.user;
-    }
-    Cleaned { chunk, dropped }
-}
 
-fn sorted(mut chunk: Chunk) -> Chunk {
-    if chunk.positions.is_empty() {
-        if let Some(mut keys) = keys(&chunk.records) {
-            keys.sort_unstable();
-            let row = |key: &u64| chunk.records[(key & mask(bits(chunk.records.len() as u64))) as usize];
-            return Chunk { records: keys.iter().map(row).collect(), positions: Vec::new() };
+    /// Cleans the partition at hand; what was dropped of it.
+    pub(crate) fn clean(&mut self, asked: &Neighbours) -> Vec<(Reason, Record)> {
+        self.sort();
+        let (chunk, mut dropped) = (&mut self.chunk, Vec::new());
+        if asked.drops_duplicates && asked.rules.duplicate != Duplicates::Kept {
+            drop_duplicates(chunk, asked.rules, &mut dropped);
         }
-        // Stable, and quick on what is sorted already, as logs often are.
-        chunk.records.sort_by_key(|record| (record.user, record.time()));
-        return chunk;
+        drop_single(chunk, asked, &mut dropped);
+        if let Some(seconds) = asked.rules.near_duplicate_seconds.filter(|_| asked.is_timed) {
+            drop_near_duplicates(chunk, (seconds * 1_000.0) as i64, &mut dropped);
+        }
+        if asked.rules.bots.is_some() && asked.is_timed {
+            drop_bots(chunk, asked.rules, &mut dropped);
+        }
+        for record in &mut chunk.records {
+            let last = &mut self.last_user[record.video as usize];
+            record.set_first_of_pair(*last != record.user);
+            *last = record.user;
+        }
+        dropped
     }
-    let mut order: Vec<usize> = (0..chunk.records.len()).collect();
-    let key = |at: usize| (chunk.records[at].user, chunk.records[at].time(), chunk.position(at));
-    order.sort_by_key(|&at| key(at));
-    Chunk {
-        records: order.iter().map(|&at| chunk.records[at]).collect(),
-        positions: order.iter().map(|&at| chunk.position(at)).collect(),
+
+    fn sort(&mut self) {
+        let Self { chunk, unsorted, keys, .. } = self;
+        if chunk.positions.is_empty() && !fill_keys(&chunk.records, keys) {
+            // Stable, and quick on what is sorted already, as logs often are.
+            chunk.records.sort_by_key(|record| (record.user, record.time()));
+            return;
+        }
+        std::mem::swap(chunk, unsorted);
+        chunk.clear();
+        if unsorted.positions.is_empty() {
+            keys.sort_unstable();
+            let place = mask(bits(unsorted.records.len() as u64));
+            chunk.records.extend(keys.iter().map(|key| unsorted.records[(key & place) as usize]));
+            return;
+        }
+        let mut order: Vec<usize> = (0..unsorted.records.len()).collect();
+        let key = |at: usize| (unsorted.records[at].user, unsorted.records[at].time(), unsorted.position(at));
+        order.sort_by_key(|&at| key(at));
+        chunk.records.extend(order.iter().map(|&at| unsorted.records[at]));
+        chunk.positions.extend(order.iter().map(|&at| unsorted.position(at)));
     }
 }
 
@@ -81,20 +94,23 @@ fn mask(bits: u32) -> u64 {
 }
 
 /// User, time and place of each record in one number, where 64 bits hold them all: quick to sort, ties in order.
-fn keys(records: &[Record]) -> Option<Vec<u64>> {
-    let least = records.iter().map(|record| (record.user, record.time()));
-    let (user, time) = least.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)))?;
-    let most = records.iter().map(|r| (u64::from(r.user - user), r.time().abs_diff(time)));
-    let (user_most, time_most) = most.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))?;
+fn fill_keys(records: &[Record], keys: &mut Vec<u64>) -> bool {
+    keys.clear();
+    let (mut user, mut user_most, mut time, mut time_most) = (u32::MAX, 0, i64::MAX, i64::MIN);
+    for record in records {
+        (user, user_most) = (user.min(record.user), user_most.max(record.user));
+        (time, time_most) = (time.min(record.time()), time_most.max(record.time()));
+    }
     let of_place = bits(records.len() as u64);
-    let of_time = bits(time_most);
-    if bits(user_most) + of_time + of_place >= u64::BITS {
-        return None;
+    let of_time = bits(time_most.abs_diff(time));
+    if records.is_empty() || bits(u64::from(user_most - user)) + of_time + of_place >= u64::BITS {
+        return false;
     }
     let key = |(at, r): (usize, &Record)| {
         (u64::from(r.user - user) << of_time | r.time().abs_diff(time)) << of_place | at as u64
     };
-    Some(records.iter().enumerate().map(key).collect())
+    keys.extend(records.iter().enumerate().map(key));
+    true
 }
 
 /// Keeps what `stays` says; the rest goes to `dropped`.
@@ -250,9 +266,10 @@ mod tests {
                 .filter(|_| rules.unknown_reference)
                 .map(|k| &k[..]),
         };
-        let Cleaned { chunk, dropped } =
-            clean(Chunk { records, positions: Vec::new() }, &asked, &mut [u32::MAX; 4]);
-        let lines = chunk.records.iter().map(|record| record.line).collect();
+        let mut cleaner = Cleaner::new(4);
+        cleaner.chunk.records = records;
+        let dropped = cleaner.clean(&asked);
+        let lines = cleaner.chunk.records.iter().map(|record| record.line).collect();
         (lines, dropped.into_iter().map(|(reason, record)| (reason, record.line)).collect())
     }
 

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, StringArray, UInt8Array, UInt32Array};
+use arrow_array::StringArray;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use rayon::prelude::*;
-use upnext_data::{Digest, Events, Order, Part, Relevance, SplitRule};
+use upnext_data::{Action, Digest, Events, Order, Part, Relevance, SplitRule};
 
-use super::aggregate::{Pair, Steps, VideoSums, known, pairs, pairs_columns, pairs_schema};
+use super::aggregate::{Pairs, Steps, VideoSums, pairs_schema};
+use super::in_order::{Idle, in_order};
 use super::partitions::{Partitions, remove_stale, spill_beside};
 use super::quarantine::Sink;
 use super::record::Record;
-use super::write::TableWriter;
+use super::write::{Column, Encoded, TableWriter};
 use crate::beside::Beside;
 use crate::gather::{Gather, Settled};
 use crate::run::{self, About, FileEntry, RunError};
@@ -229,14 +229,15 @@ struct Written {
     cuts: Option<(i64, i64)>,
 }
 
-fn events_schema(has_parts: bool) -> SchemaRef {
+/// A column may have missing values where one is missing.
+fn events_schema(has_parts: bool, (value_is_missing, ratio_is_missing): (bool, bool)) -> SchemaRef {
     let mut fields = vec![
         Field::new("user", DataType::UInt32, false),
         Field::new("video", DataType::UInt32, false),
         Field::new("action", DataType::Utf8, false),
         Field::new("time", DataType::Int64, false),
-        Field::new("value", DataType::Float32, true),
-        Field::new("ratio", DataType::Float32, true),
+        Field::new("value", DataType::Float32, value_is_missing),
+        Field::new("ratio", DataType::Float32, ratio_is_missing),
     ];
     if has_parts {
         fields.push(Field::new("part", DataType::UInt8, false));
@@ -244,13 +245,71 @@ fn events_schema(has_parts: bool) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// One stripe, encoded.
+/// Records of a stripe, column by column, and what comes of them.
+#[derive(Default)]
 struct Stripe {
-    events: Vec<ArrowColumnChunk>,
+    users: Vec<i32>,
+    videos: Vec<i32>,
+    actions: Vec<Action>,
+    times: Vec<i64>,
+    values: Vec<f32>,
+    ratios: Vec<f32>,
+    /// The parts of a set that comes cut, else none.
+    parts: Vec<i32>,
+    /// What the digest takes of the events.
     digest: Vec<u8>,
-    parts: Vec<u8>,
-    pairs: Vec<Pair>,
-    pairs_encoded: Option<Vec<ArrowColumnChunk>>,
+    pairs: Pairs,
+    pairs_in_parts: [u64; 3],
+    /// For each video the place of its pair with the user at hand.
+    slots: Vec<u32>,
+}
+
+impl Stripe {
+    fn clear(&mut self) {
+        [&mut self.users, &mut self.videos, &mut self.parts].into_iter().for_each(Vec::clear);
+        [&mut self.values, &mut self.ratios].into_iter().for_each(Vec::clear);
+        self.actions.clear();
+        self.times.clear();
+        self.digest.clear();
+        self.pairs.clear();
+    }
+
+    fn add(&mut self, records: &[Record], has_parts: bool) {
+        for record in records {
+            self.users.push(record.user as i32);
+            self.videos.push(record.video as i32);
+            self.actions.push(record.action);
+            self.times.push(record.time());
+            self.values.push(record.value);
+            self.ratios.push(record.ratio);
+            Digest::event_into(&record.event(), &mut self.digest);
+        }
+        if has_parts {
+            self.parts.extend(records.iter().map(|record| record.part().unwrap_or(Part::Train) as i32));
+        }
+    }
+
+    fn columns(&self, has_parts: bool) -> Vec<Column<'_>> {
+        // Most logs know one action only.
+        let actions = match self.actions.first() {
+            Some(first) if self.actions.iter().all(|action| action == first) => {
+                StringArray::new_repeated(first.name(), self.actions.len())
+            }
+            _ => StringArray::from_iter_values(self.actions.iter().map(|action| action.name())),
+        };
+        let mut columns = vec![
+            Column::Ints(&self.users),
+            Column::Ints(&self.videos),
+            Column::Array(Arc::new(actions)),
+            Column::Longs(&self.times),
+            Column::Floats(&self.values),
+            Column::Floats(&self.ratios),
+        ];
+        if has_parts {
+            columns.push(Column::Ints(&self.parts));
+        }
+        columns
+    }
 }
 
 fn write(
@@ -272,68 +331,61 @@ fn write(
     }
     let spilled = |error: IngestError| RunError::Table { path: dataset.clone(), reason: error.to_string() };
     let cuts = match split {
-        Some(_) => Some(cuts_by_time(&settled.partitions).map_err(spilled)?),
+        Some(_) => Some(cuts_by_time(&settled.partitions, settled.survey.begins).map_err(spilled)?),
         None => None,
     };
     let partitions = std::mem::replace(&mut settled.partitions, Partitions::new(0, None));
-    let (has_parts, n_videos) = (settled.has_parts, settled.videos.len());
+    let (has_parts, n_videos, missing) = (settled.has_parts, settled.videos.len(), settled.survey.missing);
     // The set without its events: users, videos and what lies beside.
     let (mut shell, cleaning) = settled.with_events(Events::new(), None);
     let vectors = std::mem::take(&mut beside.vectors);
     beside.attach(&mut shell);
     let mut digest = Digest::new(&shell);
-    let mut writer = TableWriter::create(&folder.join(run::EVENTS), events_schema(has_parts))?;
+    let mut writer = TableWriter::create(&folder.join(run::EVENTS), events_schema(has_parts, missing))?;
     let mut pair_writer = match cuts {
-        Some(_) => Some(TableWriter::create(&folder.join(run::INTERACTIONS), pairs_schema())?),
+        Some(_) => Some(TableWriter::create(&folder.join(run::INTERACTIONS), pairs_schema(missing.1))?),
         None => None,
     };
     let mut sums = VideoSums::new(if cuts.is_some() { n_videos } else { 0 });
     let mut parts = Vec::new();
     let mut pairs_in_parts = [0u64; 3];
-    let idle: Mutex<Vec<Vec<u32>>> = Mutex::new(Vec::new());
+    let idle: Idle<Stripe> = Idle::new();
     let stripes = stripes(&partitions);
-    for wave in stripes.chunks(rayon::current_num_threads()) {
-        let (encoder, pair_encoder) = (writer.encoder(), pair_writer.as_ref().map(TableWriter::encoder));
-        let encoded: Vec<Stripe> = wave
-            .par_iter()
-            .map(|stripe| {
-                let mut records: Vec<Record> = Vec::new();
-                for at in stripe.clone() {
-                    records.append(&mut partitions.read(at).map_err(spilled)?.records);
+    let (encoder, pair_encoder) = (writer.encoder(), pair_writer.as_ref().map(TableWriter::encoder));
+    let encode = |at: usize| -> Result<(Stripe, Vec<Encoded>, Option<Vec<Encoded>>), RunError> {
+        let mut stripe = idle.take().unwrap_or_default();
+        stripe.clear();
+        stripe.slots.resize(if cuts.is_some() { n_videos } else { 0 }, 0);
+        for partition in stripes[at].clone() {
+            let see = &mut |records: &[Record]| {
+                stripe.add(records, has_parts);
+                if cuts.is_some() {
+                    stripe.pairs.add(records, relevance, &mut stripe.slots);
                 }
-                let mut digest = Vec::with_capacity(25 * records.len());
-                records.iter().for_each(|record| Digest::event_into(&record.event(), &mut digest));
-                let events = encoder.encode(&event_columns(&records, has_parts))?;
-                let parts = match has_parts {
-                    true => records.iter().map(|r| r.part().unwrap_or(Part::Train) as u8).collect(),
-                    false => Vec::new(),
-                };
-                let (mut of_stripe, mut pairs_encoded) = (Vec::new(), None);
-                if let (Some(encoder), Some(cuts)) = (&pair_encoder, cuts) {
-                    let idle_one = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    let mut slots = idle_one.unwrap_or_else(|| vec![0; n_videos]);
-                    of_stripe = pairs(&records, relevance, &mut slots);
-                    idle.lock().unwrap_or_else(PoisonError::into_inner).push(slots);
-                    drop(records);
-                    pairs_encoded = Some(encoder.encode(&pairs_columns(&of_stripe, cuts))?);
-                }
-                Ok(Stripe { events, digest, parts, pairs: of_stripe, pairs_encoded })
-            })
-            .collect::<Result<_, RunError>>()?;
-        for stripe in encoded {
-            digest.update(&stripe.digest);
-            parts.extend(stripe.parts);
-            writer.append(stripe.events)?;
-            if let (Some(writer), Some(encoded), Some(cuts)) = (&mut pair_writer, stripe.pairs_encoded, cuts)
-            {
-                writer.append(encoded)?;
-                sums.add(&stripe.pairs);
-                for pair in &stripe.pairs {
-                    pairs_in_parts[usize::from(super::aggregate::part_of(pair.first_time, cuts))] += 1;
-                }
-            }
+            };
+            partitions.visit(partition, see).map_err(spilled)?;
         }
-    }
+        let events = encoder.encode(&stripe.columns(has_parts))?;
+        let mut pairs = None;
+        if let (Some(encoder), Some(cuts)) = (&pair_encoder, cuts) {
+            stripe.pairs_in_parts = stripe.pairs.finish(cuts);
+            pairs = Some(encoder.encode(&stripe.pairs.columns())?);
+        }
+        Ok((stripe, events, pairs))
+    };
+    in_order(stripes.len(), encode, |encoded| {
+        let (stripe, events, pairs) = encoded?;
+        digest.update(&stripe.digest);
+        parts.extend(stripe.parts.iter().map(|&part| part as u8));
+        writer.append(events)?;
+        if let (Some(writer), Some(pairs)) = (&mut pair_writer, pairs) {
+            writer.append(pairs)?;
+            sums.add(&stripe.pairs);
+            pairs_in_parts.iter_mut().zip(stripe.pairs_in_parts).for_each(|(all, n)| *all += n);
+        }
+        idle.give(stripe);
+        Ok::<_, RunError>(())
+    })?;
     drop(partitions);
     digest.update(&parts);
     let digest = digest.finish(&shell);
@@ -367,64 +419,53 @@ fn stripes(partitions: &Partitions) -> Vec<std::ops::Range<usize>> {
     stripes
 }
 
-fn event_columns(records: &[Record], has_parts: bool) -> Vec<ArrayRef> {
-    // Most logs know one action only.
-    let actions = match records.first().map(|record| record.action) {
-        Some(action) if records.iter().all(|record| record.action == action) => {
-            StringArray::new_repeated(action.name(), records.len())
-        }
-        _ => StringArray::from_iter_values(records.iter().map(|record| record.action.name())),
-    };
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt32Array::from_iter_values(records.iter().map(|record| record.user))),
-        Arc::new(UInt32Array::from_iter_values(records.iter().map(|record| record.video))),
-        Arc::new(actions),
-        Arc::new(Int64Array::from_iter_values(records.iter().map(Record::time))),
-        Arc::new(known(records.iter().map(|record| record.value).collect())),
-        Arc::new(known(records.iter().map(|record| record.ratio).collect())),
-    ];
-    if has_parts {
-        let parts = records.iter().map(|record| record.part().unwrap_or(Part::Train) as u8);
-        columns.push(Arc::new(UInt8Array::from_iter_values(parts)));
-    }
-    columns
-}
-
 /// The times at 80 % and 90 % of all pairs by their first event: exactly those of the sorted times.
-fn cuts_by_time(partitions: &Partitions) -> Result<(i64, i64), IngestError> {
-    let see = |see: &mut dyn FnMut(i64)| -> Result<(), IngestError> {
-        for at in 0..partitions.count() {
-            partitions.visit(at, &mut |records| {
-                records.iter().filter(|r| r.is_first_of_pair()).for_each(|r| see(r.time()));
-            })?;
-        }
-        Ok(())
-    };
-    let (mut least, mut most) = (i64::MAX, i64::MIN);
-    see(&mut |time| (least, most) = (least.min(time), most.max(time)))?;
+fn cuts_by_time(partitions: &Partitions, (least, most): (i64, i64)) -> Result<(i64, i64), IngestError> {
     if least > most {
         return Ok((i64::MAX, i64::MAX));
     }
-    let mut steps = Steps::new(least, most);
-    see(&mut |time| steps.add(time))?;
+    // Two passes: how many times lie in each step between the least and the largest, and those of two steps.
+    let see = |at: usize, see: &mut dyn FnMut(i64)| {
+        partitions.visit(at, &mut |records| {
+            records.iter().filter(|r| r.is_first_of_pair()).for_each(|r| see(r.time()));
+        })
+    };
+    let steps = (0..partitions.count())
+        .into_par_iter()
+        .try_fold(
+            || Steps::new(least, most),
+            |mut steps, at| see(at, &mut |time| steps.add(time)).map(|()| steps),
+        )
+        .try_reduce(
+            || Steps::new(least, most),
+            |mut one, other| {
+                one.join(&other);
+                Ok(one)
+            },
+        )?;
     let n = steps.total();
     let wanted = [80, 90].map(|share| n * share / 100);
     let held = wanted.map(|rank| steps.holding(rank));
-    let mut times: [Vec<i64>; 2] = Default::default();
-    see(&mut |time| {
-        let at = steps.of(time);
-        for (held, times) in held.iter().zip(&mut times) {
-            if held.is_some_and(|(step, _)| step == at) {
-                times.push(time);
-            }
-        }
-    })?;
-    let mut cut = [i64::MAX; 2];
-    for at in 0..2 {
-        times[at].sort_unstable();
-        if let Some((_, before)) = held[at] {
-            cut[at] = times[at].get((wanted[at] - before) as usize).copied().unwrap_or(i64::MAX);
-        }
-    }
+    let times = (0..partitions.count())
+        .into_par_iter()
+        .map(|at| {
+            let mut times: [Vec<i64>; 2] = Default::default();
+            see(at, &mut |time| {
+                let at = steps.of(time);
+                for (held, times) in held.iter().zip(&mut times) {
+                    if held.is_some_and(|(step, _)| step == at) {
+                        times.push(time);
+                    }
+                }
+            })?;
+            Ok(times)
+        })
+        .collect::<Result<Vec<_>, IngestError>>()?;
+    let cut = [0, 1].map(|cut| {
+        let mut times: Vec<i64> = times.iter().flat_map(|times| times[cut].iter().copied()).collect();
+        times.sort_unstable();
+        let at = held[cut].map(|(_, before)| (wanted[cut] - before) as usize);
+        at.and_then(|at| times.get(at).copied()).unwrap_or(i64::MAX)
+    });
     Ok((cut[0], cut[1]))
 }

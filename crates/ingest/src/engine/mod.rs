@@ -8,6 +8,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod clean;
 pub(crate) mod import;
+pub(crate) mod in_order;
 pub(crate) mod partitions;
 pub(crate) mod quarantine;
 pub(crate) mod record;

@@ -20,7 +20,7 @@ const SHIFT: u32 = 4;
 const CHUNK: usize = 2_048;
 
 /// Records in order, with their positions where the files gave any (else none at all).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Chunk {
     pub(crate) records: Vec<Record>,
     pub(crate) positions: Vec<i64>,
@@ -37,6 +37,19 @@ impl Chunk {
 
     pub(crate) fn position(&self, at: usize) -> i64 {
         self.positions.get(at).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.records.clear();
+        self.positions.clear();
+    }
+
+    /// Copies at most `most` records of another from a place on; how many there were.
+    fn fill(&mut self, other: &Chunk, start: usize, most: usize) -> usize {
+        let end = start + most.min(other.records.len() - start);
+        self.records.extend_from_slice(&other.records[start..end]);
+        self.positions.extend_from_slice(other.positions.get(start..end).unwrap_or_default());
+        end - start
     }
 
     fn append(&mut self, other: &Chunk) {
@@ -114,14 +127,16 @@ impl Partitions {
         }
         let partition = &mut self.partitions[at];
         partition.records += 1;
-        let open = &mut partition.open;
-        let before = open.bytes();
-        open.push(record, position);
-        let grown = open.bytes() - before;
-        if open.records.len() >= CHUNK {
-            let full = std::mem::take(open);
-            partition.full.push(full);
+        let mut grown = 0;
+        if partition.open.records.len() >= CHUNK {
+            // Who filled one piece fills another: it need not grow step by step.
+            let next = Chunk { records: Vec::with_capacity(CHUNK), positions: Vec::new() };
+            grown += next.bytes();
+            partition.full.push(std::mem::replace(&mut partition.open, next));
         }
+        let before = partition.open.bytes();
+        partition.open.push(record, position);
+        grown += partition.open.bytes() - before;
         self.bytes += grown;
         if grown > 0 && self.bytes > self.bytes_max && self.spill.path.is_some() {
             self.spill_all()?;
@@ -171,9 +186,14 @@ impl Partitions {
         Taken(partition)
     }
 
-    /// The records of a partition that was taken out; different partitions may be loaded at once.
-    pub(crate) fn load(&self, taken: Taken) -> Result<Chunk, IngestError> {
-        self.gather(&taken.0)
+    /// Copies the records of a partition that was taken out; different partitions may be loaded at once.
+    pub(crate) fn load(&self, taken: &Taken, into: &mut Chunk) -> Result<(), IngestError> {
+        into.clear();
+        for extent in &taken.0.spilled {
+            self.spill.read(extent, into)?;
+        }
+        taken.0.full.iter().chain([&taken.0.open]).for_each(|chunk| into.append(chunk));
+        Ok(())
     }
 
     /// Shows a partition's records, piece by piece.
@@ -188,39 +208,15 @@ impl Partitions {
         Ok(())
     }
 
-    /// A copy of a partition's records.
-    pub(crate) fn read(&self, at: usize) -> Result<Chunk, IngestError> {
-        self.gather(&self.partitions[at])
-    }
-
-    fn gather(&self, partition: &Partition) -> Result<Chunk, IngestError> {
-        let mut whole = Chunk::default();
-        if let ([], [one]) = (&partition.spilled[..], &partition.full[..])
-            && partition.open.records.is_empty()
-        {
-            return Ok(one.clone());
-        }
-        whole.records.reserve_exact(partition.records);
-        for extent in &partition.spilled {
-            self.spill.read(extent, &mut whole)?;
-        }
-        for chunk in partition.full.iter().chain([&partition.open]) {
-            whole.append(chunk);
-        }
-        Ok(whole)
-    }
-
-    /// Puts a partition's records back, on disk where memory is full.
-    pub(crate) fn put(&mut self, at: usize, mut chunk: Chunk) -> Result<(), IngestError> {
-        chunk.records.shrink_to_fit();
-        let mut partition = Partition { records: chunk.records.len(), ..Partition::default() };
-        if self.spill.path.is_some() && self.bytes + chunk.bytes() > self.bytes_max {
-            if !chunk.records.is_empty() {
+    /// Puts a partition back, on disk where memory is full.
+    pub(crate) fn put(&mut self, at: usize, Taken(mut partition): Taken) -> Result<(), IngestError> {
+        let bytes: usize = partition.full.iter().map(Chunk::bytes).sum();
+        if self.spill.path.is_some() && self.bytes + bytes > self.bytes_max {
+            for chunk in partition.full.drain(..) {
                 partition.spilled.push(self.spill.write(&chunk)?);
             }
         } else {
-            self.bytes += chunk.bytes();
-            partition.full.push(chunk);
+            self.bytes += bytes;
         }
         self.partitions[at] = partition;
         Ok(())
@@ -238,9 +234,10 @@ impl Partitions {
         old.partitions = std::mem::take(&mut self.partitions);
         let path = old.spill.path.as_ref().map(|path| path.with_extension("renumbered"));
         *self = Self::new(self.bytes_max, path);
+        let mut chunk = Chunk::default();
         for at in 0..old.partitions.len() {
             let taken = old.take(at);
-            let chunk = old.load(taken)?;
+            old.load(&taken, &mut chunk)?;
             for (at, record) in chunk.records.iter().enumerate() {
                 let mut record = *record;
                 record.user = users.map_or(record.user, |rows| rows[record.user as usize]);
@@ -254,6 +251,27 @@ impl Partitions {
 
 /// A partition that was taken out.
 pub(crate) struct Taken(Partition);
+
+impl Taken {
+    /// Gives the partition other records, in the memory that it has.
+    pub(crate) fn refill(&mut self, chunk: &Chunk) {
+        let mut pieces = std::mem::take(&mut self.0.full);
+        pieces.push(std::mem::take(&mut self.0.open));
+        self.0 = Partition { records: chunk.records.len(), ..Partition::default() };
+        let mut start = 0;
+        for mut piece in pieces {
+            piece.clear();
+            start += piece.fill(chunk, start, piece.records.capacity());
+            if !piece.records.is_empty() {
+                self.0.full.push(piece);
+            }
+        }
+        let mut rest = Chunk::default();
+        if rest.fill(chunk, start, usize::MAX) > 0 {
+            self.0.full.push(rest);
+        }
+    }
+}
 
 impl Spill {
     fn failed(&self, source: io::Error) -> IngestError {
@@ -375,8 +393,10 @@ mod tests {
         }
         assert!(path.exists() && small.count() <= PARTITIONS_MAX);
         for at in 0..large.count() {
-            let (taken, held) = (small.take(at), large.read(at).unwrap());
-            let loaded = small.load(taken).unwrap();
+            let (mut taken, mut loaded, mut held) = (small.take(at), Chunk::default(), Chunk::default());
+            small.load(&taken, &mut loaded).unwrap();
+            large.visit(at, &mut |records| held.records.extend_from_slice(records)).unwrap();
+            held.positions = held.records.iter().map(|record| i64::from(record.line % 3)).collect();
             // Within a user the order of arrival stays.
             for chunk in [&loaded, &held] {
                 let mut last = std::collections::HashMap::new();
@@ -390,7 +410,13 @@ mod tests {
                 chunk.records.iter().map(|record| (record.user, record.line)).collect::<Vec<_>>()
             };
             assert_eq!(sorted(loaded.clone()), sorted(held));
-            small.put(at, loaded).unwrap();
+            loaded.records.reverse();
+            loaded.positions.reverse();
+            taken.refill(&loaded);
+            small.put(at, taken).unwrap();
+            let (taken, mut back) = (small.take(at), Chunk::default());
+            small.load(&taken, &mut back).unwrap();
+            assert_eq!(back, loaded);
         }
         drop(small);
         assert!(!path.exists());

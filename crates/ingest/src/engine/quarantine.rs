@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::builder::{StringBuilder, UInt64Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 
-use super::write::TableWriter;
+use super::write::{Column, TableWriter};
 use crate::run::{FileEntry, RunError};
 
 const BATCH_ROWS: usize = 65_536;
@@ -64,7 +64,7 @@ impl Quarantine {
         if self.failed.is_some() {
             return;
         }
-        let arrays: Vec<ArrayRef> = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
+        let arrays = [0, 1, 2, 3, 4].map(|at| Column::Array(Arc::clone(&columns[at].1)));
         let written = RecordBatch::try_from_iter(columns)
             .map_err(|error| RunError::Table { path: self.path.clone(), reason: error.to_string() })
             .and_then(|batch| {

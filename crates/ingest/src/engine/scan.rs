@@ -6,13 +6,14 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use hashbrown::HashTable;
 use memchr::{memchr, memchr2};
-use rayon::prelude::*;
 use upnext_data::{Action, Event, Part};
 
+use super::in_order::{Idle, in_order};
 use super::record::{Place, Record};
 use super::rules::{Duplicates, Missing};
 use crate::clean::Reason;
@@ -41,7 +42,8 @@ pub(crate) fn read(
     if gather.options.limits.range_bytes == 0 {
         return Ok(Scanned::Rows(0, BadCells::default()));
     }
-    let Some(layout) = Layout::of(gather.options, table, columns, part)? else {
+    let keeps_rows = gather.report.sink.is_open();
+    let Some(layout) = Layout::of(gather.options, table, columns, part, keeps_rows)? else {
         return Ok(Scanned::Rows(0, BadCells::default()));
     };
     let path = &table.path;
@@ -49,39 +51,33 @@ pub(crate) fn read(
     let range_bytes = gather.options.limits.range_bytes as u64;
     let starts: Vec<u64> =
         (layout.start..layout.end).step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)).collect();
-    let wide = 2 * rayon::current_num_threads();
-    let parse = |wave: &[u64]| -> Vec<Result<Block, IngestError>> {
-        wave.par_iter().map(|&from| layout.block(from, layout.end.min(from + range_bytes))).collect()
-    };
     let file = gather.file_number(path);
     let mut bad = BadCells::default();
     let (mut rows, mut line, mut blanks) = (0, 2, 0);
-    let mut waves = starts.chunks(wide);
-    let mut parsed = waves.next().map_or_else(Vec::new, parse);
     let mut done = layout.start;
-    while !parsed.is_empty() {
-        let next = waves.next();
-        // The next ranges are parsed while these are taken in.
-        let taken = std::thread::scope(|scope| {
-            let next = scope.spawn(|| next.map_or_else(Vec::new, parse));
-            for block in parsed.drain(..) {
-                let block = block?;
-                if block.needs_sequence {
-                    return Ok(None);
-                }
-                rows += block.rows;
-                done = layout.end.min(done + range_bytes);
-                block.take_in(gather, path, file, (line, blanks), &names, columns, &mut bad)?;
-                line += block.lines;
-                blanks = block.blanks + if block.rows == 0 { blanks } else { 0 };
-                gather.say(path, done, layout.end);
-            }
-            Ok(Some(next.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
-        });
-        match taken? {
-            Some(next) => parsed = next,
-            None => return Ok(Scanned::Rows(rows, bad)),
+    let idle: Idle<Block> = Idle::new();
+    let parse = |at: usize| {
+        let mut block = idle.take().unwrap_or_default();
+        layout.block(starts[at], layout.end.min(starts[at] + range_bytes), &mut block).map(|()| block)
+    };
+    let read = in_order(starts.len(), parse, |block| {
+        let block = block.map_err(Some)?;
+        if block.needs_sequence {
+            return Err(None);
         }
+        rows += block.rows;
+        done = layout.end.min(done + range_bytes);
+        block.take_in(gather, path, file, (line, blanks), &names, columns, &mut bad).map_err(Some)?;
+        line += block.lines;
+        blanks = block.blanks + if block.rows == 0 { blanks } else { 0 };
+        gather.say(path, done, layout.end);
+        idle.give(block);
+        Ok(())
+    });
+    match read {
+        Ok(()) => {}
+        Err(Some(error)) => return Err(error),
+        Err(None) => return Ok(Scanned::Rows(rows, bad)),
     }
     bad.judge(path, &names, columns, rows)?;
     gather.strict()?;
@@ -105,7 +101,7 @@ const FIELDS: [Field; 9] = [
 /// The place of the watch ratio among them.
 const RATIO: u8 = 7;
 /// Ids that are whole numbers below this are looked up by number.
-const NUMBERED_MAX: usize = 1 << 18;
+const NUMBERED_MAX: u64 = 1 << 18;
 
 /// What is known of a file before its rows.
 struct Layout<'a> {
@@ -124,6 +120,8 @@ struct Layout<'a> {
     /// The first byte below the header, and the end of the file.
     start: u64,
     end: u64,
+    /// Whether the text of dropped rows is asked for.
+    keeps_rows: bool,
 }
 
 impl<'a> Layout<'a> {
@@ -132,6 +130,7 @@ impl<'a> Layout<'a> {
         table: &'a Table,
         columns: &'a Columns,
         part: Option<Part>,
+        keeps_rows: bool,
     ) -> Result<Option<Self>, IngestError> {
         let Some(delimiter) = table.delimiter() else { return Ok(None) };
         let wanted = columns.wanted();
@@ -173,23 +172,38 @@ impl<'a> Layout<'a> {
             latest: options.now.map(|now| now.saturating_add(options.limits.future_ms_max)),
             start: line_end as u64 + 1,
             end,
+            keeps_rows,
         }))
     }
 
-    /// The rows that begin in a range of bytes.
-    fn block(&self, from: u64, to: u64) -> Result<Block, IngestError> {
+    /// Reads the rows that begin in a range of bytes into a block, whatever it held.
+    fn block(&self, from: u64, to: u64, block: &mut Block) -> Result<(), IngestError> {
+        block.clear();
+        let mut bytes = std::mem::take(&mut block.bytes);
+        let begin = self.bytes(from, to, &mut bytes)?;
+        match begin {
+            Some(begin) => self.rows(&bytes[begin..], block),
+            None => block.needs_sequence = true,
+        }
+        block.bytes = bytes;
+        Ok(())
+    }
+
+    /// Reads the bytes of the rows that begin in a range, and says where the first does; `None` where a line is too
+    /// long for ranges.
+    fn bytes(&self, from: u64, to: u64, bytes: &mut Vec<u8>) -> Result<Option<usize>, IngestError> {
         let failed = || IngestError::io(self.path);
         let mut file = File::open(self.path).map_err(failed())?;
         // The byte before tells whether a row begins right here.
         let before = u64::from(from > self.start);
         file.seek(SeekFrom::Start(from - before)).map_err(failed())?;
-        let mut bytes = vec![0; (to - from + before) as usize];
-        file.read_exact(&mut bytes).map_err(failed())?;
-        let begin = if before == 0 { 0 } else { memchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1) };
+        bytes.resize((to - from + before) as usize, 0);
+        file.read_exact(bytes).map_err(failed())?;
+        let begin = if before == 0 { 0 } else { memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1) };
         let most = self.options.limits.line_bytes_max;
         if begin == bytes.len() && before > 0 {
             // The whole range is the middle of one line.
-            return Ok(Block { needs_sequence: bytes.len() > most, ..Block::default() });
+            return Ok((bytes.len() <= most).then_some(begin));
         }
         // The last row is read to its end.
         let mut piece = [0; 4_096];
@@ -201,92 +215,98 @@ impl<'a> Layout<'a> {
                 break;
             }
             if bytes.len() as u64 > to - from + before + most as u64 {
-                return Ok(Block { needs_sequence: true, ..Block::default() });
+                return Ok(None);
             }
         }
-        let bytes = &bytes[begin..];
-        if memchr2(b'"', b'\r', bytes).is_some() {
-            return Ok(Block { needs_sequence: true, ..Block::default() });
-        }
-        Ok(self.rows(bytes))
+        Ok(Some(begin))
     }
 
-    fn rows(&self, bytes: &[u8]) -> Block {
-        let mut block = Block::default();
-        block.records.reserve(bytes.len() / 48);
-        let mut row = Fields { ends: vec![0; self.field_of.len()], numbers: [None; 7] };
-        let (mut at, mut line_of_row) = (0, 0);
-        while at < bytes.len() {
-            let end = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n);
-            let line = &bytes[at..end];
-            at = end + 1;
+    fn rows(&self, bytes: &[u8], block: &mut Block) {
+        let mut ends = vec![0; self.field_of.len()];
+        let mut marks = Marks::of(bytes, self.delimiter);
+        let (mut start, mut line_of_row) = (0, 0);
+        while start < bytes.len() {
+            let (n_fields, end) = marks.row(&mut ends);
+            let line = start..end;
+            start = end + 1;
             block.lines += u64::from(end < bytes.len());
             if line.is_empty() {
                 continue;
             }
             if line.len() > self.options.limits.line_bytes_max {
-                return Block { needs_sequence: true, ..Block::default() };
+                block.needs_sequence = true;
+                return;
             }
             block.rows += 1;
-            if !self.quick(line, line_of_row, &mut row, &mut block) {
-                self.slow(line, line_of_row, &mut block);
+            let row = Cut { bytes, start: line.start, ends: &ends[..n_fields.min(ends.len())] };
+            // A row with more fields than there are columns is broken.
+            if n_fields > ends.len() || !self.quick(&row, line_of_row, block) {
+                self.slow(&bytes[line], line_of_row, block);
             }
             // As the sequential reader counts: empty lines before a row are its own.
             line_of_row = block.lines;
         }
+        block.needs_sequence |= marks.met_others;
         block.blanks = block.lines - line_of_row;
-        block
     }
 
     /// Takes a row of plain numbers; anything else is left to [`Self::slow`].
-    fn quick(&self, line: &[u8], number: u64, row: &mut Fields, block: &mut Block) -> bool {
+    fn quick(&self, row: &Cut, number: u64, block: &mut Block) -> bool {
         let rules = &self.options.rules;
         let whole_rows = rules.duplicate == Duplicates::Row;
         let needs_all = rules.missing == Missing::Any;
-        let Some((n_fields, hash)) = cut(line, self.delimiter, &mut row.ends) else { return false };
+        let n_fields = row.ends.len();
         if (needs_all || whole_rows) && n_fields != self.field_of.len() {
             return false;
         }
-        let ends = &row.ends[..n_fields];
-        let field = |column: usize| match (column.checked_sub(1).map(|before| ends[before]), ends[column]) {
-            (None, end) => &line[..end as usize],
-            (Some(before), end) => &line[before as usize + 1..end as usize],
-        };
-        if needs_all && !(0..n_fields).all(|column| is_plainly_there(field(column))) {
+        if needs_all && !(0..n_fields).all(|column| is_plainly_there(row.field(column))) {
             return false;
         }
-        row.numbers = [None; 7];
-        let (mut user, mut video): (&[u8], &[u8]) = (b"", b"");
+        let mut numbers = [None; 7];
+        let (mut user, mut video) = (0..0, 0..0);
         for &(column, place) in &self.read {
             if column >= n_fields {
                 continue;
             }
-            let field = field(column);
+            let span = row.span(column);
             match place {
-                0 => user = field,
-                1 => video = field,
-                _ if field.is_empty() => {}
+                0 => user = span,
+                1 => video = span,
+                _ if span.is_empty() => {}
                 place => {
                     // Ratios are kept as 32-bit floats and nothing is computed from them.
-                    let number = if place == RATIO { number_for_f32(field) } else { plain_number(field) };
+                    let number = match place {
+                        RATIO => number_for_f32(row.bytes, span),
+                        _ => plain_number(row.bytes, span),
+                    };
                     let Some(number) = number else { return false };
-                    row.numbers[usize::from(place) - 2] = Some(number);
+                    numbers[usize::from(place) - 2] = Some(number);
                 }
             }
         }
-        if !self.is_plain_id(user) || !self.is_plain_id(video) {
+        let (Some(user), Some(video)) = (self.plain_id(row.bytes, user), self.plain_id(row.bytes, video))
+        else {
             return false;
-        }
+        };
         let hash = match whole_rows {
             false => 0,
-            true if self.delimiter == b',' => hash.half(),
+            true if self.delimiter == b',' => {
+                let line = &row.bytes[row.start..row.ends[n_fields - 1]];
+                let mut hash = RowHash::default();
+                let (words, rest) = line.as_chunks::<8>();
+                words.iter().for_each(|word| hash.word(u64::from_le_bytes(*word)));
+                if !rest.is_empty() {
+                    hash.word(word_of(rest));
+                }
+                hash.of_length(line.len()).half()
+            }
             true => {
                 let mut hash = RowHash::default();
-                (0..n_fields).for_each(|column| hash.field(column, field(column)));
+                (0..n_fields).for_each(|column| hash.field(column, row.field(column)));
                 hash.half()
             }
         };
-        let [time, watch_seconds, watch_ms, duration, duration_ms, ratio, rating] = row.numbers;
+        let [time, watch_seconds, watch_ms, duration, duration_ms, ratio, rating] = numbers;
         let limits = &self.options.limits;
         let time = match time {
             Some(number) => time::from_number(number),
@@ -315,7 +335,7 @@ impl<'a> Layout<'a> {
             (false, None) => (Action::Watch, None, None),
         };
         // Values are kept as 32-bit floats.
-        if row.numbers[1..].iter().flatten().any(|&number| !(number as f32).is_finite()) {
+        if numbers[1..].iter().flatten().any(|&number| !(number as f32).is_finite()) {
             return false;
         }
         let value = value.map(|value| value as f32);
@@ -330,10 +350,16 @@ impl<'a> Layout<'a> {
         true
     }
 
-    /// Whether an id has nothing to trim, and is ASCII.
-    fn is_plain_id(&self, id: &[u8]) -> bool {
-        let (Some(&first), Some(&last)) = (id.first(), id.last()) else { return false };
-        first > b' ' && last > b' ' && id.len() <= self.options.limits.id_bytes_max && id.is_ascii()
+    /// An id that has nothing to trim, and is ASCII.
+    fn plain_id<'b>(&self, bytes: &'b [u8], span: Range<usize>) -> Option<Id<'b>> {
+        let text = &bytes[span.clone()];
+        if let Some(number) = small_number(bytes, span) {
+            return Some(Id { text, number: Some(number) });
+        }
+        let (first, last) = (*text.first()?, *text.last()?);
+        let is_plain =
+            first > b' ' && last > b' ' && text.len() <= self.options.limits.id_bytes_max && text.is_ascii();
+        is_plain.then_some(Id { text, number: None })
     }
 
     /// Takes any row, as the sequential reader does.
@@ -344,7 +370,10 @@ impl<'a> Layout<'a> {
             ends.push(bytes.len());
         }
         let row = Row::of_fields(number, self.names, &bytes, &ends);
-        let mut drop = |why: Why| block.faults.push((number, why, text(line).into_owned()));
+        let mut drop = |why: Why| {
+            let row = if self.keeps_rows { text(line).into_owned() } else { String::new() };
+            block.faults.push((number, why, row));
+        };
         if let Some(note) = &row.broken {
             return drop(Why::Broken(note.clone()));
         }
@@ -371,14 +400,35 @@ impl<'a> Layout<'a> {
         let hash = if self.options.rules.duplicate == Duplicates::Row { row.hash() } else { 0 };
         let (action, time, value, ratio) = (measures.action, measures.time, measures.value, measures.ratio);
         let event = Event { user: 0, video: 0, action, time, value, ratio };
-        block.push(user.as_bytes(), video.as_bytes(), event, self.part, (number, hash), measures.duration);
+        block.push(
+            Id::of(user.as_bytes()),
+            Id::of(video.as_bytes()),
+            event,
+            self.part,
+            (number, hash),
+            measures.duration,
+        );
     }
 }
 
-/// One row, cut: where its fields end, and its numbers in the order of [`FIELDS`] from the time on.
-struct Fields {
-    ends: Vec<u32>,
-    numbers: [Option<f64>; 7],
+/// One row, cut.
+struct Cut<'a> {
+    /// The whole range, so that words of eight bytes can be read beyond a field.
+    bytes: &'a [u8],
+    start: usize,
+    /// Where each field ends.
+    ends: &'a [usize],
+}
+
+impl<'a> Cut<'a> {
+    fn span(&self, column: usize) -> Range<usize> {
+        let start = column.checked_sub(1).map_or(self.start, |before| self.ends[before] + 1);
+        start..self.ends[column]
+    }
+
+    fn field(&self, column: usize) -> &'a [u8] {
+        &self.bytes[self.span(column)]
+    }
 }
 
 /// A bit pattern with the same byte eight times.
@@ -386,35 +436,96 @@ const fn eight(byte: u8) -> u64 {
     byte as u64 * 0x0101_0101_0101_0101
 }
 
-/// Finds where fields end, and hashes the row's text on the way, eight bytes at a time. `None` where there are more
-/// fields than places.
-fn cut(line: &[u8], delimiter: u8, ends: &mut [u32]) -> Option<(usize, RowHash)> {
-    const LOW: u64 = eight(0x7f);
-    let wanted = eight(delimiter);
-    let mut hash = RowHash::default();
-    let (mut n, mut at) = (0, 0u32);
-    let mut see = |word: u64| {
-        hash.word(word);
-        let other = word ^ wanted;
-        // The top bit of each byte that is the delimiter, exactly (Warren, Hacker's Delight, 6-1).
-        let mut hits = !(((other & LOW) + LOW) | other | LOW);
-        while hits != 0 {
-            *ends.get_mut(n)? = at + hits.trailing_zeros() / 8;
+/// Finds delimiters and line ends, 64 bytes at a time, a bit for each byte.
+struct Marks<'a> {
+    bytes: &'a [u8],
+    delimiter: u8,
+    /// Marks not yet given of the 64 bytes before `next`.
+    marks: u64,
+    next: usize,
+    /// Whether a quote or a carriage return was met.
+    met_others: bool,
+}
+
+/// Bytes looked at together.
+const WIDE: usize = 64;
+
+impl<'a> Marks<'a> {
+    fn of(bytes: &'a [u8], delimiter: u8) -> Self {
+        Self { bytes, delimiter, marks: 0, next: 0, met_others: false }
+    }
+
+    /// Where the fields of the next row end: how many there are, those beyond the places of `ends` included, and where
+    /// the row does.
+    fn row(&mut self, ends: &mut [usize]) -> (usize, usize) {
+        let mut n = 0;
+        loop {
+            while self.marks == 0 {
+                if self.next >= self.bytes.len() {
+                    if let Some(end) = ends.get_mut(n) {
+                        *end = self.bytes.len();
+                    }
+                    return (n + 1, self.bytes.len());
+                }
+                self.look();
+            }
+            let at = self.next - WIDE + self.marks.trailing_zeros() as usize;
+            self.marks &= self.marks - 1;
+            if let Some(end) = ends.get_mut(n) {
+                *end = at;
+            }
             n += 1;
-            hits &= hits - 1;
+            if self.bytes[at] == b'\n' {
+                return (n, at);
+            }
         }
-        at += 8;
-        Some(())
+    }
+
+    fn look(&mut self) {
+        let rest = &self.bytes[self.next..];
+        let mut padded = [0; WIDE];
+        let wide = rest.first_chunk().unwrap_or_else(|| {
+            padded[..rest.len()].copy_from_slice(rest);
+            &padded
+        });
+        let (marks, others) = marks(wide, self.delimiter);
+        self.marks = marks;
+        self.met_others |= others != 0;
+        self.next += WIDE;
+    }
+}
+
+/// A bit for each delimiter and line end, and a bit for each quote and carriage return.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "the compiler takes SSE2 for granted on x86-64, and its rules do not")]
+fn marks(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64) {
+    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
+    #[target_feature(enable = "sse2")]
+    fn with_sse2(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64) {
+        let (delimiters, lines) = (_mm_set1_epi8(delimiter as i8), _mm_set1_epi8(b'\n' as i8));
+        let (quotes, returns) = (_mm_set1_epi8(b'"' as i8), _mm_set1_epi8(b'\r' as i8));
+        let (mut marks, mut others) = (0, 0);
+        for (at, piece) in bytes.as_chunks::<16>().0.iter().enumerate() {
+            let piece = u128::from_le_bytes(*piece);
+            let piece = _mm_set_epi64x((piece >> 64) as i64, piece as i64);
+            let found = _mm_or_si128(_mm_cmpeq_epi8(piece, delimiters), _mm_cmpeq_epi8(piece, lines));
+            marks |= u64::from(_mm_movemask_epi8(found) as u32) << (16 * at);
+            let found = _mm_or_si128(_mm_cmpeq_epi8(piece, quotes), _mm_cmpeq_epi8(piece, returns));
+            others |= u64::from(_mm_movemask_epi8(found) as u32) << (16 * at);
+        }
+        (marks, others)
+    }
+    // SAFETY: every x86-64 has SSE2.
+    unsafe { with_sse2(bytes, delimiter) }
+}
+
+/// A bit for each delimiter and line end, and a bit for each quote and carriage return.
+#[cfg(not(target_arch = "x86_64"))]
+fn marks(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64) {
+    let of = |wanted: &dyn Fn(u8) -> bool| {
+        bytes.iter().rev().fold(0, |bits, &byte| bits << 1 | u64::from(wanted(byte)))
     };
-    let (words, rest) = line.as_chunks::<8>();
-    for word in words {
-        see(u64::from_le_bytes(*word))?;
-    }
-    if !rest.is_empty() {
-        see(word_of(rest))?;
-    }
-    *ends.get_mut(n)? = line.len() as u32;
-    Some((n + 1, hash.of_length(line.len())))
+    (of(&|byte| byte == delimiter || byte == b'\n'), of(&|byte| byte == b'"' || byte == b'\r'))
 }
 
 /// At most eight bytes as a number, the first lowest.
@@ -446,13 +557,24 @@ struct Block {
     blanks: u64,
     /// A quote, a carriage return or an endless line: not for ranges.
     needs_sequence: bool,
+    /// What the rows were read from; its memory serves the next range.
+    bytes: Vec<u8>,
 }
 
 impl Block {
+    fn clear(&mut self) {
+        self.records.clear();
+        self.users.clear();
+        self.videos.clear();
+        self.durations.clear();
+        self.faults.clear();
+        (self.rows, self.lines, self.blanks, self.needs_sequence) = (0, 0, 0, false);
+    }
+
     fn push(
         &mut self,
-        user: &[u8],
-        video: &[u8],
+        user: Id,
+        video: Id,
         event: Event,
         part: Option<Part>,
         (line, row_hash): (u64, u32),
@@ -545,9 +667,22 @@ struct Ids {
     last: u32,
 }
 
+/// An outside id, and the number that it is, where no other id is the same.
+#[derive(Clone, Copy)]
+struct Id<'a> {
+    text: &'a [u8],
+    number: Option<usize>,
+}
+
+impl<'a> Id<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Self { text, number: small_number(text, 0..text.len()) }
+    }
+}
+
 impl Ids {
-    fn row(&mut self, id: &[u8]) -> u32 {
-        if let Some(number) = small_number(id) {
+    fn row(&mut self, Id { text: id, number }: Id) -> u32 {
+        if let Some(number) = number {
             if number >= self.numbered.len() {
                 self.numbered.resize((number + 1).next_power_of_two().max(1_024), 0);
             }
@@ -572,6 +707,14 @@ impl Ids {
         self.last
     }
 
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.table.clear();
+        self.numbered.fill(0);
+        self.last = 0;
+    }
+
     fn add(&mut self, id: &[u8]) -> u32 {
         self.text.push_str(&text(id));
         self.ends.push(self.text.len() as u32);
@@ -590,19 +733,14 @@ fn slice<'a>(text: &'a str, ends: &[u32], row: u32) -> &'a str {
 }
 
 /// The number that an id is written as, where no other id is the same number.
-fn small_number(id: &[u8]) -> Option<usize> {
-    if id.is_empty() || id.len() > 6 || (id[0] == b'0' && id.len() > 1) {
+fn small_number(bytes: &[u8], span: Range<usize>) -> Option<usize> {
+    let (start, n) = (span.start, span.len());
+    if n == 0 || n > 6 || (bytes[start] == b'0' && n > 1) {
         return None;
     }
     let mut number = 0;
-    for byte in id {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        number = number * 10 + usize::from(digit);
-    }
-    (number < NUMBERED_MAX).then_some(number)
+    let digits = run_of_digits(bytes, span, &mut number);
+    (digits == n && number < NUMBERED_MAX).then_some(number as usize)
 }
 
 /// Quick, and good enough for the few thousand ids of one range. An id made to collide costs time alone, and is
@@ -636,24 +774,22 @@ struct Digits {
 }
 
 impl Digits {
-    fn of(field: &[u8]) -> Option<Self> {
-        let (is_negative, text) = match field {
-            [b'-', text @ ..] => (true, text),
-            text => (false, text),
-        };
+    fn of(bytes: &[u8], Range { start, end }: Range<usize>) -> Option<Self> {
+        let is_negative = start < end && bytes[start] == b'-';
+        let start = start + usize::from(is_negative);
         let mut whole = 0;
-        let before = run_of_digits(text, &mut whole);
-        let decimals = match text.get(before) {
-            None => 0,
-            Some(b'.') => {
-                let after = &text[before + 1..];
-                let decimals = run_of_digits(after, &mut whole);
-                if decimals < after.len() {
+        let before = run_of_digits(bytes, start..end, &mut whole);
+        let point = start + before;
+        let decimals = match end - point {
+            0 => 0,
+            rest if bytes[point] == b'.' => {
+                let decimals = run_of_digits(bytes, point + 1..end, &mut whole);
+                if decimals + 1 < rest {
                     return None;
                 }
                 decimals
             }
-            Some(_) => return None,
+            _ => return None,
         };
         let n = before + decimals;
         (n > 0).then_some(Self { is_negative, whole, n, decimals })
@@ -671,49 +807,50 @@ impl Digits {
     }
 }
 
-/// Appends digits to a number, eight at a time; how many there were.
-fn run_of_digits(text: &[u8], whole: &mut u64) -> usize {
-    let mut n = 0;
-    while let Some(&piece) = text[n..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(piece);
-        // Every high half is 3, and stays so when 6 is added to the low half.
-        let high = word & eight(0xf0) | (word.wrapping_add(eight(6)) & eight(0xf0)) >> 4;
-        if high != eight(0x33) {
+/// Appends the digits that a span begins with to a number, up to eight at a time; how many there were. Bytes beyond the
+/// span are read and not minded.
+fn run_of_digits(bytes: &[u8], Range { start, end }: Range<usize>, whole: &mut u64) -> usize {
+    const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    let mut at = start;
+    while at < end {
+        let word = match bytes[at..].first_chunk::<8>() {
+            Some(piece) => u64::from_le_bytes(*piece),
+            None => word_of(&bytes[at..end]),
+        } ^ eight(b'0');
+        // The top bit of each byte above nine, exactly.
+        let others = (((word & eight(0x7f)) + eight(0x76)) | word) & eight(0x80);
+        let n = (others.trailing_zeros() as usize / 8).min(end - at);
+        if n == 0 {
             break;
         }
-        // Pairs of digits, then of pairs, then of fours, at once.
-        let word = word & eight(0x0f);
+        // The digits to the end of the word, zeros before; then pairs of digits, pairs of pairs, and fours, at once.
+        let word = word << (64 - 8 * n);
         let word = word.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff_00ff_00ff;
         let word = word.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
         let word = word.wrapping_mul(10_000 << 32 | 1) >> 32;
-        *whole = whole.wrapping_mul(100_000_000).wrapping_add(word);
-        n += 8;
-    }
-    for byte in &text[n..] {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
+        *whole = whole.wrapping_mul(POWERS[n]).wrapping_add(word);
+        at += n;
+        if n < 8 {
             break;
         }
-        *whole = whole.wrapping_mul(10).wrapping_add(u64::from(digit));
-        n += 1;
     }
-    n
+    at - start
 }
 
 /// Digits with at most one point and a minus before, as the exact number they are read as; other text is `None`.
-fn plain_number(field: &[u8]) -> Option<f64> {
-    let digits = Digits::of(field)?;
+fn plain_number(bytes: &[u8], span: Range<usize>) -> Option<f64> {
+    let digits = Digits::of(bytes, span.clone())?;
     if digits.is_exact() {
         return Some(digits.size());
     }
-    std::str::from_utf8(field).ok()?.parse().ok()
+    std::str::from_utf8(&bytes[span]).ok()?.parse().ok()
 }
 
 /// The same, for a number that is kept as a 32-bit float: that is the one of the exact number, the number itself may
 /// be off by its last bits.
-fn number_for_f32(field: &[u8]) -> Option<f64> {
+fn number_for_f32(bytes: &[u8], span: Range<usize>) -> Option<f64> {
     const HALF: u64 = 1 << 28;
-    let digits = Digits::of(field)?;
+    let digits = Digits::of(bytes, span.clone())?;
     if digits.n <= 19 {
         let size = digits.size();
         // Two roundings, less than 2 steps of a 64-bit float: they matter only next to the middle of two 32-bit ones.
@@ -722,7 +859,7 @@ fn number_for_f32(field: &[u8]) -> Option<f64> {
             return Some(size);
         }
     }
-    std::str::from_utf8(field).ok()?.parse().ok()
+    std::str::from_utf8(&bytes[span]).ok()?.parse().ok()
 }
 
 /// A value beyond doubt: no word for nothing starts so.
@@ -752,39 +889,58 @@ mod tests {
             "0.12345678901234567",
         ] {
             let expected: f64 = text.parse().unwrap();
-            assert_eq!(plain_number(text.as_bytes()).unwrap().to_bits(), expected.to_bits(), "{text}");
-            let number = number_for_f32(text.as_bytes()).unwrap();
+            // Whatever stands behind it.
+            let line = format!("x,{text},7777777777");
+            let span = 2..2 + text.len();
+            for bytes in [line.as_bytes(), line[..span.end].as_bytes()] {
+                assert_eq!(
+                    plain_number(bytes, span.clone()).unwrap().to_bits(),
+                    expected.to_bits(),
+                    "{text}"
+                );
+            }
+            let number = number_for_f32(line.as_bytes(), span).unwrap();
             assert_eq!((number as f32).to_bits(), (expected as f32).to_bits(), "{text}");
         }
         // The middle of two 32-bit floats, and a little beside it.
         for text in ["1.000000059604644775", "1.000000059604644776", "0.1490116119384765625"] {
             let expected: f64 = text.parse().unwrap();
-            let number = number_for_f32(text.as_bytes()).unwrap();
+            let number = number_for_f32(text.as_bytes(), 0..text.len()).unwrap();
             assert_eq!((number as f32).to_bits(), (expected as f32).to_bits(), "{text}");
         }
         for text in ["", "-", ".", "1e5", "+1", "nan", " 1", "1 ", "1.2.3", "inf", "1234567:", "12345678x"] {
-            assert_eq!(plain_number(text.as_bytes()), None, "{text}");
+            assert_eq!(plain_number(text.as_bytes(), 0..text.len()), None, "{text}");
         }
     }
 
     #[test]
-    fn a_row_is_cut_at_every_delimiter_and_nowhere_else() {
-        let mut ends = [0; 5];
-        // `-` differs from `,` by its last bit, and stands right behind it.
-        for (line, expected) in [("a,-b,,--,c", vec![1, 4, 5, 8, 10]), (",", vec![0, 1]), ("", vec![0])] {
-            let (n, hash) = cut(line.as_bytes(), b',', &mut ends).unwrap();
-            assert_eq!(ends[..n], expected, "{line}");
-            let mut fields = RowHash::default();
-            line.split(',').enumerate().for_each(|(at, field)| fields.field(at, field.as_bytes()));
-            assert_eq!(hash.half(), fields.half(), "{line}");
+    fn rows_are_cut_at_every_delimiter_and_line_end_and_nowhere_else() {
+        let long = format!("{},{}\n", "a".repeat(62), "b".repeat(130));
+        for text in ["a,-b,,--,c\n,\n\nx", ",", "a\n", "1,2,3,4,5,6\n7", &long] {
+            let mut marks = Marks::of(text.as_bytes(), b',');
+            let (mut ends, mut start) = ([0; 5], 0);
+            for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+                let (n, end) = marks.row(&mut ends);
+                assert_eq!((n, end), (line.split(',').count(), start + line.len()), "{text}");
+                let row = Cut { bytes: text.as_bytes(), start, ends: &ends[..n.min(5)] };
+                let fields = line.split(',').take(5).map(str::as_bytes);
+                assert!(fields.eq((0..n.min(5)).map(|column| row.field(column))), "{text}");
+                start = end + 1;
+            }
+            assert!(!marks.met_others);
         }
-        assert!(cut(b"1,2,3,4,5,6", b',', &mut ends).is_none());
+        for text in ["a,b\r\n", "\"a\",b\n"] {
+            let mut marks = Marks::of(text.as_bytes(), b',');
+            marks.row(&mut [0; 2]);
+            assert!(marks.met_others, "{text}");
+        }
     }
 
     #[test]
     fn ids_that_are_written_differently_are_different() {
         let mut ids = Ids::default();
-        let rows = ["7", "07", "a", "7", "0", "262144", "00", "07", "a"].map(|id| ids.row(id.as_bytes()));
+        let rows =
+            ["7", "07", "a", "7", "0", "262144", "00", "07", "a"].map(|id| ids.row(Id::of(id.as_bytes())));
         assert_eq!(rows, [0, 1, 2, 0, 3, 4, 5, 1, 2]);
         assert!(ids.iter().eq(["7", "07", "a", "0", "262144", "00"]));
     }

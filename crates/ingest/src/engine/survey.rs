@@ -1,4 +1,5 @@
-//! What is told of a clean set while it passes by: whether anything is positive, and which rule is natural.
+//! What is told of a clean set while it passes by: whether anything is positive, which rule is natural, what is
+//! missing, and from when to when it reaches.
 
 use upnext_data::{Judgement, Relevance};
 
@@ -15,6 +16,10 @@ pub(crate) struct Survey {
     shorter: Vec<Relevance>,
     pub(crate) events: u64,
     pub(crate) positives: u64,
+    /// Whether an event has no value, and whether one has no ratio.
+    pub(crate) missing: (bool, bool),
+    /// The least and the largest time at which a pair of user and video begins.
+    pub(crate) begins: (i64, i64),
     /// The first user and video; `None` beside them once there is another.
     pub(crate) user: Sole,
     pub(crate) video: Sole,
@@ -54,6 +59,8 @@ impl Survey {
             shorter: SHORTER.iter().filter_map(|term| term.parse().ok()).collect(),
             events: 0,
             positives: 0,
+            missing: (false, false),
+            begins: (i64::MAX, i64::MIN),
             user: Sole::None,
             video: Sole::None,
         }
@@ -61,15 +68,26 @@ impl Survey {
 
     pub(crate) fn pass(&mut self, records: &[Record]) {
         self.events += records.len() as u64;
-        let rule_is_all = self.rule == self.all;
+        // One question after the other: each is quick, and all records of a partition are at hand.
+        let judged: Vec<Judgement> = records.iter().map(|record| self.all.judge(&record.event())).collect();
+        let is_positive = |judgement: &Judgement| *judgement == Judgement::Positive;
+        self.positives += if self.rule == self.all {
+            judged.iter().filter(|judgement| is_positive(judgement)).count()
+        } else {
+            records.iter().filter(|record| is_positive(&self.rule.judge(&record.event()))).count()
+        } as u64;
+        self.shorter.retain(|rule| {
+            records.iter().zip(&judged).all(|(record, &judgement)| rule.judge(&record.event()) == judgement)
+        });
+        self.missing.0 |= records.iter().any(|record| record.value.is_nan());
+        self.missing.1 |= records.iter().any(|record| record.ratio.is_nan());
         for record in records {
-            let event = record.event();
-            let judged = self.all.judge(&event);
-            let of_rule = if rule_is_all { judged } else { self.rule.judge(&event) };
-            self.positives += u64::from(of_rule == Judgement::Positive);
-            self.shorter.retain(|rule| rule.judge(&event) == judged);
             self.user.meet(record.user);
             self.video.meet(record.video);
+            if record.is_first_of_pair() {
+                let time = record.time();
+                self.begins = (self.begins.0.min(time), self.begins.1.max(time));
+            }
         }
     }
 
@@ -77,6 +95,8 @@ impl Survey {
         self.events += other.events;
         self.positives += other.positives;
         self.shorter.retain(|rule| other.shorter.contains(rule));
+        self.missing = (self.missing.0 | other.missing.0, self.missing.1 | other.missing.1);
+        self.begins = (self.begins.0.min(other.begins.0), self.begins.1.max(other.begins.1));
         self.user.join(other.user);
         self.video.join(other.video);
     }
