@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{Attributes, Catalogue, Column, Dataset, Query, Split, SplitRule, twins};
+use crate::{Catalogue, Column, Dataset, Query, Split, SplitRule, twins};
 
 const DAY_MS: i64 = 86_400_000;
 /// A feature that follows the target this closely is the target.
@@ -149,9 +149,9 @@ pub struct Evidence<'a> {
 /// What is known of users and videos in a set beyond labels and texts, as features that no model reads yet.
 pub fn attribute_features(set: &Dataset) -> Vec<FeatureTable<'_>> {
     let of_all = [(Of::Users, &set.users.attributes), (Of::Videos, &set.videos.attributes)];
-    let columns = of_all.into_iter().flat_map(|(of, attributes)| {
-        attributes.iter().map(move |(name, column)| (of, name, column))
-    });
+    let columns = of_all
+        .into_iter()
+        .flat_map(|(of, attributes)| attributes.iter().map(move |(name, column)| (of, name, column)));
     columns
         .map(|(of, name, column)| {
             let values: &[f32] = if let Column::Number(values) = column { values } else { &[] };
@@ -172,9 +172,28 @@ pub fn label_features(videos: &Catalogue, read: bool) -> Vec<FeatureTable<'_>> {
 /// `averageRating`. A user's followers are a fact of the user.
 pub fn is_log_statistic(name: &str, of: Of) -> bool {
     const ACTS: [&str; 22] = [
-        "show", "exposure", "impression", "play", "view", "watch", "click", "like", "comment", "share",
-        "forward", "follow", "collect", "download", "report", "reduce", "vote", "rating", "review",
-        "completion", "finish", "purchase",
+        "show",
+        "exposure",
+        "impression",
+        "play",
+        "view",
+        "watch",
+        "click",
+        "like",
+        "comment",
+        "share",
+        "forward",
+        "follow",
+        "collect",
+        "download",
+        "report",
+        "reduce",
+        "vote",
+        "rating",
+        "review",
+        "completion",
+        "finish",
+        "purchase",
     ];
     const COUNTS: [&str; 14] = [
         "cnt", "count", "num", "number", "total", "sum", "rate", "ratio", "avg", "average", "mean",
@@ -653,13 +672,22 @@ mod tests {
     #[test]
     fn counts_of_a_log_are_told_by_their_names_from_facts() {
         let counts = [
-            "show_cnt", "long_time_play_user_num", "play_progress", "play_duration", "playCnt", "views",
-            "likeRate", "average_rating", "vote_count", "popularity",
+            "show_cnt",
+            "long_time_play_user_num",
+            "play_progress",
+            "play_duration",
+            "playCnt",
+            "views",
+            "likeRate",
+            "average_rating",
+            "vote_count",
+            "popularity",
         ];
         for name in counts {
             assert!(is_log_statistic(name, Of::Videos), "{name}");
         }
-        let facts = ["duration", "video_duration", "fans", "word_count", "video_type", "width", "tag", "rating"];
+        let facts =
+            ["duration", "video_duration", "fans", "word_count", "video_type", "width", "tag", "rating"];
         for name in facts {
             assert!(!is_log_statistic(name, Of::Videos), "{name}");
         }

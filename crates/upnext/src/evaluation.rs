@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use upnext_data::{
-    Dataset, Evidence, FeatureTable, Finding, Interaction, Interactions, Of, Query, Relevance, Split, SplitRule,
-    Vectors, attribute_features, hold_out, inspect, label_features, overlap,
+    Dataset, Evidence, FeatureTable, Finding, Interaction, Interactions, Of, Query, Relevance, Split,
+    SplitRule, Vectors, attribute_features, hold_out, inspect, label_features, overlap,
 };
 use upnext_eval::metric::{
     Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Observation, Popularity, PredictionRow,

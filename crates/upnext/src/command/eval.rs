@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use upnext_data::{Dataset, FOLDS_MAX, GENERATED_COLD, Leak, Split, SplitRule, with_cold};
-use upnext_ingest::run;
 use upnext_eval::{Report, TableStyle, Ties};
+use upnext_ingest::run;
 use upnext_models::zoo::Kind;
 
 use crate::evaluation::{CandidateRule, Conditions, evaluate_split, vectors_of};
