@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -196,7 +196,8 @@ impl FeaturesArgs {
 
     fn write(&self, known: &Known, of: Rows, cut: Cut) -> Result<Written> {
         let set = &known.set;
-        let (ids, table, left_out) = rows(set, of, cut);
+        let (ids, table, mut left_out) = rows(set, of, cut);
+        left_out.retain(|what| self.families.is_empty() || self.families.iter().any(|f| f == family(what)));
         if table.matrix.n_rows() == 0 {
             bail!(
                 "{}: nothing of {} is known before {}: name a later moment with --at",
@@ -426,7 +427,7 @@ fn in_words(summary: &Summary) -> String {
         for left_out in &table.left_out {
             let _ = writeln!(text, "  left out: {left_out}");
         }
-        let _ = writeln!(text, "  {}", Path::new(&table.file).display());
+        let _ = writeln!(text, "  {}", table.file);
     }
     text
 }
