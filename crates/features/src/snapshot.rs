@@ -51,8 +51,11 @@ pub fn videos(set: &Dataset, cut: Cut) -> Snapshot {
     for (row, video) in set.videos.videos().iter().enumerate() {
         known[row] |= video.published.is_some_and(|at| cut.knows(at));
     }
+    let mut a_day_is_known = false;
     for (&video, &day) in set.daily.videos().iter().zip(set.daily.days()) {
-        known[video as usize] |= day < cut.first_unknown_day();
+        let is_known = day < cut.first_unknown_day();
+        known[video as usize] |= is_known;
+        a_day_is_known |= is_known;
     }
     let mut columns = Columns::new(&known);
     columns.add("metadata", &video_meta::metadata(&set.videos, None));
@@ -61,7 +64,7 @@ pub fn videos(set: &Dataset, cut: Cut) -> Snapshot {
     if set.order == Order::Timed {
         columns.add("counters", &counted(set, n, cut, Of::Video));
     }
-    if !set.daily.is_empty() {
+    if a_day_is_known {
         columns.add("daily_engagement", &engagement::from_daily(&set.daily, &set.videos, cut));
         columns.add("daily", &daily_means(&set.daily, n, cut));
         columns.add("trending", &trending(&set.daily, "play_cnt", n, WINDOW_DAYS, cut));

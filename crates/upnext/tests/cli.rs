@@ -374,13 +374,13 @@ fn a_video_under_two_titles_or_two_vectors_is_a_leak() {
     desk.write("titles.csv", table(&titles));
     let line = "eval log.csv --features titles.csv --models popular,markov";
     desk.run(line).done();
-    titles[6] = titles[5].to_uppercase() + "!";
+    titles[7] = titles[6].to_uppercase() + "!";
     desk.write("titles.csv", table(&titles));
     leaks(&desk, line, "duplicate_videos", "known under another id");
     // The same by vectors, which a run folder holds.
     let vectors = |twin: usize| {
         (0..20usize).fold(String::new(), |text, at| {
-            let of = if at == 6 { twin } else { at };
+            let of = if at == 7 { twin } else { at };
             let numbers: Vec<f64> =
                 (0..8).map(|n| ((of * 37 + n * 11 + of * n * 5) % 23) as f64 - 11.0).collect();
             text + &format!("{}\n", json!({"video_id": format!("v{at}"), "vector": numbers}))
@@ -388,10 +388,10 @@ fn a_video_under_two_titles_or_two_vectors_is_a_leak() {
     };
     desk.run("import log.csv --out run").done();
     let bring = "vectors run --from vectors.jsonl --name made --format table --json";
-    desk.write("vectors.jsonl", vectors(6));
+    desk.write("vectors.jsonl", vectors(7));
     assert_eq!(desk.run(bring).json()["found"]["n"], 20);
     desk.run("eval run --models popular,markov").done();
-    desk.write("vectors.jsonl", vectors(5));
+    desk.write("vectors.jsonl", vectors(6));
     desk.run(bring).done();
     leaks(&desk, "eval run --models popular,markov", "duplicate_videos", "known under another id");
     desk.run("train run").failed(&["--allow-leak duplicate_videos"]);
@@ -537,6 +537,21 @@ fn features_are_written_with_outside_ids_and_null_where_nothing_is_known() {
     desk.run("import walks.txt --out walks").done();
     desk.run("features walks").failed(&["walks", "neither times nor parts", "--map time="]);
     desk.run("features nowhere").failed(&["nowhere", "upnext import"]);
+}
+
+#[test]
+fn twenty_six_numbers_of_kuairecs_users_become_twenty_three() {
+    let desk = Desk::new();
+    // One event each, so that all 7,176 users are there.
+    let log = (0..7_176).fold(String::from("user_id,video_id,time\n"), |log, user| {
+        log + &format!("{user},{},{}\n", user % 50, 1_600_000_000 + user)
+    });
+    desk.write("log.csv", log);
+    let facts = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/kuairec/user_features.parquet");
+    desk.upnext(&["import", "log.csv", "--features", facts, "--out", "run"]).done();
+    let line = "features run --at 2030-01-01 --of users --families attributes --pca 0.95";
+    let words = desk.run(line).done().out;
+    assert!(words.contains("7176 rows, 26 → 23 columns (95.5 % of the variance)"), "{words}");
 }
 
 // ---- generated data, splits over time, cold starts -----------------------------------------------------------
