@@ -387,7 +387,7 @@ fn a_video_under_two_titles_or_two_vectors_is_a_leak() {
         })
     };
     desk.run("import log.csv --out run").done();
-    let bring = "vectors run --from vectors.jsonl --name made --format table --json";
+    let bring = "vectors run --from vectors.jsonl --name made --vector-column vector --json";
     desk.write("vectors.jsonl", vectors(7));
     assert_eq!(desk.run(bring).json()["found"]["n"], 20);
     desk.run("eval run --models popular,markov").done();
