@@ -767,6 +767,9 @@ mod tests {
         assert_eq!(kinds(&findings), [(Leak::TargetFeature, false)]);
         assert!(findings[0].note.contains("correlation -1.0000"), "{}", findings[0].note);
         assert_eq!(check("quality", &honest), []);
-        assert_eq!(kinds(&check("Watch_Ratio", &honest)), [(Leak::TargetFeature, false)]);
+        assert_eq!(kinds(&check("Is_Positive", &honest)), [(Leak::TargetFeature, false)]);
+        // A mean watch ratio is the target's name and a count of the log as well.
+        let both = [(Leak::FeaturesAfterCut, true), (Leak::TargetFeature, false)];
+        assert_eq!(kinds(&check("Watch_Ratio", &honest)), both);
     }
 }
