@@ -1,11 +1,11 @@
 //! The linter that looks for what a model could know and should not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::{Attributes, Catalogue, Column, Dataset, Query, Split, SplitRule, twins};
+use crate::{Catalogue, Column, Dataset, Query, Split, SplitRule, twins};
 
 const DAY_MS: i64 = 86_400_000;
 /// A feature that follows the target this closely is the target.
@@ -104,8 +104,10 @@ pub struct FeatureTable<'a> {
     /// One number a row; NaN where nothing is known. Empty where only the time is to be checked.
     pub values: &'a [f32],
     /// Milliseconds since 1970 before which everything lies that it was computed from; `None` for what has no
-    /// time, such as a title.
+    /// time, such as a title, or whose time nobody tells.
     pub computed_up_to: Option<i64>,
+    /// Whether a model of the evaluation reads it.
+    pub read: bool,
 }
 
 /// Vectors of all videos, row by row.
@@ -134,31 +136,83 @@ impl Vectors<'_> {
 pub struct Evidence<'a> {
     /// What is known of the videos.
     pub videos: Option<&'a Catalogue>,
-    /// Their vectors.
-    pub vectors: Option<Vectors<'a>>,
+    /// Their vectors, of each kind that there is.
+    pub vectors: &'a [Vectors<'a>],
     /// What is ranked: rows of videos, sorted.
     pub candidates: Option<&'a [u32]>,
-    /// Features the models read.
+    /// Features that a set has or a model makes.
     pub features: &'a [FeatureTable<'a>],
     /// Days, counted from 1970-01-01 (UTC), whose daily statistics reached a feature.
     pub days_used: &'a [i32],
 }
 
-fn columns(of: Of, attributes: &Attributes) -> Vec<FeatureTable<'_>> {
-    attributes
-        .iter()
-        .filter_map(|(name, column)| match column {
-            Column::Number(values) => Some(FeatureTable { name, of, values, computed_up_to: None }),
-            Column::Category { .. } | Column::Text(_) => None,
+/// What is known of users and videos in a set beyond labels and texts, as features that no model reads yet.
+pub fn attribute_features(set: &Dataset) -> Vec<FeatureTable<'_>> {
+    let of_all = [(Of::Users, &set.users.attributes), (Of::Videos, &set.videos.attributes)];
+    let columns = of_all
+        .into_iter()
+        .flat_map(|(of, attributes)| attributes.iter().map(move |(name, column)| (of, name, column)));
+    columns
+        .map(|(of, name, column)| {
+            let values: &[f32] = if let Column::Number(values) = column { values } else { &[] };
+            FeatureTable { name, of, values, computed_up_to: None, read: false }
         })
         .collect()
 }
 
-/// The numbers known of users and videos in a set, as features without time.
-pub fn attribute_features(set: &Dataset) -> Vec<FeatureTable<'_>> {
-    let mut features = columns(Of::Users, &set.users.attributes);
-    features.extend(columns(Of::Videos, &set.videos.attributes));
-    features
+/// The kinds of labels that videos have, as features; `read` says whether a model compares videos by them.
+pub fn label_features(videos: &Catalogue, read: bool) -> Vec<FeatureTable<'_>> {
+    let kinds: BTreeSet<&str> =
+        videos.labels.iter().filter_map(|label| Some(label.split_once(':')?.0)).collect();
+    let feature = |name| FeatureTable { name, of: Of::Videos, values: &[], computed_up_to: None, read };
+    kinds.into_iter().map(feature).collect()
+}
+
+/// Whether a column's name says that it counts what happened in a log: `play_cnt`, `like_user_num`, `views`,
+/// `averageRating`. A user's followers are a fact of the user.
+pub fn is_log_statistic(name: &str, of: Of) -> bool {
+    const ACTS: [&str; 22] = [
+        "show",
+        "exposure",
+        "impression",
+        "play",
+        "view",
+        "watch",
+        "click",
+        "like",
+        "comment",
+        "share",
+        "forward",
+        "follow",
+        "collect",
+        "download",
+        "report",
+        "reduce",
+        "vote",
+        "rating",
+        "review",
+        "completion",
+        "finish",
+        "purchase",
+    ];
+    const COUNTS: [&str; 14] = [
+        "cnt", "count", "num", "number", "total", "sum", "rate", "ratio", "avg", "average", "mean",
+        "duration", "progress", "per",
+    ];
+    const ALONE: [&str; 9] =
+        ["plays", "views", "likes", "shares", "clicks", "impressions", "downloads", "popularity", "ctr"];
+    let mut words = String::new();
+    let mut after_small = false;
+    for letter in name.chars() {
+        if letter.is_uppercase() && after_small {
+            words.push(' ');
+        }
+        after_small = letter.is_lowercase();
+        words.extend(if letter.is_alphanumeric() { letter } else { ' ' }.to_lowercase());
+    }
+    let has = |known: &[&str]| words.split_whitespace().any(|word| known.contains(&word));
+    let followers = of == Of::Users && has(&["follow"]);
+    (has(&ACTS) && has(&COUNTS) && !followers) || has(&ALONE)
 }
 
 /// Checks a split by itself: shared pairs, order in time, and test events in histories.
@@ -177,6 +231,7 @@ pub fn lint(split: &Split) -> Vec<Finding> {
 pub fn inspect(split: &Split, evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut findings = lint(split);
     features_after_cut(split, evidence, &mut findings);
+    log_statistics(split, evidence, &mut findings);
     target_features(split, evidence, &mut findings);
     if let Some(candidates) = evidence.candidates {
         candidate_pool(split, candidates, &mut findings);
@@ -279,6 +334,33 @@ fn features_after_cut(split: &Split, evidence: &Evidence<'_>, findings: &mut Vec
     }
 }
 
+/// Columns that count over a period nobody tells: what a split by time holds out may be counted in them.
+fn log_statistics(split: &Split, evidence: &Evidence<'_>, findings: &mut Vec<Finding>) {
+    let by_time = matches!(split.rule, SplitRule::GlobalTime | SplitRule::Rolling);
+    for read in [true, false] {
+        let timeless = evidence.features.iter().filter(|f| f.read == read && f.computed_up_to.is_none());
+        let names: Vec<&str> =
+            timeless.filter(|f| is_log_statistic(f.name, f.of)).map(|feature| feature.name).collect();
+        let Some(first) = names.first() else { continue };
+        let named = match names.len() {
+            1 => format!("`{first}` counts what happened"),
+            n => format!("`{first}` and {} others count what happened", n - 1),
+        };
+        let who = match (read, by_time) {
+            (true, true) => "a model reads what may lie after the cut",
+            (true, false) => "a model reads it, and this split has no cut in time",
+            (false, _) => "no model reads it",
+        };
+        findings.push(Finding {
+            leak: Leak::FeaturesAfterCut,
+            count: names.len(),
+            example: None,
+            handled: !(read && by_time),
+            note: format!("{named} in a period that is not known: {who}"),
+        });
+    }
+}
+
 /// Pearson's correlation of what is known of both, over at least [`ROWS_MIN`] rows that vary.
 fn correlation(pairs: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
     let pairs: Vec<(f64, f64)> = pairs.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
@@ -314,12 +396,14 @@ fn targets(split: &Split, of: Of) -> Vec<(&'static str, HashMap<u32, f64>)> {
 }
 
 fn target_features(split: &Split, evidence: &Evidence<'_>, findings: &mut Vec<Finding>) {
-    if evidence.features.is_empty() {
+    // A feature without numbers is looked at for its time alone.
+    let mut features = evidence.features.iter().filter(|feature| !feature.values.is_empty()).peekable();
+    if features.peek().is_none() {
         return;
     }
     let by_users = targets(split, Of::Users);
     let by_videos = targets(split, Of::Videos);
-    for feature in evidence.features {
+    for feature in features {
         let mut found = |why: String| {
             let note = format!("feature `{}` {why}", feature.name);
             findings.push(Finding {
@@ -562,6 +646,7 @@ mod tests {
             of: Of::Videos,
             values: &[],
             computed_up_to: Some(until),
+            read: true,
         };
         let check =
             |until| inspect(&clean(), &Evidence { features: &[feature(until)], ..Evidence::default() });
@@ -569,6 +654,46 @@ mod tests {
         let findings = check(6);
         assert_eq!(kinds(&findings), [(Leak::FeaturesAfterCut, false)]);
         assert!(findings[0].note.contains("`plays_7d`"));
+    }
+
+    #[test]
+    fn a_count_of_the_whole_log_is_a_leak_where_a_model_reads_it_over_a_cut_in_time() {
+        let check = |rule, name, read| {
+            let feature = FeatureTable { name, of: Of::Videos, values: &[], computed_up_to: None, read };
+            let split = Split { rule, ..clean() };
+            kinds(&inspect(&split, &Evidence { features: &[feature], ..Evidence::default() }))
+        };
+        assert_eq!(check(SplitRule::GlobalTime, "play_cnt", true), [(Leak::FeaturesAfterCut, false)]);
+        assert_eq!(check(SplitRule::GlobalTime, "play_cnt", false), [(Leak::FeaturesAfterCut, true)]);
+        assert_eq!(check(SplitRule::LeaveLastOut, "play_cnt", true), [(Leak::FeaturesAfterCut, true)]);
+        assert_eq!(check(SplitRule::GlobalTime, "genre", true), []);
+    }
+
+    #[test]
+    fn counts_of_a_log_are_told_by_their_names_from_facts() {
+        let counts = [
+            "show_cnt",
+            "long_time_play_user_num",
+            "play_progress",
+            "play_duration",
+            "playCnt",
+            "views",
+            "likeRate",
+            "average_rating",
+            "vote_count",
+            "popularity",
+        ];
+        for name in counts {
+            assert!(is_log_statistic(name, Of::Videos), "{name}");
+        }
+        let facts =
+            ["duration", "video_duration", "fans", "word_count", "video_type", "width", "tag", "rating"];
+        for name in facts {
+            assert!(!is_log_statistic(name, Of::Videos), "{name}");
+        }
+        for name in ["fans_user_num", "follow_user_num", "friend_user_num", "register_days", "age"] {
+            assert!(!is_log_statistic(name, Of::Users), "{name}");
+        }
     }
 
     #[test]
@@ -596,8 +721,8 @@ mod tests {
     fn a_held_out_video_that_is_known_under_another_title_or_vector_is_caught() {
         let mut titles =
             ["", "How to bake a small bread", "", "how to bake - a small bread!", "", "", "", "", "", ""];
-        let check = |titles, vectors| {
-            let videos = titled(titles);
+        let check = |titles, vectors: Option<Vectors<'_>>| {
+            let (videos, vectors) = (titled(titles), vectors.as_slice());
             inspect(&clean(), &Evidence { videos: Some(&videos), vectors, ..Evidence::default() })
         };
         let findings = check(titles, None);
@@ -635,13 +760,16 @@ mod tests {
         let planted: Vec<f32> = (0..n).map(|video| 3.0 - 2.0 * value(video)).collect();
         let honest: Vec<f32> = (0..n).map(|video| value(video) + (video % 3) as f32).collect();
         let check = |name, values: &[f32]| {
-            let feature = FeatureTable { name, of: Of::Videos, values, computed_up_to: None };
+            let feature = FeatureTable { name, of: Of::Videos, values, computed_up_to: None, read: false };
             inspect(&split, &Evidence { features: &[feature], ..Evidence::default() })
         };
         let findings = check("quality", &planted);
         assert_eq!(kinds(&findings), [(Leak::TargetFeature, false)]);
         assert!(findings[0].note.contains("correlation -1.0000"), "{}", findings[0].note);
         assert_eq!(check("quality", &honest), []);
-        assert_eq!(kinds(&check("Watch_Ratio", &honest)), [(Leak::TargetFeature, false)]);
+        assert_eq!(kinds(&check("Is_Positive", &honest)), [(Leak::TargetFeature, false)]);
+        // A mean watch ratio is the target's name and a count of the log as well.
+        let both = [(Leak::FeaturesAfterCut, true), (Leak::TargetFeature, false)];
+        assert_eq!(kinds(&check("Watch_Ratio", &honest)), both);
     }
 }

@@ -32,7 +32,10 @@ pub use event::{Action, Event, Events};
 pub use history::{History, Past};
 pub use ids::Names;
 pub use interactions::{Interaction, Interactions};
-pub use leakage::{Evidence, FeatureTable, Finding, Leak, Of, Vectors, attribute_features, inspect, lint};
+pub use leakage::{
+    Evidence, FeatureTable, Finding, Leak, Of, Vectors, attribute_features, inspect, is_log_statistic,
+    label_features, lint,
+};
 pub use overlap::{Overlap, Shared, overlap};
 pub use relevance::{Judgement, Relevance, RelevanceError};
 pub use split::{FOLDS_MAX, Query, Split, SplitError, SplitRule, hold_out};

@@ -1,5 +1,6 @@
 //! A platform's daily statistics, averaged for each video over the days before a cut.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use upnext_data::Daily;
@@ -17,6 +18,12 @@ pub fn daily_means(daily: &Daily, n_videos: usize, cut: Cut) -> Table {
         values.extend(daily.measures().iter().map(|(_, of_days)| mean(&of_days[days.clone()])));
     }
     Table::from_values(names, n_videos, values, 0.0)
+}
+
+/// The days, each once, whose statistics any feature at a cut reads.
+pub fn days_read(daily: &Daily, n_videos: usize, cut: Cut) -> BTreeSet<i32> {
+    let of_video = |video| daily.days()[known_days(daily, video, cut)].iter().copied();
+    (0..n_videos as u32).flat_map(of_video).collect()
 }
 
 /// The means of a few measures, by name, NaN where nothing is known: what ratios are made of.
@@ -66,5 +73,6 @@ mod tests {
         assert_eq!(table.names, ["play_cnt"]);
         assert_eq!(table.matrix.values(), [20.0, 0.0, 0.0]);
         assert_eq!(table.missing, [false, true, true]);
+        assert_eq!(days_read(&daily, 3, Cut::at(7 * DAY_MS + DAY_MS / 2)), BTreeSet::from([5, 6]));
     }
 }

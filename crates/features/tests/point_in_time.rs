@@ -10,6 +10,7 @@ use upnext_features::counters::{self, Of, What, Window};
 use upnext_features::interaction::viewings;
 use upnext_features::scores::{Worth, scores};
 use upnext_features::sequence::{Kind, Padding, Sequences, pad};
+use upnext_features::snapshot::{self, Snapshot};
 use upnext_features::trending::trending;
 use upnext_features::{Confidence, Cut, Table, daily_means, engagement};
 use upnext_math::Matrix;
@@ -33,7 +34,15 @@ const FEATURES: &[(&str, Feature)] = &[
     ("scores", |set, cut| values(scores(&set.daily, set.videos.len(), &Worth::default(), cut))),
     ("counters", counted),
     ("sequences", sequences),
+    ("snapshot of videos", |set, cut| rows_and_values(snapshot::videos(set, cut))),
+    ("snapshot of users", |set, cut| rows_and_values(snapshot::users(set, cut))),
+    ("snapshot of viewings", |set, cut| values(snapshot::viewings(set, cut).1)),
 ];
+
+fn rows_and_values(snapshot: Snapshot) -> Vec<f32> {
+    let rows = snapshot.rows.iter().map(|&row| row as f32);
+    rows.chain(values(snapshot.table)).collect()
+}
 
 fn values(table: Table) -> Vec<f32> {
     let cells = table.matrix.values().iter().zip(&table.missing);

@@ -1,13 +1,14 @@
 //! The whole way from a dataset to a report: cut, lint, fit, ask, measure.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use upnext_data::{
-    Dataset, Evidence, Interaction, Interactions, Query, Relevance, Split, SplitRule, attribute_features,
-    hold_out, inspect, overlap,
+    Dataset, Evidence, FeatureTable, Finding, Interaction, Interactions, Of, Query, Relevance, Split,
+    SplitRule, Vectors, attribute_features, hold_out, inspect, label_features, overlap,
 };
 use upnext_eval::metric::{
     Calibration, Diversity, Jaccard, Kind as MetricKind, Novelty, Observation, Popularity, PredictionRow,
@@ -18,12 +19,13 @@ use upnext_eval::{
     Bootstrap, Candidates, Case, LeakNote, LeftOut, Measured, Protocol, Ranked, Report, Ties, measure,
 };
 use upnext_features::Content;
+use upnext_ingest::vectors::{self, Stored};
 use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, FitError, Training};
 
 use crate::lists::{Ranking, cases};
 use crate::progress;
-use crate::true_top::{against_true_top, content_scores};
+use crate::true_top::{ContentScores, against_true_top, content_scores};
 
 /// What is ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +59,8 @@ pub(crate) struct Conditions {
     pub(crate) neighbours: Option<usize>,
     /// Kinds of leak over which a headline may stand all the same.
     pub(crate) allow_leak: Vec<String>,
+    /// Vectors of the videos, by which the linter finds copies.
+    pub(crate) vectors: Arc<[Stored]>,
     /// Rows of generated videos: ranked too, and how many of them were shown is told.
     pub(crate) generated_videos: Vec<u32>,
     /// What a reader must know of where the questions come from; stands among the notes.
@@ -76,6 +80,7 @@ impl Default for Conditions {
             bootstrap_samples: Bootstrap::default().samples,
             neighbours: None,
             allow_leak: Vec::new(),
+            vectors: Arc::default(),
             generated_videos: Vec::new(),
             remarks: Vec::new(),
         }
@@ -137,21 +142,16 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         }
         CandidateRule::Catalogue => (0..set.videos.len() as u32).collect(),
     };
-    let evidence = Evidence {
-        videos: Some(&set.videos),
-        candidates: Some(&candidates),
-        features: &attribute_features(set),
-        ..Evidence::default()
-    };
-    let findings = inspect(split, &evidence);
+    let content = Content::new(&set.videos).map(Arc::new);
+    let scores = content_scores(set, split);
+    let findings = lint_with_evidence(set, split, &candidates, scores.as_ref(), conditions);
     let allowed =
         |leak: &LeakNote| conditions.allow_leak.iter().any(|name| *name == leak.leak || name == "all");
     let leaks: Vec<LeakNote> = findings.iter().map(LeakNote::from).collect();
     if let Some(leak) = leaks.iter().find(|leak| !leak.handled && !allowed(leak)) {
         return Err(OpenLeak(leak.clone()).into());
     }
-    let content = Content::new(&set.videos).map(Arc::new);
-    let scores = content_scores(set, split);
+    let scores = scores.map(|scores| scores.table);
     let mut left_out = Vec::new();
     let (mut choices, mut held_out_note) = (Choices::new(), None);
     if split.validation.is_empty() && conditions.models.iter().any(|kind| needs_choice(*kind)) {
@@ -217,6 +217,64 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
     report.predictions = predictions(&mut zoo, split, conditions)?;
     report.overlap = Some(overlap(split));
     Ok(Evaluation { report, choices: zoo.choices().clone() })
+}
+
+/// Shows the linter everything that the models read, and what lies beside it in the set.
+fn lint_with_evidence(
+    set: &Dataset,
+    split: &Split,
+    candidates: &[u32],
+    scores: Option<&ContentScores>,
+    conditions: &Conditions,
+) -> Vec<Finding> {
+    let mut features = attribute_features(set);
+    features.extend(label_features(&set.videos, conditions.models.iter().any(|kind| reads_labels(*kind))));
+    let read = conditions.models.contains(&Kind::ContentScores);
+    let days = scores.filter(|_| read).map_or(&[][..], |scores| &scores.days);
+    features.extend(days.last().map(|&day| FeatureTable {
+        name: Kind::ContentScores.name(),
+        of: Of::Videos,
+        values: &[],
+        computed_up_to: Some((i64::from(day) + 1) * DAY_MS),
+        read,
+    }));
+    let vectors: Vec<Vectors> =
+        conditions.vectors.iter().map(|of| Vectors { dim: of.dim, values: &of.values }).collect();
+    inspect(
+        split,
+        &Evidence {
+            videos: Some(&set.videos),
+            vectors: &vectors,
+            candidates: Some(candidates),
+            features: &features,
+            days_used: days,
+        },
+    )
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Whether a model compares videos by their labels, where there are any.
+fn reads_labels(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Content
+            | Kind::ContentNeighbours
+            | Kind::DirectedCosineContent
+            | Kind::Smoothed
+            | Kind::ClosedBlend
+    )
+}
+
+/// All vectors of videos that a run holds, for the linter.
+///
+/// # Errors
+/// When a file of them is not the one that was written.
+pub(crate) fn vectors_of(run: &Path) -> Result<Arc<[Stored]>> {
+    let names = vectors::names(run)?;
+    let read: Vec<Option<Stored>> =
+        names.iter().map(|name| vectors::read(run, name)).collect::<Result<_, _>>()?;
+    Ok(read.into_iter().flatten().collect())
 }
 
 /// Errors of the models that predict values, beside the constants anyone could predict.

@@ -40,6 +40,8 @@ enum Command {
     Validate(command::validate::ValidateArgs),
     /// Bring vectors of videos that were made elsewhere into a run folder
     Vectors(command::vectors::VectorsArgs),
+    /// Write what was known of users, videos or viewings at a moment, as a table of features
+    Features(command::features::FeaturesArgs),
     /// Fit the models that a run folder serves, and its results table
     Train(command::train::TrainArgs),
     /// Measure models on a set under a printed protocol
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         Command::Report(args) => args.run(),
         Command::Validate(args) => args.run(),
         Command::Vectors(args) => args.run(),
+        Command::Features(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Generate(args) => args.run(),

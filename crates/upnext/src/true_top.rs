@@ -8,19 +8,31 @@ use upnext_data::{Dataset, Interaction, Split};
 use upnext_eval::metric::{Kind, Ranked};
 use upnext_eval::{Case, measure};
 use upnext_features::scores::{Worth, scores};
-use upnext_features::{Cut, Table};
+use upnext_features::{Cut, Table, days_read};
+
+/// Scores of videos, and the days whose statistics are in them.
+pub(crate) struct ContentScores {
+    /// A row a video.
+    pub(crate) table: Arc<Table>,
+    /// Counted from 1970-01-01 (UTC), ascending.
+    pub(crate) days: Vec<i32>,
+}
 
 /// The scores of each video from the daily statistics of days (UTC) that ended before the first question of the
 /// split; `None` where questions have no time, or no day ended before them.
-pub(crate) fn content_scores(set: &Dataset, split: &Split) -> Option<Arc<Table>> {
+pub(crate) fn content_scores(set: &Dataset, split: &Split) -> Option<ContentScores> {
     if set.daily.is_empty() {
         return None;
     }
     let asked = split.validation.iter().chain(&split.test).map(|query| query.at);
     // A question without a time could be about any day: then no day is known to lie before it.
     let first = asked.collect::<Option<Vec<i64>>>()?.into_iter().min()?;
-    let table = scores(&set.daily, set.videos.len(), &Worth::default(), Cut::at(first));
-    table.missing.contains(&false).then(|| Arc::new(table))
+    let cut = Cut::at(first);
+    let table = scores(&set.daily, set.videos.len(), &Worth::default(), cut);
+    table.missing.contains(&false).then(|| ContentScores {
+        table: Arc::new(table),
+        days: days_read(&set.daily, set.videos.len(), cut).into_iter().collect(),
+    })
 }
 
 /// Means of precision, recall, F1 and Jaccard at each k between the first k of a list and the true top k: the k

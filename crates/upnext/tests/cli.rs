@@ -11,13 +11,14 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "demo",
     "generate",
     "import",
     "validate",
     "report",
     "vectors",
+    "features",
     "train",
     "eval",
     "recommend",
@@ -74,7 +75,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
     let desk = desk();
     desk.trained();
     let before = desk.files();
-    let wrong: [(&str, &[&str]); 38] = [
+    let wrong: [(&str, &[&str]); 45] = [
         ("", &["Usage"]),
         ("dance", &["dance"]),
         ("demo --once --loud", &["--loud"]),
@@ -87,6 +88,13 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("import log.csv --map usr=user", &["--map", "`usr`", "video"]),
         ("import log.csv --map user=a,user=b", &["--map", "second `user`"]),
         ("import log.csv --relevance loved", &["--relevance", "`loved`", "liked"]),
+        ("features", &["RUN"]),
+        ("features run --at soon", &["--at", "`soon`", "2026-03-01"]),
+        ("features run --of things", &["things", "videos"]),
+        ("features run --of users --out x.csv", &["--out", "x.csv", ".parquet"]),
+        ("features run --of users,videos --out x.parquet", &["--out", "one kind"]),
+        ("features run --pca 1.5", &["--pca", "1.5", "share"]),
+        ("features run --of users --families mood", &["--families", "`mood`", "user, confidence"]),
         ("train", &["RUN"]),
         ("train run --loud", &["--loud"]),
         ("train run --models popular,markof", &["--models", "`markof`", "markov"]),
@@ -335,6 +343,215 @@ fn a_planted_leak_is_caught_by_name() {
     let shared = &report["protocol"]["leaks"][0];
     assert_eq!((&shared["leak"], &shared["count"]), (&json!("shared_pairs"), &json!(1)));
     assert_eq!((&shared["handled"], &report["protocol"]["users"]), (&json!(true), &json!(19)));
+}
+
+/// Videos of [`walks`], each with a title of its own.
+fn titles(videos: usize) -> Vec<String> {
+    let words = ["amber", "bridge", "candle", "desert", "engine", "forest", "garden", "harbour", "island"];
+    (0..videos)
+        .map(|at| format!("the {} and the {}", words[at % 9], words[(at * 5 + at / 9 + 1) % 9]))
+        .collect()
+}
+
+/// That a headline is refused over an open leak, and printed beside its name where that is allowed.
+fn leaks(desk: &Desk, line: &str, name: &str, said: &str) {
+    desk.run(line).failed(&[&format!("leak `{name}`"), said, &format!("--allow-leak {name}")]);
+    let table = desk.run(&format!("{line} --allow-leak {name}")).done().out;
+    let beside = table.lines().find(|line| line.contains(&format!("--allow-leak {name}")));
+    assert!(beside.is_some_and(|line| line.contains("LEAK") && line.contains(said)), "{table}");
+}
+
+#[test]
+fn a_video_under_two_titles_or_two_vectors_is_a_leak() {
+    let desk = desk();
+    let mut titles = titles(20);
+    let table = |titles: &[String]| {
+        titles
+            .iter()
+            .enumerate()
+            .fold(String::from("video_id,title\n"), |text, (at, title)| text + &format!("v{at},{title}\n"))
+    };
+    desk.write("titles.csv", table(&titles));
+    let line = "eval log.csv --features titles.csv --models popular,markov";
+    desk.run(line).done();
+    titles[7] = titles[6].to_uppercase() + "!";
+    desk.write("titles.csv", table(&titles));
+    leaks(&desk, line, "duplicate_videos", "known under another id");
+    // The same by vectors, which a run folder holds.
+    let vectors = |twin: usize| {
+        (0..20usize).fold(String::new(), |text, at| {
+            let of = if at == 7 { twin } else { at };
+            let numbers: Vec<f64> =
+                (0..8).map(|n| ((of * 37 + n * 11 + of * n * 5) % 23) as f64 - 11.0).collect();
+            text + &format!("{}\n", json!({"video_id": format!("v{at}"), "vector": numbers}))
+        })
+    };
+    desk.run("import log.csv --out run").done();
+    let bring = "vectors run --from vectors.jsonl --name made --vector-column vector --json";
+    desk.write("vectors.jsonl", vectors(7));
+    assert_eq!(desk.run(bring).json()["found"]["n"], 20);
+    desk.run("eval run --models popular,markov").done();
+    desk.write("vectors.jsonl", vectors(6));
+    desk.run(bring).done();
+    leaks(&desk, "eval run --models popular,markov", "duplicate_videos", "known under another id");
+    desk.run("train run").failed(&["--allow-leak duplicate_videos"]);
+}
+
+#[test]
+fn a_count_of_the_whole_log_is_a_leak_where_a_model_reads_it() {
+    let desk = Desk::new();
+    desk.write("set/log.csv", walks(30, 20, 8));
+    let table = (0..20).fold(String::from("video_id,title,genre,play_cnt\n"), |text, at| {
+        text + &format!("v{at},{},g{},{}\n", titles(20)[at], at % 3, 100 + at * at)
+    });
+    desk.write("set/videos.csv", table);
+    let line = "eval set --split global-time --models popular,content";
+    // It lies in the set and nothing reads it: told, and no reason to refuse.
+    let table = desk.run(line).done().out;
+    assert!(
+        table.contains("`play_cnt` counts what happened in a period that is not known: no model reads it")
+    );
+    // As a label, content is compared by it.
+    let mapped = format!("{line} --map labels=play_cnt");
+    leaks(&desk, &mapped, "features_after_cut", "a model reads what may lie after the cut");
+    // A model that knows no content may stand over it, and so may a split without a cut in time.
+    desk.run("eval set --split global-time --models popular,markov --map labels=play_cnt").done();
+    desk.run("eval set --models popular,content --map labels=play_cnt").done();
+}
+
+#[test]
+fn a_column_that_is_the_answer_is_a_leak() {
+    let desk = desk();
+    let table = |name: &str| {
+        (0..20).fold(format!("video_id,title,{name}\n"), |text, at| {
+            text + &format!("v{at},{},{}\n", titles(20)[at], (at * 7 % 13) as f64 / 13.0)
+        })
+    };
+    desk.write("facts.csv", table("brightness"));
+    let line = "eval log.csv --features facts.csv --models popular,markov";
+    desk.run(line).done();
+    desk.write("facts.csv", table("is_positive"));
+    leaks(&desk, line, "target_feature", "bears the name of the target");
+}
+
+#[test]
+fn a_pool_that_knows_which_videos_occur_is_told_and_the_whole_catalogue_is_not() {
+    let desk = Desk::new();
+    desk.write("set/log.csv", walks(30, 20, 8) + "u0,late,1700009999\n");
+    let table = titles(20)
+        .iter()
+        .enumerate()
+        .fold(String::from("video_id,title\nnever,unseen\n"), |text, (at, title)| {
+            text + &format!("v{at},{title}\n")
+        });
+    desk.write("set/videos.csv", table + "late,a late one\n");
+    let line = "eval set --split global-time --models popular,markov --json";
+    let pool = |report: Value| {
+        let leaks = report["protocol"]["leaks"].as_array().unwrap().clone();
+        leaks.into_iter().find(|leak| leak["leak"] == "candidate_pool")
+    };
+    let told = pool(desk.run(line).json()).unwrap();
+    assert_eq!((&told["count"], &told["handled"]), (&json!(1), &json!(true)));
+    assert_eq!(pool(desk.run(&format!("{line} --candidates catalogue")).json()), None);
+}
+
+// ---- features ------------------------------------------------------------------------------------------------
+
+#[test]
+fn features_at_a_moment_know_nothing_of_it_or_later() {
+    let desk = Desk::new();
+    let moment = 1_700_040_000;
+    let mut before = String::from("user,video,time,watch_seconds,duration,is_like\n");
+    let mut after = String::new();
+    for user in 0..12 {
+        for at in 0..9 {
+            let (video, time) = ((user * 5 + at * 3) % 14, 1_700_000_000 + at * 7_000 + user * 13);
+            let to = if time < moment { &mut before } else { &mut after };
+            writeln!(to, "u{user},v{video},{time},{}.5,{},{}", 3 + at, 10 + video, (user + at) % 2).unwrap();
+        }
+    }
+    let tables = |log: &str| -> Vec<Vec<u8>> {
+        desk.write("log.csv", log);
+        desk.run("import log.csv --out run --force").done();
+        let line = "--of users,videos,events --impute median --scale standard --json";
+        let said = desk.run(&format!("features run --at {moment} {line}")).json();
+        assert_eq!(said["at_ms"], moment * 1_000_i64);
+        said["tables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|table| std::fs::read(desk.path(table["file"].as_str().unwrap())).unwrap())
+            .collect()
+    };
+    let known = tables(&before);
+    assert_eq!(known.len(), 3);
+    assert!(known == tables(&(before.clone() + &after)), "what followed changed a table");
+    // Whatever is appended at the moment or later, by whomever, of whatever.
+    let mut seed = 7u64;
+    let mut next = |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % n
+    };
+    for _ in 0..4 {
+        let mut more = before.clone();
+        for at in 0..40 {
+            let time = moment as u64 + if at == 0 { 0 } else { next(900_000) };
+            let (user, video, seconds) = (next(20), next(25), next(90));
+            writeln!(more, "u{user},v{video},{time},{seconds},{},{}", 10 + video, next(2)).unwrap();
+        }
+        assert!(known == tables(&more), "what was appended changed a table: {more}");
+    }
+}
+
+#[test]
+fn features_are_written_with_outside_ids_and_null_where_nothing_is_known() {
+    use arrow_array::cast::AsArray;
+    use arrow_array::{Array, types::Float32Type};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    let desk = desk();
+    desk.run("import log.csv --out run").done();
+    let said = desk.run("features run --of videos --out made.parquet --json").json();
+    let table = &said["tables"][0];
+    assert!(said["at"].as_str().unwrap().contains("the test of a split by time"), "{said}");
+    assert_eq!((&table["of"], &table["rows"]), (&json!("videos"), &json!(20)));
+    assert_eq!(table["families"]["counters"], 9);
+    let file = std::fs::File::open(desk.path("made.parquet")).unwrap();
+    let batch =
+        ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.num_columns(), table["columns"].as_u64().unwrap() as usize + 1);
+    assert_eq!(batch.column_by_name("video").unwrap().as_string::<i32>().value(0), "v0");
+    // Nobody said how long these videos are, and all were played.
+    assert_eq!(batch.column_by_name("metadata.duration_of_300_s").unwrap().null_count(), 20);
+    let plays = batch.column_by_name("counters.plays_7d").unwrap().as_primitive::<Float32Type>();
+    assert!(plays.null_count() == 0 && plays.values().iter().sum::<f32>() > 200.0);
+    // Fewer columns, named for what they are.
+    let line = "features run --of videos --families engagement,counters --pca 0.95";
+    let words = desk.run(line).done().out;
+    assert!(words.contains("14 → ") && words.contains("run/features/videos.parquet"), "{words}");
+    assert!(desk.run(&format!("{line} --json")).json()["tables"][0]["pca"]["to"].as_u64().unwrap() < 14);
+    // The run is still one, and has a table that is its own.
+    desk.run("train run --models popular").done();
+    desk.run("features run --at 1999-01-01").failed(&["nothing of users", "1999-01-01", "--at"]);
+    desk.write("walks.txt", "1 2 3 4 5\n2 3 4 5 6\n3 4 5 6 7\n");
+    desk.run("import walks.txt --out walks").done();
+    desk.run("features walks").failed(&["walks", "neither times nor parts", "--map time="]);
+    desk.run("features nowhere").failed(&["nowhere", "upnext import"]);
+}
+
+#[test]
+fn twenty_six_numbers_of_kuairecs_users_become_twenty_three() {
+    let desk = Desk::new();
+    // One event each, so that all 7,176 users are there.
+    let log = (0..7_176).fold(String::from("user_id,video_id,time\n"), |log, user| {
+        log + &format!("{user},{},{}\n", user % 50, 1_600_000_000 + user)
+    });
+    desk.write("log.csv", log);
+    let facts = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/kuairec/user_features.parquet");
+    desk.upnext(&["import", "log.csv", "--features", facts, "--out", "run"]).done();
+    let line = "features run --at 2030-01-01 --of users --families attributes --pca 0.95";
+    let words = desk.run(line).done().out;
+    assert!(words.contains("7176 rows, 26 → 23 columns (95.5 % of the variance)"), "{words}");
 }
 
 // ---- generated data, splits over time, cold starts -----------------------------------------------------------

@@ -165,3 +165,47 @@ impl Recommender for Ials {
         product_transposed_into(&users, &self.videos, scores.values_mut());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upnext_data::{Interaction, Interactions, Order, Past};
+
+    /// Six users, each with a run of videos, all watched to the same ratio.
+    fn watched(ratio: Option<f32>) -> Interactions {
+        let row = |video| Interaction { video, time: 1, value: ratio, judgement: Judgement::Positive };
+        let users = (0..6u32).map(|user| (user..user + 4).map(|video| row(video % 8)).collect()).collect();
+        Interactions::from_users(8, users)
+    }
+
+    #[test]
+    fn one_confidence_for_all_gives_plain_factors_bit_for_bit() {
+        let interactions = watched(Some(0.7));
+        let training = Training {
+            interactions: &interactions,
+            content: None,
+            scores: None,
+            order: Order::Timed,
+            validation: &[],
+            candidates: &[],
+            seed: 3,
+        };
+        let (plain, confident) = (Ials::fit(&training), Ials::fit_confident(&training).unwrap());
+        let bits = |model: &Ials| model.videos.values().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&plain), bits(&confident));
+        let past = |&row: &Interaction| Past {
+            video: row.video,
+            time: row.time,
+            value: row.value,
+            judgement: row.judgement,
+        };
+        let history = History::new(interactions.of(0).iter().map(past));
+        let scores = |model: &Ials| {
+            let mut scores = vec![0.0; 8];
+            model.score_all(&history, &Context { now: None, seed: 3 }, &mut scores);
+            scores.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert_eq!(scores(&plain), scores(&confident));
+        assert_ne!(scores(&plain), vec![0; 8]);
+    }
+}

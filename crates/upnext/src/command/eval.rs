@@ -1,15 +1,17 @@
 //! `upnext eval`: how good each model is on a set, under a protocol that is printed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use upnext_data::{Dataset, FOLDS_MAX, GENERATED_COLD, Leak, Split, SplitRule, with_cold};
 use upnext_eval::{Report, TableStyle, Ties};
+use upnext_ingest::run;
 use upnext_models::zoo::Kind;
 
-use crate::evaluation::{CandidateRule, Conditions, evaluate_split};
+use crate::evaluation::{CandidateRule, Conditions, evaluate_split, vectors_of};
 use crate::loading::{DataArgs, natural_split, parse_split};
 use crate::{WrongUse, output};
 
@@ -120,6 +122,10 @@ impl EvalArgs {
             bootstrap_samples: self.bootstrap,
             neighbours: self.neighbours.map(|n| n.max(1)),
             allow_leak: self.allow_leak,
+            vectors: match &self.data.files[..] {
+                [folder] if run::is_run(folder) => vectors_of(folder)?,
+                _ => Arc::default(),
+            },
             generated_videos: Vec::new(),
             remarks: Vec::new(),
         };

@@ -9,7 +9,7 @@ use upnext_ingest::run::{self, RunFolder};
 use upnext_models::zoo::{Choices, Kind};
 
 use crate::command::eval::{check_leaks, parse_models, print_report};
-use crate::evaluation::{Conditions, evaluate};
+use crate::evaluation::{Conditions, evaluate, vectors_of};
 use crate::loading::{natural_split, parse_split};
 use crate::serving::{self, Depth};
 
@@ -28,7 +28,8 @@ pub(crate) struct TrainArgs {
     /// Seed of split, models and bootstrap
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print a headline over this kind of leak all the same: shared_pairs, time, all
+    /// Print a headline over this kind of leak all the same: shared_pairs, time, test_in_history,
+    /// features_after_cut, candidate_pool, duplicate_videos, target_feature, all
     #[arg(long, value_name = "NAME")]
     allow_leak: Vec<String>,
     /// The report as one JSON object
@@ -57,6 +58,7 @@ impl TrainArgs {
         let mut conditions = conditions(&folder, self.seed)?;
         conditions.models = models;
         conditions.allow_leak = self.allow_leak;
+        conditions.vectors = vectors_of(&self.run)?;
         conditions.split = split.unwrap_or(conditions.split);
         let report = train(&self.run, &folder, &conditions)?;
         print_report(&report, self.json)
