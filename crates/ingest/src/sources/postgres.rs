@@ -12,7 +12,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::IngestError;
 use crate::source::text;
-use crate::sources::rows::{BATCH_ROWS, Enough, Rows, Writer};
+use crate::sources::rows::{BATCH_ROWS, ColumnType, Enough, Rows, Writer};
 use crate::sources::sql::{Failed, Query};
 use crate::table::Cell;
 
@@ -187,8 +187,8 @@ async fn prepared(begun: &Transaction<'_>, query: &str, failed: &Failed) -> Resu
 
 fn columns(statement: &Statement, writer: &mut Writer) -> Result<(), Enough> {
     writer.columns(statement.columns().iter().map(|column| {
-        let unreadable = (!readable(column.type_())).then(|| column.type_().name().to_string());
-        (column.name().to_string(), unreadable)
+        let kind = column.type_();
+        (column.name().to_string(), ColumnType { name: kind.name().into(), is_readable: readable(kind) })
     }))
 }
 
