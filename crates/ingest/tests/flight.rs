@@ -78,7 +78,7 @@ fn write_log(path: &Path, rows: u64, users: u64, videos: u64) {
             _ => format!("{}", watched as f64 / duration as f64),
         };
         line.clear();
-        let fault = if row % 12 == 0 { row / 12 % 33 } else { u64::MAX };
+        let fault = if row % 12 == 11 { row / 12 % 33 } else { u64::MAX };
         let mut say = |text: std::fmt::Arguments| line.write_fmt(text).unwrap();
         match fault {
             0 | 30 | 31 => say(format_args!("{last}")),
