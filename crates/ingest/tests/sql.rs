@@ -255,7 +255,9 @@ mod postgres {
             peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
         };
         let [few, many, more] = [100_000, 1_000_000, 3_000_000].map(peak_mib);
-        println!("peak memory: {few} MiB for 100,000 rows, {many} MiB for 1,000,000, {more} MiB for 3,000,000");
+        println!(
+            "peak memory: {few} MiB for 100,000 rows, {many} MiB for 1,000,000, {more} MiB for 3,000,000"
+        );
         // What is encoded at a time is half a million events; three million of these rows are 700 MB on the wire.
         assert!(many < 256 && more < many + 64, "{few}, {many} and {more} MiB");
     }

@@ -73,7 +73,6 @@ fn columns(statement: &Statement, writer: &mut Writer) -> Result<(), Enough> {
     writer.columns(
         statement
             .column_names()
-            .into_iter()
             .map(|name| (name.to_string(), ColumnType { name: String::new(), is_readable: true })),
     )
 }
