@@ -176,6 +176,9 @@ fn float(batch: &RecordBatch, column: usize, row: usize) -> Option<f32> {
     column.is_valid(row).then(|| column.as_primitive::<Float32Type>().value(row))
 }
 
+/// Video, action, time, and the bits of value and ratio of one event.
+type Told = (String, String, i64, Option<u32>, Option<u32>);
+
 /// The sums of one pair, as the engine names them.
 #[derive(Clone, Debug, Default)]
 struct Sums {
@@ -223,7 +226,7 @@ fn compare(
     let video_name = |row: u32| set.videos.names().name(row);
 
     // Events, each user's in the same order.
-    let mut events: HashMap<&str, Vec<(String, String, i64, Option<u32>, Option<u32>)>> = HashMap::new();
+    let mut events: HashMap<&str, Vec<Told>> = HashMap::new();
     let bits = |x: Option<f32>| x.map(f32::to_bits);
     for event in set.events().iter() {
         events.entry(user_name(event.user)).or_default().push((
