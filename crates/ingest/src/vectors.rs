@@ -236,11 +236,6 @@ impl<'a> Filling<'a> {
         Ok(filling)
     }
 
-    /// Numbers of each vector, once that is known.
-    pub(crate) fn dim(&self) -> Option<usize> {
-        self.dim
-    }
-
     fn set_dim(&mut self, dim: usize) -> Result<(), VectorError> {
         let bytes = (self.names.len() as u64).checked_mul(4 * dim as u64);
         if dim == 0 || bytes.is_none_or(|bytes| bytes > MATRIX_BYTES_MAX) {

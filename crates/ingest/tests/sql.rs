@@ -174,6 +174,7 @@ mod postgres {
         check_errors(&server.url());
         every_type_is_read(&server);
         whoever_is_refused_is_told_why(&server);
+        memory_does_not_grow_with_the_table(&server);
         server_that_stops(server);
     }
 
@@ -213,11 +214,52 @@ mod postgres {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let error = said(format!("postgres://upnext:pw@127.0.0.1:{port}/postgres"));
         assert!(error.contains("cannot connect") && error.contains("refused"), "{error}");
+        let error = said(format!("{}?sslmode=require", server.url()));
+        assert!(error.contains("cannot connect") && error.contains("TLS"), "{error}");
         let error = said("postgres://upnext:p@w@host:x/y".into());
         assert!(error.contains("is not a URL") && !error.contains("p@w"), "{error}");
         // The password need not stand in the URL.
         let sql = SqlOptions { password: Some("s3cret/pw".into()), ..SqlOptions::default() };
         import(&format!("postgres://upnext@127.0.0.1:{}/postgres", server.port), sql).unwrap();
+    }
+
+    /// Rows go from the server to the run folder; what exceeds `memory_bytes` waits on disk.
+    fn memory_does_not_grow_with_the_table(server: &Postgres) {
+        let folder = tempfile::tempdir().unwrap();
+        let peak_mib = |rows: u64| {
+            // Sets the highest so far back to what is in use now (proc(5)).
+            std::fs::write("/proc/self/clear_refs", "5").unwrap();
+            let query = format!(
+                "SELECT g % 5000 AS user_id, g % 777 AS video_id, 1600000000 + g AS timestamp,
+                     repeat('x', 200) AS title FROM generate_series(1, {rows}) g"
+            );
+            let map = Map::default().with(Field::Title, "-");
+            let sql = SqlOptions { query: Some(query), ..SqlOptions::default() };
+            let run = folder.path().join(rows.to_string());
+            let target = upnext_ingest::Target {
+                run: Some(&run),
+                replace: false,
+                command: "test".into(),
+                seed: 1,
+                relevance: &|_, natural| natural.clone(),
+                memory_bytes: 64 << 20,
+                quarantine: false,
+                split: None,
+            };
+            let url = [PathBuf::from(server.url())];
+            let made =
+                upnext_ingest::import(&url, &Options { map, ..options(sql) }, &target, &|_| {}).unwrap();
+            assert_eq!(made.cleaning.events as u64, rows);
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+            peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+        };
+        let [few, many, more] = [100_000, 1_000_000, 3_000_000].map(peak_mib);
+        println!(
+            "peak memory: {few} MiB for 100,000 rows, {many} MiB for 1,000,000, {more} MiB for 3,000,000"
+        );
+        // What is encoded at a time is half a million events; three million of these rows are 700 MB on the wire.
+        assert!(many < 256 && more < many + 64, "{few}, {many} and {more} MiB");
     }
 
     /// First the one connection, then the server.

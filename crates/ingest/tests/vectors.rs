@@ -334,6 +334,10 @@ mod s3 {
         };
         let error = said(&options(&server, "nowhere"), &|_| {});
         assert!(error.contains("nothing lies under this prefix"), "{error}");
+        // The store speaks no TLS, and nobody listens where it is looked for.
+        let tls = format!("https://127.0.0.1:{}", server.port);
+        let error = said(&VectorOptions { endpoint: Some(tls), ..options(&server, "embeddings") }, &|_| {});
+        assert!(error.contains("s3://vectors/embeddings") && error.contains("check --endpoint"), "{error}");
         let absent = VectorOptions { from: "s3://absent/x".into(), ..options(&server, "") };
         let error = said(&absent, &|_| {});
         assert!(error.contains("s3://absent/x") && error.contains("NoSuchBucket"), "{error}");

@@ -118,11 +118,10 @@ async fn each(
         .buffered(options.workers.clamp(1, 1_024));
     let (mut done, mut values) = (0, Vec::new());
     while let Some((row, object)) = fetched.try_next().await? {
-        let dim = options.dim.or(filling.dim());
         let found = match object {
             Ok(Some((bytes, cached))) => {
                 filling.coverage.from_cache += usize::from(cached);
-                vector_of(&bytes, format, dim, &mut values)
+                vector_of(&bytes, format, options.dim, &mut values)
             }
             Ok(None) => Found::Vanished,
             Err(why) => Found::WrongSize(why),

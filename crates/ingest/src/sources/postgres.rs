@@ -12,7 +12,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::IngestError;
 use crate::source::text;
-use crate::sources::rows::{BATCH_ROWS, Enough, Rows, Writer};
+use crate::sources::rows::{BATCH_ROWS, ColumnType, Enough, Rows, Writer};
 use crate::sources::sql::{Failed, Query};
 use crate::table::Cell;
 
@@ -187,8 +187,8 @@ async fn prepared(begun: &Transaction<'_>, query: &str, failed: &Failed) -> Resu
 
 fn columns(statement: &Statement, writer: &mut Writer) -> Result<(), Enough> {
     writer.columns(statement.columns().iter().map(|column| {
-        let unreadable = (!readable(column.type_())).then(|| column.type_().name().to_string());
-        (column.name().to_string(), unreadable)
+        let kind = column.type_();
+        (column.name().to_string(), ColumnType { name: kind.name().into(), is_readable: readable(kind) })
     }))
 }
 
@@ -429,7 +429,7 @@ mod tests {
     fn numeric_is_read_by_its_digits_of_four() {
         assert_eq!(numeric_of(1, 0, &[12, 3456]), Some(Cell::Int(123_456)));
         assert_eq!(numeric_of(1, 0x4000, &[12]), Some(Cell::Int(-120_000)));
-        assert_eq!(numeric_of(0, 0, &[3, 1400]), Some(Cell::Float(3.14)));
+        assert_eq!(numeric_of(0, 0, &[3, 2500]), Some(Cell::Float(3.25)));
         // 0.00005 is 5000 at the second place behind the point.
         assert_eq!(numeric_of(-2, 0, &[5_000]), Some(Cell::Float(0.000_05)));
         assert_eq!(numeric_of(0, 0, &[]), Some(Cell::Int(0)));

@@ -17,17 +17,23 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(crate) struct Rows {
     receiver: Receiver<Message>,
     pub(crate) columns: Vec<Column>,
-    /// The type of each column that cannot be read.
-    unreadable: Vec<Option<String>>,
+    kinds: Vec<ColumnType>,
     cells: Vec<Cell<'static>>,
     at: usize,
     row: u64,
     failed: Failed,
 }
 
+/// What a database says of a column.
+pub(super) struct ColumnType {
+    /// Its type; empty where any value may be of any type.
+    pub(super) name: String,
+    pub(super) is_readable: bool,
+}
+
 /// What the reading thread says.
 enum Message {
-    Columns(Vec<Column>, Vec<Option<String>>),
+    Columns(Vec<Column>, Vec<ColumnType>),
     Rows(Vec<Cell<'static>>),
     Error(IngestError),
     End,
@@ -64,8 +70,8 @@ impl Rows {
         });
         thread.map_err(|error| failed.because("cannot start a thread", error))?;
         match receiver.recv() {
-            Ok(Message::Columns(columns, unreadable)) => {
-                Ok(Self { receiver, columns, unreadable, cells: Vec::new(), at: 0, row: 0, failed })
+            Ok(Message::Columns(columns, kinds)) => {
+                Ok(Self { receiver, columns, kinds, cells: Vec::new(), at: 0, row: 0, failed })
             }
             Ok(Message::Error(error)) => Err(error),
             _ => Err(failed.because("the query ended before it said which columns it has", "")),
@@ -105,7 +111,13 @@ impl Rows {
 
     /// The type of a column, if it is one that cannot be read.
     pub(crate) fn unreadable(&self, column: usize) -> Option<&str> {
-        self.unreadable[column].as_deref()
+        let kind = &self.kinds[column];
+        (!kind.is_readable).then_some(&kind.name)
+    }
+
+    /// The type of a column as the database names it; empty where any value may be of any type.
+    pub(super) fn kind(&self, column: usize) -> &str {
+        &self.kinds[column].name
     }
 }
 
@@ -113,11 +125,10 @@ impl Writer {
     /// Says which columns there are, before the first row.
     pub(super) fn columns(
         &mut self,
-        names: impl Iterator<Item = (String, Option<String>)>,
+        columns: impl Iterator<Item = (String, ColumnType)>,
     ) -> Result<(), Enough> {
-        let (names, unreadable): (Vec<String>, Vec<_>) = names.unzip();
-        let columns = names.into_iter().map(|name| Column { name, is_list: false }).collect();
-        self.sender.send(Message::Columns(columns, unreadable)).map_err(|_| Enough)
+        let (columns, kinds) = columns.map(|(name, kind)| (Column { name, is_list: false }, kind)).unzip();
+        self.sender.send(Message::Columns(columns, kinds)).map_err(|_| Enough)
     }
 
     /// Adds a cell of the row that is being written.

@@ -253,8 +253,8 @@ fn plan_of(database: &Database, options: &Options) -> Result<Plan, IngestError> 
         }
         None => {
             let select = format!("SELECT * FROM {}", quoted(&sql.events));
-            let events = database.rows(Query::Whole(format!("{select} LIMIT 0")))?.columns;
-            let videos = catalogue.as_ref().map(|(table, rows)| (*table, &rows.columns[..]));
+            let events = database.rows(Query::Whole(format!("{select} LIMIT 0")))?;
+            let videos = catalogue.as_ref().map(|(table, rows)| (*table, rows));
             let query = joined(database, &path(&sql.events), &events, videos, options)?;
             plan.why = format!(
                 "a database, by its tables {}{}",
@@ -299,11 +299,11 @@ fn with_design(map: &Map, columns: &[Column]) -> Map {
 fn joined(
     database: &Database,
     path: &Path,
-    events: &[Column],
-    videos: Option<(&str, &[Column])>,
+    of_events: &Rows,
+    videos: Option<(&str, &Rows)>,
     options: &Options,
 ) -> Result<Query, IngestError> {
-    let sql = &options.sql;
+    let (sql, events) = (&options.sql, &of_events.columns[..]);
     let resolve =
         |columns: &[Column]| columns::resolve(path, columns, &with_design(&options.map, columns), false);
     let found = resolve(events)?;
@@ -316,7 +316,8 @@ fn joined(
     let table = quoted(&sql.events);
     let mut select: Vec<String> = events.iter().map(|column| format!("i.{}", quote(&column.name))).collect();
     let mut join = String::new();
-    if let Some((table, columns)) = videos {
+    if let Some((table, of_videos)) = videos {
+        let columns = &of_videos.columns[..];
         let known = resolve(columns)?;
         let id = known
             .get(Field::Video)
@@ -329,7 +330,13 @@ fn joined(
             new.filter(|name| !has_length && events.iter().all(|column| column.name != **name))
                 .map(|name| format!("vm.{}", quote(name))),
         );
-        join = format!(" LEFT JOIN {} vm ON i.{video} = vm.{}", quoted(table), quote(&columns[id].name));
+        let (mut one, mut other) = (format!("i.{video}"), format!("vm.{}", quote(&columns[id].name)));
+        let kind = found.get(Field::Video).map_or("", |at| of_events.kind(at));
+        if !are_comparable(kind, of_videos.kind(id)) {
+            // As texts ids of any types compare; an index of either table is then of no use.
+            (one, other) = (format!("CAST({one} AS TEXT)"), format!("CAST({other} AS TEXT)"));
+        }
+        join = format!(" LEFT JOIN {} vm ON {one} = {other}", quoted(table));
     }
     let mut from = format!("{table} i");
     let mut condition = database.in_batch(&format!("i.{user}"));
@@ -351,6 +358,13 @@ fn joined(
         ),
         users_per_batch: sql.users_per_batch.max(1),
     })
+}
+
+/// Whether a database compares values of two types as they are.
+fn are_comparable(one: &str, other: &str) -> bool {
+    const NUMBERS: [&str; 7] = ["int2", "int4", "int8", "numeric", "float4", "float8", "oid"];
+    const TEXTS: [&str; 4] = ["text", "varchar", "bpchar", "name"];
+    one == other || [&NUMBERS[..], &TEXTS[..]].iter().any(|kin| kin.contains(&one) && kin.contains(&other))
 }
 
 /// A name as both databases quote it.
@@ -384,6 +398,13 @@ mod tests {
         );
         assert_eq!(shown("postgres://host/db"), "postgres://host/db");
         assert_eq!(shown("a/plain:file@x.csv"), "a/plain:file@x.csv");
+    }
+
+    #[test]
+    fn only_ids_of_strange_types_are_compared_as_texts() {
+        assert!(are_comparable("int4", "int8") && are_comparable("varchar", "text"));
+        assert!(are_comparable("uuid", "uuid") && are_comparable("", ""));
+        assert!(!are_comparable("varchar", "int8") && !are_comparable("uuid", "text"));
     }
 
     #[test]

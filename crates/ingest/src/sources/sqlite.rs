@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, Params, Statement};
 
 use crate::IngestError;
 use crate::source::text;
-use crate::sources::rows::{Rows, Writer};
+use crate::sources::rows::{ColumnType, Enough, Rows, Writer};
 use crate::sources::sql::{Failed, Query};
 use crate::table::Cell;
 
@@ -69,8 +69,12 @@ fn read(path: &Path, failed: &Failed, query: &Query, writer: &mut Writer) -> Res
     Ok(())
 }
 
-fn columns(statement: &Statement, writer: &mut Writer) -> Result<(), crate::sources::rows::Enough> {
-    writer.columns(statement.column_names().map(|name| (name.to_string(), None)))
+fn columns(statement: &Statement, writer: &mut Writer) -> Result<(), Enough> {
+    writer.columns(
+        statement
+            .column_names()
+            .map(|name| (name.to_string(), ColumnType { name: String::new(), is_readable: true })),
+    )
 }
 
 /// Writes all rows; `false` where nobody wants more.

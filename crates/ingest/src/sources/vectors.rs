@@ -223,9 +223,8 @@ fn folder(
     let mut values = Vec::new();
     for (at, chunk) in files.chunks(CHUNK_FILES).enumerate() {
         for ((row, path), bytes) in chunk.iter().zip(read_all(chunk, options.workers)) {
-            let dim = options.dim.or(filling.dim());
             let found = match bytes {
-                Ok(bytes) => vector_of(&bytes, format, dim, &mut values),
+                Ok(bytes) => vector_of(&bytes, format, options.dim, &mut values),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::Vanished,
                 Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
                     Found::WrongSize(format!("more than {VECTOR_BYTES_MAX} bytes"))

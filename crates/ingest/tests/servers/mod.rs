@@ -1,7 +1,7 @@
 //! Real servers for tests, each with a folder and a port of its own. Where one is not installed the test says so
 //! and passes, unless `UPNEXT_REQUIRE_SERVERS=1`.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test needs some of the servers")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use upnext_ingest::engine::flight::Engine;
+
 /// Says that a test is skipped, or fails where servers are required.
-pub fn skip(what: &str) {
+pub(crate) fn skip(what: &str) {
     assert!(
         std::env::var("UPNEXT_REQUIRE_SERVERS").as_deref() != Ok("1"),
         "{what}, and UPNEXT_REQUIRE_SERVERS=1"
@@ -34,15 +36,15 @@ fn wait_for(port: u16, child: &mut Child) {
 }
 
 /// A PostgreSQL of its own: user `upnext`, password `s3cret/pw`, database `postgres`.
-pub struct Postgres {
+pub(crate) struct Postgres {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
     bin: PathBuf,
     folder: tempfile::TempDir,
 }
 
 impl Postgres {
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
             .into_iter()
             .flatten()
@@ -102,12 +104,12 @@ impl Postgres {
         Some(server)
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://upnext:s3cret%2Fpw@127.0.0.1:{}/postgres", self.port)
     }
 
     /// Runs statements; whether they went well.
-    pub fn psql(&self, statements: &str) -> bool {
+    pub(crate) fn psql(&self, statements: &str) -> bool {
         let mut psql = Command::new(self.bin.join("psql"))
             .args(["-h", "127.0.0.1", "-U", "upnext", "-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1"])
             .args(["-p", &self.port.to_string()])
@@ -123,7 +125,7 @@ impl Postgres {
     }
 
     /// Ends the server as a power cut would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // An immediate shutdown takes the backends with it, as killing the first process alone does not.
         let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
@@ -136,37 +138,93 @@ impl Drop for Postgres {
     }
 }
 
-/// An S3-compatible server: `moto_server` of the Python package `moto[server]`.
-pub struct S3 {
+/// A program of the virtual environment that holds Sail and moto, or the one that a variable names.
+fn program(name: &str, variable: &str) -> Option<PathBuf> {
+    let at_hand = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin").join(name);
+    let program = std::env::var_os(variable).map_or(at_hand, PathBuf::from);
+    if program.is_file() {
+        return Some(program);
+    }
+    skip(&format!("{name} is not installed (see docs/operations.md), nor named by {variable}"));
+    None
+}
+
+/// Sail in cluster mode with four workers: driver and workers in one process, rows exchanged as between machines.
+pub(crate) struct Sail {
     child: Child,
-    pub port: u16,
+    pub(crate) url: String,
+}
+
+impl Sail {
+    pub(crate) fn start(environment: &[(&str, &str)]) -> Option<Self> {
+        let port = free_port();
+        let child = Command::new(program("sail", "UPNEXT_SAIL")?)
+            .args(["flight", "server", "--port", &port.to_string()])
+            .env("SAIL_MODE", "local-cluster")
+            .env("SAIL_CLUSTER__WORKER_INITIAL_COUNT", "4")
+            .env("SAIL_CLUSTER__WORKER_MAX_COUNT", "4")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, url: format!("grpc://127.0.0.1:{port}") };
+        wait_for(port, &mut server.child);
+        Some(server)
+    }
+
+    pub(crate) fn connect(&self) -> Engine {
+        Engine::connect(&self.url, None).unwrap()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Sail {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An S3-compatible server: `moto_server` of the Python package `moto[server]`.
+pub(crate) struct S3 {
+    child: Child,
+    pub(crate) port: u16,
 }
 
 impl S3 {
-    pub fn start() -> Option<Self> {
-        let at_hand = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin/moto_server");
-        let named = std::env::var_os("MOTO_SERVER").map(PathBuf::from);
-        let program = named.unwrap_or(if at_hand.is_file() { at_hand } else { "moto_server".into() });
+    pub(crate) fn start() -> Option<Self> {
         let port = free_port();
-        let started = Command::new(program)
+        let mut child = Command::new(program("moto_server", "UPNEXT_MOTO")?)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut child) = started else {
-            skip("moto_server is not installed (pip install 'moto[server]', or name it with MOTO_SERVER)");
-            return None;
-        };
+            .spawn()
+            .unwrap();
         wait_for(port, &mut child);
         Some(Self { child, port })
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// One request, by hand: the server wants a name, and checks the signature only where it is told to.
+    /// A request that must go well.
     fn ask(&self, what: &str, body: &[u8]) {
+        let answer = self.answer(what, body);
+        assert!(answer.starts_with("HTTP/1.1 2"), "{what}: {answer}");
+    }
+
+    /// Whether an object is there.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.answer(&format!("HEAD /vectors/{key}"), &[]).starts_with("HTTP/1.1 2")
+    }
+
+    /// One request, by hand: the server wants a name, and checks the signature only where it is told to.
+    fn answer(&self, what: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let head = format!(
             "{what} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\nAuthorization: {}\r\n\
@@ -178,28 +236,28 @@ impl S3 {
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 2"), "{what}: {answer}");
+        answer
     }
 
     /// Puts an object into the bucket `vectors`; the empty key makes the bucket.
-    pub fn put(&self, key: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
         self.ask(&format!("PUT /vectors/{key}"), bytes);
     }
 
-    pub fn delete(&self, key: &str) {
+    pub(crate) fn delete(&self, key: &str) {
         self.ask(&format!("DELETE /vectors/{key}"), &[]);
     }
 
     /// From now on only credentials that the server gave out are good, and it gave out none.
-    pub fn check_credentials(&self) {
+    pub(crate) fn check_credentials(&self) {
         self.ask("POST /moto-api/reset-auth", b"0");
     }
 
-    pub fn check_nothing(&self) {
+    pub(crate) fn check_nothing(&self) {
         self.ask("POST /moto-api/reset-auth", b"1000000");
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -79,8 +79,10 @@ impl ImportArgs {
     /// When the files cannot be read or the run folder cannot be written.
     pub(crate) fn run(self) -> Result<()> {
         if let Some(engine) = &self.engine {
-            let Self { data, out, force, json, .. } = &self;
-            return OnEngine { engine, data, out: out.as_deref(), force: *force, json: *json }.run();
+            let Self { data, clean, out, force, split, no_quarantine, json, .. } = &self;
+            let (out, split) = (out.as_deref(), split.as_deref());
+            let (force, no_quarantine, json) = (*force, *no_quarantine, *json);
+            return OnEngine { engine, data, clean, out, force, split, no_quarantine, json }.run();
         }
         let split = parse_split(self.split.as_deref())?;
         if let [folder] = &self.data.files[..]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::WrongUse;
-use crate::loading::DataArgs;
+use crate::loading::{CleanArgs, DataArgs};
 
 /// What `import` knows besides the data.
 #[cfg_attr(
@@ -17,10 +17,16 @@ pub(crate) struct OnEngine<'a> {
     pub(crate) engine: &'a str,
     /// The files as the engine sees them, and what is to be known of them.
     pub(crate) data: &'a DataArgs,
+    /// What is dropped.
+    pub(crate) clean: &'a CleanArgs,
     /// Where the run goes, as the engine sees it.
     pub(crate) out: Option<&'a Path>,
     /// Replace a run that is there.
     pub(crate) force: bool,
+    /// How pairs are cut; an engine knows one way.
+    pub(crate) split: Option<&'a str>,
+    /// Keep no table of dropped rows, which an engine always does.
+    pub(crate) no_quarantine: bool,
     /// One JSON object instead of text.
     pub(crate) json: bool,
 }
@@ -45,16 +51,14 @@ impl OnEngine<'_> {
     /// # Errors
     /// When arguments cannot be meant, or the engine does not do the work.
     pub(crate) fn run(self) -> Result<()> {
-        use std::time::{SystemTime, UNIX_EPOCH};
-
-        use anyhow::Context;
-        use upnext_data::Relevance;
+        use upnext_data::SplitRule;
         use upnext_ingest::engine::flight::{self, Engine, Job};
-        use upnext_ingest::{IngestError, Map, Options};
+        use upnext_ingest::{Format, SqlOptions};
 
+        use crate::loading::parse_split;
         use crate::{output, progress};
 
-        let Self { engine, data, out, force, json } = self;
+        let Self { engine, data, clean, out, force, split, no_quarantine, json } = self;
         let text = |path: &Path| {
             path.to_str()
                 .map(str::to_owned)
@@ -65,28 +69,28 @@ impl OnEngine<'_> {
         })?;
         let out = text(out)?;
         let sources = data.files.iter().map(|file| text(file)).collect::<Result<Vec<String>, WrongUse>>()?;
-        if data.format != "auto" && data.format != "csv" && data.format != "parquet" {
-            return Err(WrongUse::of("--format", "on an engine csv and parquet are read").into());
+        let (mut options, _) = data.options()?;
+        clean.apply(&mut options)?;
+        // Whatever the size, no row passes through here; what is no size is still told.
+        clean.memory_bytes()?;
+        let sql = SqlOptions { password: options.sql.password.clone(), ..SqlOptions::default() };
+        let known_format = matches!(options.format, Format::Auto | Format::Csv | Format::Parquet);
+        let split = parse_split(split)?.filter(|&rule| rule != SplitRule::GlobalTime);
+        for (is_refused, argument, why) in [
+            (!known_format, "--format", "on an engine csv and parquet are read"),
+            (!options.features.is_empty(), "--features", "is not read on an engine"),
+            (options.name.is_some(), "--name", "on an engine a run is named by --out alone"),
+            (options.sql != sql, "--sql", "an engine reads files; import a database without --engine"),
+            (split.is_some(), "--split", "on an engine pairs are cut by global-time alone"),
+            (no_quarantine, "--no-quarantine", "an engine always keeps the table of dropped rows"),
+        ] {
+            if is_refused {
+                return Err(WrongUse::of(argument, why).into());
+            }
         }
-        if !data.features.is_empty() {
-            return Err(WrongUse::of("--features", "is not read on an engine").into());
-        }
-        let relevance = data.relevance.as_deref().map(str::parse::<Relevance>).transpose();
-        let relevance = relevance.map_err(|error| WrongUse::of("--relevance", error))?.unwrap_or_default();
-        let map: Map = data
-            .map
-            .as_deref()
-            .unwrap_or_default()
-            .parse()
-            .map_err(|error: IngestError| WrongUse(error.to_string()))?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .context("the clock is before 1970: set it")?
-            .as_millis() as i64;
-        let options = Options { map, relevance, now: Some(now), ..Options::default() };
         let token = std::env::var("UPNEXT_ENGINE_TOKEN").ok();
         let mut engine = Engine::connect(engine, token.as_deref())?;
-        let name = format!("run-{now}-{}", std::process::id());
+        let name = format!("run-{}-{}", options.now.unwrap_or_default(), std::process::id());
         let job = Job { sources: &sources, out: &out, name: &name, options: &options, force };
         let bar = progress::bar(0, "asking for columns");
         let finished = flight::run(&mut engine, &job, &|step| {
@@ -114,7 +118,7 @@ impl OnEngine<'_> {
         for (step, seconds) in &finished.seconds {
             printed += &format!("{step:<28} {seconds:>10.1} s\n");
         }
-        printed += &format!("\nrun: {}\n", finished.folder);
+        printed += &format!("\nrules {}\nrun: {}\n", options.rules, finished.folder);
         output::print(&printed)
     }
 }

@@ -72,8 +72,10 @@ impl Engine {
         let mut authorization = None;
         if let Some((user, password)) = credentials {
             let basic = header(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))?;
+            let within = Duration::from_secs(CONNECT_SECONDS_MAX);
             let session = runtime
-                .block_on(handshake(&mut client, &basic))
+                .block_on(async { tokio::time::timeout(within, handshake(&mut client, &basic)).await })
+                .map_err(|_| unreachable("no answer to the credentials".into()))?
                 .map_err(|status| failed(&url, "handshake", &status.into()))?;
             authorization = Some(session.unwrap_or(basic));
         }

@@ -83,6 +83,14 @@ pub enum FlightError {
         /// What it has.
         what: String,
     },
+    /// Something that was asked for and no statement does.
+    #[error("{what} is not done on an engine: {instead}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// What to do.
+        instead: &'static str,
+    },
     /// What would also be wrong without an engine.
     #[error(transparent)]
     Ingest(#[from] IngestError),

@@ -20,6 +20,7 @@ use crate::Options;
 pub use client::Engine;
 pub use counts::read_counts;
 pub use error::FlightError;
+use plan::{Statement, What};
 
 /// What an engine shall do.
 pub struct Job<'a> {
@@ -29,7 +30,7 @@ pub struct Job<'a> {
     pub out: &'a str,
     /// The name of this run inside `out`, another for each.
     pub name: &'a str,
-    /// Which column holds what, what is relevant, what is too late, and how long an id may be.
+    /// Which column holds what, what is relevant, what is dropped, and how long an id may be.
     pub options: &'a Options,
     /// Whether a run that is there may be replaced.
     pub force: bool,
@@ -75,6 +76,7 @@ pub struct Step {
 /// # Errors
 /// An engine that refuses, fails or stops, named with the step; columns that are missing; a run that is there.
 pub fn run(engine: &mut Engine, job: &Job, progress: &dyn Fn(Step)) -> Result<Finished, FlightError> {
+    plan::check(job.options)?;
     let out = plan::location(job.out);
     let manifest = format!("{out}/manifest");
     if !job.force && count(engine, "manifest", plan::count_lines(&manifest))? > 0 {
@@ -85,7 +87,7 @@ pub fn run(engine: &mut Engine, job: &Job, progress: &dyn Fn(Step)) -> Result<Fi
         sources.push(plan::Source::find(engine, source, number, job)?);
     }
     let folder = format!("{out}/{}", job.name);
-    let steps = plan::steps(&sources, &folder, &manifest, job);
+    let statements = plan::statements(&sources, &folder, &manifest, job);
     let mut finished = Finished {
         folder: folder.clone(),
         read: 0,
@@ -97,14 +99,27 @@ pub fn run(engine: &mut Engine, job: &Job, progress: &dyn Fn(Step)) -> Result<Fi
         columns: plan::described(&sources),
         seconds: Vec::new(),
     };
-    let of = steps.len();
-    for (done, (name, sql)) in steps.into_iter().enumerate() {
-        if name == plan::MANIFEST {
-            report(engine, &folder, &mut finished)?;
-        }
+    let of = statements.len();
+    for (done, Statement { name, what }) in statements.into_iter().enumerate() {
         progress(Step { name, done, of });
         let start = Instant::now();
-        engine.execute(name, sql)?;
+        match what {
+            What::Once(sql) => engine.execute(name, sql)?,
+            What::Rounds { rounds, counts } => {
+                let mut left = count(engine, name, counts[0].clone())?;
+                for at in [0, 1].into_iter().cycle() {
+                    engine.execute(name, rounds[at].clone())?;
+                    let before = std::mem::replace(&mut left, count(engine, name, counts[1 - at].clone())?);
+                    if left == before {
+                        break;
+                    }
+                }
+            }
+            What::Last(sql) => {
+                report(engine, &folder, &mut finished)?;
+                engine.execute(name, sql)?;
+            }
+        }
         finished.seconds.push((name, start.elapsed().as_secs_f64()));
     }
     Ok(finished)
@@ -129,23 +144,16 @@ fn report(engine: &mut Engine, folder: &str, finished: &mut Finished) -> Result<
         counted.extend(reasons.into_iter().zip(rows.values().iter().map(|&n| n as u64)));
         Ok(())
     })?;
-    let mut first = 0;
-    let mut passed = 0;
     for (name, rows) in counted {
         match name.as_str() {
-            "first" => first = rows,
-            "kept" => passed = rows,
+            "kept" => finished.kept = rows,
             "events" => finished.events = rows,
             "users" => finished.users = rows,
             "videos" => finished.videos = rows,
             _ => finished.dropped.push((name, rows)),
         }
     }
-    finished.read = passed + finished.dropped.iter().map(|(_, rows)| rows).sum::<u64>();
-    finished.kept = first;
-    if passed > first {
-        finished.dropped.push(("duplicate".into(), passed - first));
-    }
+    finished.read = finished.kept + finished.dropped.iter().map(|(_, rows)| rows).sum::<u64>();
     finished.dropped.sort();
     if finished.kept == 0 {
         let dropped: Vec<String> =
@@ -154,7 +162,7 @@ fn report(engine: &mut Engine, folder: &str, finished: &mut Finished) -> Result<
             url,
             step: step.into(),
             why: format!(
-                "of {} rows none was kept ({}); see {folder}/rows",
+                "of {} rows none was kept ({}); see {folder}/quarantine",
                 finished.read,
                 dropped.join(", ")
             ),

@@ -6,6 +6,8 @@ SELECT
     {{file}} AS file,
     line,
     size(cells) > {{n_columns}} AS broken,
+    {{lacks}} AS lacks,
+    {{row_key}} AS row_key,
     {{columns}}
 FROM (
     SELECT

@@ -4,5 +4,7 @@ SELECT
     {{file}} AS file,
     monotonically_increasing_id() AS line,
     false AS broken,
+    {{lacks}} AS lacks,
+    {{row_key}} AS row_key,
     {{columns}}
 FROM parquet.{{path}}

@@ -1,12 +1,12 @@
--- Every row that was read, measured, with the reason why it is dropped, or none.
+-- Every row that was read, measured, with the reason why it is dropped by itself, or none.
 -- Equals `formats/events.rs::measure`, rule by rule and in its order, so that reasons count alike: the first fault
--- of a row is its reason. The result is the quarantine (rows with a reason) and what is kept (rows without).
+-- of a row is its reason. A rule that is off stands here as `false`.
 INSERT OVERWRITE DIRECTORY {{rows}} USING parquet
 WITH
 said AS (
     -- Words that stand for nothing where a number belongs.
     SELECT
-        file, line, broken, time_ms,
+        file, line, broken, lacks, row_key, time_ms,
         coalesce(user_id, '') AS user_id,
         coalesce(video_id, '') AS video_id,
         -- Case and joints of words do not matter.
@@ -40,7 +40,18 @@ numbered AS (
         CASE lower(watch_ms) WHEN 'true' THEN 1.0D WHEN 'false' THEN 0.0D ELSE try_cast(watch_ms AS DOUBLE) END AS watch_ms_number,
         CASE lower(ratio) WHEN 'true' THEN 1.0D WHEN 'false' THEN 0.0D ELSE try_cast(ratio AS DOUBLE) END AS ratio_number,
         CASE lower(rating) WHEN 'true' THEN 1.0D WHEN 'false' THEN 0.0D ELSE try_cast(rating AS DOUBLE) END AS rating_number,
-        CASE lower(value) WHEN 'true' THEN 1.0D WHEN 'false' THEN 0.0D ELSE try_cast(value AS DOUBLE) END AS value_number,
+        -- `88mins` and `1.5h` are seconds.
+        CASE
+            WHEN lower(value) = 'true' THEN 1.0D
+            WHEN lower(value) = 'false' THEN 0.0D
+            WHEN trim(regexp_extract(lower(value), '^[^a-df-z]*([a-df-z].*)$', 1)) IN ('s', 'sec', 'secs', 'seconds')
+                THEN try_cast(trim(regexp_extract(lower(value), '^([^a-df-z]*)', 1)) AS DOUBLE)
+            WHEN trim(regexp_extract(lower(value), '^[^a-df-z]*([a-df-z].*)$', 1)) IN ('min', 'mins', 'minutes', 'm')
+                THEN 60.0D * try_cast(trim(regexp_extract(lower(value), '^([^a-df-z]*)', 1)) AS DOUBLE)
+            WHEN trim(regexp_extract(lower(value), '^[^a-df-z]*([a-df-z].*)$', 1)) IN ('h', 'hour', 'hours')
+                THEN 3600.0D * try_cast(trim(regexp_extract(lower(value), '^([^a-df-z]*)', 1)) AS DOUBLE)
+            ELSE try_cast(value AS DOUBLE)
+        END AS value_number,
         CASE lower(liked) WHEN 'true' THEN 1.0D WHEN 'false' THEN 0.0D ELSE try_cast(liked AS DOUBLE) END AS liked_number,
         CASE lower(commented) WHEN 'true' THEN 1.0D WHEN 'false' THEN 0.0D ELSE try_cast(commented AS DOUBLE) END AS commented_number,
         CASE lower(followed) WHEN 'true' THEN 1.0D WHEN 'false' THEN 0.0D ELSE try_cast(followed AS DOUBLE) END AS followed_number,
@@ -80,8 +91,9 @@ faults AS (
             WHEN time_ms IS NULL AND time IS NULL THEN 'missing'
             WHEN isnan(time_number) OR abs(time_number) > 1.7976931348623157e308D THEN 'non_finite'
             WHEN at_ms IS NULL THEN 'malformed'
-            WHEN at_ms < 0 THEN 'negative_time'
-            WHEN at_ms > {{latest_ms}} THEN 'future_time'
+            WHEN {{negative_time}} AND at_ms < 0 THEN 'negative_time'
+            WHEN {{zero_time}} AND at_ms = 0 THEN 'zero_time'
+            WHEN {{future_time}} AND at_ms > {{latest_ms}} THEN 'future_time'
         END AS time_fault,
         CASE
             WHEN duration IS NULL THEN NULL
@@ -158,20 +170,38 @@ faults AS (
 judged AS (
     SELECT
         *,
-        CAST(coalesce(ratio_number, watched / nullif(seconds, 0.0D)) AS FLOAT) AS watch_ratio,
+        -- By no length at all, which only a rule that is off lets through, a watch is endlessly long.
+        CAST(coalesce(
+            ratio_number,
+            watched / nullif(seconds, 0.0D),
+            CASE WHEN seconds = 0 AND watched > 0 THEN CAST('Infinity' AS DOUBLE) END,
+            CASE WHEN seconds = 0 AND watched < 0 THEN CAST('-Infinity' AS DOUBLE) END
+        ) AS FLOAT) AS watch_ratio,
         CASE
-            WHEN action IN ('watch', 'watched', 'view', 'viewed', 'play', 'played', 'click', 'read', 'seen') THEN 'watch'
+            WHEN action IN (
+                'watch', 'watched', 'view', 'viewed', 'play', 'played', 'click', 'clicked', 'read', 'seen', 'stream',
+                'streamed', 'listen', 'videoview', 'videoplay', 'pageview', 'itempageview', 'detailpageview', 'open',
+                'start'
+            ) THEN 'watch'
             WHEN action IN ('like', 'liked', 'star', 'love', 'favorite', 'favourite', 'thumbsup', 'upvote') THEN 'like'
             WHEN action IN ('comment', 'commented', 'reply') THEN 'comment'
             WHEN action IN ('follow', 'followed', 'subscribe') THEN 'follow'
-            WHEN action IN ('collect', 'collected', 'bookmark', 'save', 'saved', 'watchlater') THEN 'collect'
+            WHEN action IN (
+                'collect', 'collected', 'bookmark', 'save', 'saved', 'watchlater', 'cart', 'addtocart', 'wishlist',
+                'addtolist', 'addtowatchlist', 'download', 'queue'
+            ) THEN 'collect'
             WHEN action IN ('forward', 'forwarded', 'share', 'shared', 'repost') THEN 'forward'
-            WHEN action IN ('effectiveview', 'validview', 'longview', 'complete', 'completed', 'finish')
-                THEN 'effective_view'
-            WHEN action IN ('hate', 'dislike', 'notinterested', 'thumbsdown', 'downvote', 'report') THEN 'hate'
+            WHEN action IN (
+                'effectiveview', 'validview', 'longview', 'complete', 'completed', 'finish', 'purchase', 'purchased',
+                'buy', 'rent', 'conv', 'conversion', 'order'
+            ) THEN 'effective_view'
+            WHEN action IN (
+                'hate', 'dislike', 'notinterested', 'thumbsdown', 'downvote', 'report', 'skip', 'skipped', 'block',
+                'hide'
+            ) THEN 'hate'
             WHEN action IN ('impression', 'show', 'shown', 'exposure') THEN 'impression'
             WHEN action = 'search' THEN 'search'
-            WHEN action IN ('rating', 'rate', 'rated') THEN 'rating'
+            WHEN action IN ('rating', 'rate', 'rated', 'review', 'stars') THEN 'rating'
         END AS named
     FROM faults
 )
@@ -180,19 +210,23 @@ SELECT
     line,
     CASE
         WHEN broken THEN 'malformed'
+        WHEN lacks THEN 'missing'
         WHEN user_id = '' THEN 'missing'
         WHEN octet_length(user_id) > {{id_bytes_max}} THEN 'malformed'
         WHEN time_fault IS NOT NULL THEN time_fault
         WHEN duration_fault IS NOT NULL THEN duration_fault
         WHEN duration IS NULL AND duration_ms_fault IS NOT NULL THEN duration_ms_fault
-        WHEN seconds <= 0 OR seconds > {{duration_seconds_max}} THEN 'impossible_duration'
+        WHEN {{impossible_duration}} AND (seconds <= 0 OR seconds > {{duration_seconds_max}}) THEN 'impossible_duration'
         WHEN watch_seconds_fault IS NOT NULL THEN watch_seconds_fault
         WHEN watch_seconds IS NULL AND watch_ms_fault IS NOT NULL THEN watch_ms_fault
-        WHEN watched < 0 OR watched > {{watch_seconds_max}} THEN 'impossible_duration'
+        WHEN {{impossible_duration}} AND (watched < 0 OR watched > {{watch_seconds_max}}) THEN 'impossible_duration'
         WHEN ratio_fault IS NOT NULL THEN ratio_fault
-        WHEN ratio_number < 0 THEN 'impossible_duration'
+        WHEN {{impossible_duration}} AND ratio_number < 0 THEN 'impossible_duration'
         WHEN rating_fault IS NOT NULL THEN rating_fault
-        WHEN value_fault IS NOT NULL THEN value_fault
+        WHEN {{has_action}} AND action IS NULL THEN 'missing'
+        WHEN {{has_action}} AND named IS NULL THEN 'malformed'
+        -- Beside a search or a comment stand words.
+        WHEN value_fault IS NOT NULL AND NOT ({{has_action}} AND named IN ('search', 'comment')) THEN value_fault
         WHEN liked_fault IS NOT NULL THEN liked_fault
         WHEN commented_fault IS NOT NULL THEN commented_fault
         WHEN followed_fault IS NOT NULL THEN followed_fault
@@ -200,8 +234,6 @@ SELECT
         WHEN forwarded_fault IS NOT NULL THEN forwarded_fault
         WHEN effective_view_fault IS NOT NULL THEN effective_view_fault
         WHEN hated_fault IS NOT NULL THEN hated_fault
-        WHEN {{has_action}} AND action IS NULL THEN 'missing'
-        WHEN {{has_action}} AND named IS NULL THEN 'malformed'
         -- A row of a table that measures, without any measure.
         WHEN {{must_measure}} AND watched IS NULL AND watch_ratio IS NULL AND value IS NULL AND rating IS NULL
             THEN 'missing'
@@ -210,6 +242,7 @@ SELECT
     END AS reason,
     user_id,
     video_id,
+    row_key,
     CASE
         WHEN {{has_action}} THEN named
         WHEN watched IS NOT NULL OR watch_ratio IS NOT NULL OR value IS NOT NULL THEN 'watch'
@@ -222,7 +255,9 @@ SELECT
     CAST(CASE
         WHEN {{has_action}} AND named = 'watch'
             THEN coalesce(watched, CASE WHEN watch_ratio IS NULL THEN value_number END)
-        WHEN {{has_action}} AND named = 'rating' THEN coalesce(rating_number, value_number)
+        WHEN {{has_action}} AND named = 'rating'
+            THEN coalesce(rating_number, value_number, CAST(watch_ratio AS DOUBLE))
+        WHEN {{has_action}} AND named IN ('search', 'comment') THEN 1.0D
         WHEN {{has_action}} THEN coalesce(value_number, 1.0D)
         WHEN watched IS NOT NULL OR watch_ratio IS NOT NULL OR value IS NOT NULL
             THEN coalesce(watched, value_number)

@@ -1,25 +1,13 @@
--- Events: the kept rows without exact copies, and the marks of each (a like, a comment, …) as events of their own.
--- Equals `gather.rs::event`: of rows with the same user, video, action, time, value and ratio the first of the file
--- stays, with its marks; a mark that stands there already is not repeated. `position` is the place among the
--- user's events by time; events of the same moment keep the order of the file, which decides what follows what.
-INSERT OVERWRITE DIRECTORY {{events}} USING parquet
+-- Each row and its marks (a like, a comment, …) as events of their own, with the reason why one is dropped, or none.
+-- Equals `gather.rs::event`, then `clean.rs::drop_duplicates` and `drop_single`: of events with the same user, video,
+-- action, time, value and ratio (and, by `duplicate=row`, the same text of the whole row) the first of the file stays.
+-- `mark` 0 is the row itself: dropping it is dropping the row. From here to `06_rare.sql` each rule adds its reason to
+-- the events that have none yet, so that the first rule that is broken counts.
+INSERT OVERWRITE DIRECTORY {{judged}} USING parquet
 WITH
-firsts AS (
-    SELECT * FROM (
-        SELECT
-            *,
-            row_number() OVER (
-                PARTITION BY user_id, video_id, action, time, value, ratio ORDER BY file, line
-            ) AS copy
-        FROM parquet.{{rows_table}}
-        WHERE reason IS NULL
-    )
-    WHERE copy = 1
-),
 made AS (
-    -- Mark 0 is the row itself.
     SELECT
-        file, line, mark, user_id, video_id, time,
+        file, line, mark, user_id, video_id, time, row_key,
         CASE mark
             WHEN 0 THEN action
             WHEN 1 THEN 'like'
@@ -33,7 +21,7 @@ made AS (
         END AS action,
         CASE mark WHEN 0 THEN value WHEN 8 THEN stars ELSE CAST(1 AS FLOAT) END AS value,
         CASE WHEN mark = 0 THEN ratio END AS ratio
-    FROM firsts
+    FROM parquet.{{rows_table}}
     LATERAL VIEW explode(filter(
         array(
             0,
@@ -48,20 +36,18 @@ made AS (
         ),
         mark -> mark IS NOT NULL
     )) marks AS mark
+    WHERE reason IS NULL
 ),
-once AS (
-    SELECT * FROM (
-        SELECT
-            *,
-            row_number() OVER (
-                PARTITION BY user_id, video_id, action, time, value, ratio ORDER BY file, line, mark
-            ) AS again
-        FROM made
-    )
-    WHERE again = 1
+counted AS (
+    SELECT *, {{copy}} AS copy FROM made
 )
 SELECT
-    user_id, video_id, action, time, value, ratio,
-    row_number() OVER (PARTITION BY user_id ORDER BY time, file, line, mark) AS position,
-    file, line, mark
-FROM once
+    user_id, video_id, action, time, value, ratio, file, line, mark,
+    CASE
+        WHEN copy > 1 THEN 'duplicate'
+        WHEN {{late_negative_time}} AND time < 0 THEN 'negative_time'
+        WHEN {{late_zero_time}} AND time = 0 THEN 'zero_time'
+        WHEN {{late_future_time}} AND time > {{latest_ms}} THEN 'future_time'
+        WHEN ratio > {{ratio_max}} THEN 'ratio_beyond_cap'
+    END AS reason
+FROM counted

@@ -1,11 +1,9 @@
--- What was read, kept and dropped, by reason: `clean::CleaningReport` without its examples, which `rows` holds.
+-- What was kept and dropped, by reason: `clean::CleaningReport` without its examples, which `quarantine` holds.
 -- Distinct ids are counted by groups: engines send the ids of `count(DISTINCT …)` between machines in one message.
 INSERT OVERWRITE DIRECTORY {{cleaning}} USING parquet
-SELECT coalesce(reason, 'kept') AS reason, count(*) AS n_rows
-FROM parquet.{{rows_table}}
-GROUP BY coalesce(reason, 'kept')
+SELECT reason, count(*) AS n_rows FROM parquet.{{quarantine_table}} GROUP BY reason
 UNION ALL
-SELECT 'first', count(*) FROM parquet.{{events_table}} WHERE mark = 0
+SELECT 'kept', count(*) FROM parquet.{{events_table}} WHERE mark = 0
 UNION ALL
 SELECT 'events', count(*) FROM parquet.{{events_table}}
 UNION ALL

@@ -5,5 +5,6 @@ SELECT
     {{format}} AS format,
     {{name}} AS folder,
     {{relevance}} AS relevance,
+    {{rules}} AS rules,
     {{source_names}} AS sources,
     {{columns_read}} AS columns_read
