@@ -17,6 +17,7 @@ mod leakage;
 mod overlap;
 mod relevance;
 mod split;
+mod streamed;
 mod synthetic;
 mod twins;
 mod user;
@@ -33,9 +34,10 @@ pub use history::{History, Past};
 pub use ids::Names;
 pub use interactions::{Interaction, Interactions};
 pub use leakage::{Evidence, FeatureTable, Finding, Leak, Of, Vectors, attribute_features, inspect, lint};
-pub use overlap::{Overlap, Shared, overlap};
+pub use overlap::{Overlap, OverlapTally, Shared, overlap};
 pub use relevance::{Judgement, Relevance, RelevanceError};
 pub use split::{FOLDS_MAX, Query, Split, SplitError, SplitRule, hold_out};
+pub use streamed::{Log, SplitSummary};
 pub use synthetic::{
     DAYS, Fault, Faults, Matrix, RATIO_CAP, Row, START_MS, Shape, ShapeError, Synthetic, UNKNOWN_FROM,
     VideoFacts,

@@ -32,7 +32,7 @@ mod words;
 pub use confidence::Confidence;
 pub use content::Content;
 pub use cut::Cut;
-pub use statistics::daily_means;
+pub use statistics::{daily_mean, daily_means};
 pub use table::Table;
 pub use train::TrainRows;
 pub use words::words;
