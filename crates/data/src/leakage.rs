@@ -220,11 +220,117 @@ pub fn is_log_statistic(name: &str, of: Of) -> bool {
 /// A leave-last-out split trains on events that are later than other users' tests: that is part of its
 /// definition, so it is reported with its count, as handled; a split by time must have none.
 pub fn lint(split: &Split) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    shared_pairs(split, &mut findings);
-    in_history(split, &mut findings);
-    time(split, &mut findings);
-    findings
+    let mut linter = Linter::default();
+    linter.add(split);
+    let later = linter.asked_at.map_or(0, |asked| later_than(split, asked));
+    linter.findings(split.rule, later)
+}
+
+/// What [`lint`] looks for, taken in as one split or as splits of blocks of users, each user in one block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Linter {
+    on_both_sides: usize,
+    /// Of validation, then test: pairs that are also in train, and in the history that is shown.
+    trained: [Pairs; 2],
+    shown: [Pairs; 2],
+    /// Events in histories that are later than the question.
+    late: Pairs,
+    train_pairs: usize,
+    asked_at: Option<i64>,
+}
+
+/// How many (user, video) pairs, and the first of them.
+#[derive(Clone, Debug, Default)]
+struct Pairs {
+    count: usize,
+    example: Option<(u32, u32)>,
+}
+
+impl Pairs {
+    fn add(&mut self, pairs: impl IntoIterator<Item = (u32, u32)>) {
+        for pair in pairs {
+            self.count += 1;
+            self.example.get_or_insert(pair);
+        }
+    }
+
+    /// What was found, if anything was.
+    fn finding(&self, leak: Leak, note: &str) -> Option<Finding> {
+        let note = format!("{} {note}", self.count);
+        let (count, example) = (self.count, self.example);
+        (count > 0).then_some(Finding { leak, count, example, handled: false, note })
+    }
+}
+
+/// Training pairs that are not earlier than a moment.
+pub(crate) fn later_than(split: &Split, moment: i64) -> usize {
+    split.train.rows().iter().filter(|row| row.time >= moment && row.time != 0).count()
+}
+
+impl Linter {
+    /// Takes a split in, or the split of a block of users.
+    pub(crate) fn add(&mut self, split: &Split) {
+        self.on_both_sides += split.pairs_on_both_sides;
+        self.train_pairs += split.train.len();
+        for (at, queries) in [&split.validation, &split.test].into_iter().enumerate() {
+            for query in queries {
+                self.trained[at].add(shared_by(split, query));
+                self.shown[at].add(known_of(query, &query.history.seen()));
+                if let Some(asked) = query.at {
+                    let late = query.history.past().iter().filter(|past| past.time > asked);
+                    self.late.add(late.map(|past| (query.user, past.video)));
+                }
+            }
+        }
+        self.asked_at = self.asked_at.into_iter().chain(asked_at(split)).min();
+    }
+
+    /// When the earliest test question is asked, of all that was taken in.
+    pub(crate) fn asked_at(&self) -> Option<i64> {
+        self.asked_at
+    }
+
+    /// What was found, with the number of training pairs that are [`later_than`] the earliest test question.
+    pub(crate) fn findings(&self, rule: SplitRule, later: usize) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.on_both_sides > 0 {
+            findings.push(Finding {
+                leak: Leak::SharedPairs,
+                count: self.on_both_sides,
+                example: None,
+                handled: true,
+                note: format!(
+                    "{} held-out pairs are also in train: masked, and taken out of truth and ideal",
+                    self.on_both_sides
+                ),
+            });
+        }
+        let names = ["validation", "test"];
+        for (name, pairs) in names.into_iter().zip(&self.trained) {
+            findings.extend(pairs.finding(Leak::SharedPairs, &format!("{name} pairs are also in train")));
+        }
+        for (name, pairs) in names.into_iter().zip(&self.shown) {
+            let note = format!("{name} pairs stand in the history that their question shows");
+            findings.extend(pairs.finding(Leak::TestInHistory, &note));
+        }
+        findings
+            .extend(self.late.finding(Leak::Time, "events in histories are later than what is asked about"));
+        if later > 0 {
+            let handled = matches!(rule, SplitRule::LeaveLastOut | SplitRule::PerUser9010 | SplitRule::Given);
+            findings.push(Finding {
+                leak: Leak::Time,
+                count: later,
+                example: None,
+                handled,
+                note: format!(
+                    "{later} of {} training pairs are later than the earliest test question{}",
+                    self.train_pairs,
+                    if handled { ", as the split's definition has it; global-time has none" } else { "" }
+                ),
+            });
+        }
+        findings
+    }
 }
 
 /// Checks a split and what an evaluation rests on beside it.
@@ -242,33 +348,6 @@ pub fn inspect(split: &Split, evidence: &Evidence<'_>) -> Vec<Finding> {
     findings
 }
 
-fn shared_pairs(split: &Split, findings: &mut Vec<Finding>) {
-    if split.pairs_on_both_sides > 0 {
-        findings.push(Finding {
-            leak: Leak::SharedPairs,
-            count: split.pairs_on_both_sides,
-            example: None,
-            handled: true,
-            note: format!(
-                "{} held-out pairs are also in train: masked, and taken out of truth and ideal",
-                split.pairs_on_both_sides
-            ),
-        });
-    }
-    for (name, queries) in [("validation", &split.validation), ("test", &split.test)] {
-        let shared: Vec<(u32, u32)> = queries.iter().flat_map(|query| shared_by(split, query)).collect();
-        if let Some(&example) = shared.first() {
-            findings.push(Finding {
-                leak: Leak::SharedPairs,
-                count: shared.len(),
-                example: Some(example),
-                handled: false,
-                note: format!("{} {name} pairs are also in train", shared.len()),
-            });
-        }
-    }
-}
-
 fn shared_by(split: &Split, query: &Query) -> Vec<(u32, u32)> {
     let mut known: Vec<u32> = split.train.of(query.user).iter().map(|row| row.video).collect();
     known.sort_unstable();
@@ -279,22 +358,6 @@ fn shared_by(split: &Split, query: &Query) -> Vec<(u32, u32)> {
 fn known_of(query: &Query, known: &[u32]) -> Vec<(u32, u32)> {
     let relevant = query.relevant.iter();
     relevant.filter(|video| known.binary_search(video).is_ok()).map(|&video| (query.user, video)).collect()
-}
-
-fn in_history(split: &Split, findings: &mut Vec<Finding>) {
-    for (name, queries) in [("validation", &split.validation), ("test", &split.test)] {
-        let shown: Vec<(u32, u32)> =
-            queries.iter().flat_map(|query| known_of(query, &query.history.seen())).collect();
-        if let Some(&example) = shown.first() {
-            findings.push(Finding {
-                leak: Leak::TestInHistory,
-                count: shown.len(),
-                example: Some(example),
-                handled: false,
-                note: format!("{} {name} pairs stand in the history that their question shows", shown.len()),
-            });
-        }
-    }
 }
 
 /// When the earliest test question is asked; the cut, for a split by time.
@@ -518,41 +581,6 @@ fn duplicates(split: &Split, twins: &[u32], findings: &mut Vec<Finding>) {
                 "{} of {pairs} test pairs are of videos known under another id (same title or vector){}",
                 copies.len(),
                 if handled { ": fewer than one in a thousand" } else { "" }
-            ),
-        });
-    }
-}
-
-fn time(split: &Split, findings: &mut Vec<Finding>) {
-    let mut late = Vec::new();
-    for query in split.validation.iter().chain(&split.test) {
-        let Some(at) = query.at else { continue };
-        late.extend(query.history.past().iter().filter(|p| p.time > at).map(|p| (query.user, p.video)));
-    }
-    if let Some(&example) = late.first() {
-        findings.push(Finding {
-            leak: Leak::Time,
-            count: late.len(),
-            example: Some(example),
-            handled: false,
-            note: format!("{} events in histories are later than what is asked about", late.len()),
-        });
-    }
-    let Some(earliest) = asked_at(split) else { return };
-    let after = |row: &&crate::Interaction| row.time >= earliest && row.time != 0;
-    let count = split.train.rows().iter().filter(after).count();
-    if count > 0 {
-        let handled =
-            matches!(split.rule, SplitRule::LeaveLastOut | SplitRule::PerUser9010 | SplitRule::Given);
-        findings.push(Finding {
-            leak: Leak::Time,
-            count,
-            example: None,
-            handled,
-            note: format!(
-                "{count} of {} training pairs are later than the earliest test question{}",
-                split.train.len(),
-                if handled { ", as the split's definition has it; global-time has none" } else { "" }
             ),
         });
     }

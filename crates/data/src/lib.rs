@@ -17,6 +17,7 @@ mod leakage;
 mod overlap;
 mod relevance;
 mod split;
+mod streamed;
 mod synthetic;
 mod twins;
 mod user;
@@ -36,9 +37,10 @@ pub use leakage::{
     Evidence, FeatureTable, Finding, Leak, Of, Vectors, attribute_features, inspect, is_log_statistic,
     label_features, lint,
 };
-pub use overlap::{Overlap, Shared, overlap};
+pub use overlap::{Overlap, OverlapTally, Shared, overlap};
 pub use relevance::{Judgement, Relevance, RelevanceError};
 pub use split::{FOLDS_MAX, Query, Split, SplitError, SplitRule, hold_out};
+pub use streamed::{Log, SplitSummary};
 pub use synthetic::{
     DAYS, Fault, Faults, Matrix, RATIO_CAP, Row, START_MS, Shape, ShapeError, Synthetic, UNKNOWN_FROM,
     VideoFacts,

@@ -41,53 +41,94 @@ pub struct Overlap {
 
 /// Counts what the parts of a split share. A warm test beside a cold one is not part of it.
 pub fn overlap(split: &Split) -> Overlap {
-    type Pairs = HashSet<(u32, u32)>;
-    let asked = |queries: &[crate::Query]| -> Pairs {
-        queries.iter().flat_map(|query| query.relevant.iter().map(|&video| (query.user, video))).collect()
-    };
-    let users = |pairs: &Pairs| -> HashSet<u32> { pairs.iter().map(|&(user, _)| user).collect() };
-    let (validation, test) = (asked(&split.validation), asked(&split.test));
-    // Of train only what is held out elsewhere matters for pairs: no copy of all of it.
-    let trained: Pairs = (0..split.train.n_users() as u32)
-        .flat_map(|user| split.train.of(user).iter().map(move |row| (user, row.video)))
-        .filter(|pair| validation.contains(pair) || test.contains(pair))
-        .collect();
-    let in_train: HashSet<u32> =
-        (0..split.train.n_users() as u32).filter(|&user| !split.train.of(user).is_empty()).collect();
-    let (in_validation, in_test) = (users(&validation), users(&test));
-    let common = |a: &HashSet<u32>, b: &HashSet<u32>| a.intersection(b).count();
-    let row = |parts: &str, users: usize, first: usize, pairs: usize| Shared {
-        parts: parts.into(),
-        users,
-        share_of_first: if first == 0 { 0.0 } else { users as f64 / first as f64 },
-        pairs,
-    };
-    let all = in_train.iter().filter(|user| in_validation.contains(user) && in_test.contains(user)).count();
-    let pairs = |a: &Pairs, b: &Pairs| a.intersection(b).count();
-    let in_all = trained.iter().filter(|pair| validation.contains(pair) && test.contains(pair)).count();
-    Overlap {
-        train_users: in_train.len(),
-        validation_users: in_validation.len(),
-        test_users: in_test.len(),
-        train_pairs: split.train.len(),
-        validation_pairs: validation.len(),
-        test_pairs: test.len(),
-        shared: vec![
-            row(
-                "train ∩ validation",
-                common(&in_train, &in_validation),
-                in_train.len(),
-                pairs(&trained, &validation),
-            ),
-            row("train ∩ test", common(&in_train, &in_test), in_train.len(), pairs(&trained, &test)),
-            row(
-                "validation ∩ test",
-                common(&in_validation, &in_test),
-                in_validation.len(),
-                pairs(&validation, &test),
-            ),
-            row("train ∩ validation ∩ test", all, in_train.len(), in_all),
-        ],
+    let mut tally = OverlapTally::new(split.train.n_videos());
+    tally.add(split);
+    tally.overlap()
+}
+
+/// What parts hold and share, taken in as one split or as splits of blocks of users, each user in one block.
+#[derive(Clone, Debug)]
+pub struct OverlapTally {
+    users: [usize; 3],
+    pairs: [usize; 3],
+    shared: [(usize, usize); 4],
+    videos: [Vec<bool>; 3],
+}
+
+/// Parts in the order of [`Overlap::shared`]: train, validation and test are 0, 1 and 2.
+const SHARED: [&[usize]; 4] = [&[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]];
+
+impl OverlapTally {
+    /// Nothing taken in yet.
+    pub fn new(n_videos: usize) -> Self {
+        let videos = [(); 3].map(|()| vec![false; n_videos]);
+        Self { users: [0; 3], pairs: [0; 3], shared: [(0, 0); 4], videos }
+    }
+
+    /// Takes a split in, or the split of a block of users.
+    pub fn add(&mut self, split: &Split) {
+        type Pairs = HashSet<(u32, u32)>;
+        let asked = |queries: &[crate::Query]| -> Pairs {
+            queries.iter().flat_map(|query| query.relevant.iter().map(|&video| (query.user, video))).collect()
+        };
+        let (validation, test) = (asked(&split.validation), asked(&split.test));
+        let trained = || {
+            let users = (0..).zip(split.train.users());
+            users.flat_map(|(user, rows)| rows.iter().map(move |row| (user, row.video)))
+        };
+        // Of train only what is held out elsewhere matters for pairs: no copy of all of it.
+        let held_out: Pairs =
+            trained().filter(|pair| validation.contains(pair) || test.contains(pair)).collect();
+        let users: [HashSet<u32>; 3] = [
+            (0..)
+                .zip(split.train.users())
+                .filter(|(_, rows)| !rows.is_empty())
+                .map(|(user, _)| user)
+                .collect(),
+            validation.iter().map(|&(user, _)| user).collect(),
+            test.iter().map(|&(user, _)| user).collect(),
+        ];
+        for (parts, (n_users, n_pairs)) in SHARED.into_iter().zip(&mut self.shared) {
+            let pairs = [&held_out, &validation, &test];
+            let is_shared = |user: &&u32| parts.iter().all(|&part| users[part].contains(*user));
+            *n_users += users[parts[0]].iter().filter(is_shared).count();
+            let is_shared = |pair: &&(u32, u32)| parts.iter().all(|&part| pairs[part].contains(*pair));
+            *n_pairs += pairs[parts[0]].iter().filter(is_shared).count();
+        }
+        for (total, users) in self.users.iter_mut().zip(&users) {
+            *total += users.len();
+        }
+        for (total, n_pairs) in self.pairs.iter_mut().zip([split.train.len(), validation.len(), test.len()]) {
+            *total += n_pairs;
+        }
+        trained().for_each(|(_, video)| self.videos[0][video as usize] = true);
+        validation.iter().for_each(|&(_, video)| self.videos[1][video as usize] = true);
+        test.iter().for_each(|&(_, video)| self.videos[2][video as usize] = true);
+    }
+
+    /// How many videos stand in all of some parts; train, validation and test are 0, 1 and 2.
+    pub fn videos_in(&self, parts: &[usize]) -> usize {
+        let n_videos = self.videos[0].len();
+        (0..n_videos).filter(|&video| parts.iter().all(|&part| self.videos[part][video])).count()
+    }
+
+    /// Users and pairs of what was taken in.
+    pub fn overlap(&self) -> Overlap {
+        let shared = SHARED.into_iter().zip(self.shared).map(|(parts, (users, pairs))| {
+            let names: Vec<&str> = parts.iter().map(|&part| ["train", "validation", "test"][part]).collect();
+            let first = self.users[parts[0]];
+            let share_of_first = if first == 0 { 0.0 } else { users as f64 / first as f64 };
+            Shared { parts: names.join(" ∩ "), users, share_of_first, pairs }
+        });
+        Overlap {
+            train_users: self.users[0],
+            validation_users: self.users[1],
+            test_users: self.users[2],
+            train_pairs: self.pairs[0],
+            validation_pairs: self.pairs[1],
+            test_pairs: self.pairs[2],
+            shared: shared.collect(),
+        }
     }
 }
 

@@ -60,6 +60,34 @@ impl SplitRule {
             Self::ColdUsers => "cold-users",
         }
     }
+
+    /// Whether it cuts at two moments for all users.
+    pub(crate) fn is_by_time(self) -> bool {
+        matches!(self, Self::GlobalTime | Self::Rolling)
+    }
+
+    /// That a set has what the rule needs.
+    pub(crate) fn fits(self, set: &Dataset, has_parts: bool) -> Result<(), SplitError> {
+        let instead = if set.order == Order::Sequence { "leave-last-out" } else { "random" };
+        let (needs, instead) = match (self, set.order) {
+            (Self::Given, _) if !has_parts => ("parts that come with the set", "leave-last-out"),
+            (Self::GlobalTime | Self::Rolling, Order::Sequence | Order::Unordered) => ("times", instead),
+            (Self::LeaveLastOut | Self::PerUser9010, Order::Unordered) => ("an order of events", instead),
+            _ => return Ok(()),
+        };
+        Err(SplitError::Needs { rule: self, needs, set: set.name.clone(), instead })
+    }
+
+    /// What to say where it leaves nobody to ask about.
+    pub(crate) fn empty(self, set: &Dataset, relevance: &Relevance, positives: usize) -> SplitError {
+        SplitError::Empty {
+            rule: self,
+            set: set.name.clone(),
+            users: set.users.len(),
+            positives,
+            relevance: relevance.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for SplitRule {
@@ -170,31 +198,42 @@ impl Split {
     /// # Errors
     /// When the set lacks what the rule needs, or nobody is left to ask about.
     pub fn new(set: &Dataset, relevance: &Relevance, rule: SplitRule, seed: u64) -> Result<Self, SplitError> {
-        let needs = |needs, instead| SplitError::Needs { rule, needs, set: set.name.clone(), instead };
-        let split = match (rule, set.order) {
-            (SplitRule::Given, _) => {
-                let parts =
-                    set.parts().ok_or_else(|| needs("parts that come with the set", "leave-last-out"))?;
-                given(set, relevance, parts)
-            }
-            (SplitRule::GlobalTime | SplitRule::Rolling, Order::Sequence | Order::Unordered) => {
-                return Err(needs(
-                    "times",
-                    if set.order == Order::Sequence { "leave-last-out" } else { "random" },
-                ));
-            }
-            (SplitRule::LeaveLastOut | SplitRule::PerUser9010, Order::Unordered) => {
-                return Err(needs("an order of events", "random"));
-            }
-            (SplitRule::LeaveLastOut, _) => by_user(rule, &set.interactions(relevance), leave_last_out),
-            (SplitRule::PerUser9010, _) => by_user(rule, &set.interactions(relevance), ninety_ten),
-            (SplitRule::Random, _) => random(&set.interactions(relevance), seed),
-            (SplitRule::GlobalTime, Order::Timed) => global_time(&set.interactions(relevance)),
-            (SplitRule::Rolling, Order::Timed) => Self { rule, ..global_time(&set.interactions(relevance)) },
-            (SplitRule::ColdVideos, _) => cold_videos(&set.interactions(relevance), seed),
-            (SplitRule::ColdUsers, _) => cold_users(&set.interactions(relevance), seed),
+        rule.fits(set, set.parts().is_some())?;
+        let rows = match (rule, set.parts()) {
+            (SplitRule::Given, Some(parts)) => [Part::Train, Part::Validation, Part::Test]
+                .map(|wanted| {
+                    let events = set.events().iter().zip(parts);
+                    let events = events.filter(|&(_, &part)| part == wanted).map(|(event, _)| event);
+                    Interactions::new(set.users.len(), set.videos.len(), events, relevance)
+                })
+                .into(),
+            _ => vec![set.interactions(relevance)],
         };
-        if split.test.is_empty() { Err(empty(set, relevance, rule)) } else { Ok(split) }
+        let cuts = rule.is_by_time().then(|| cuts_of(&rows[0], 80));
+        let split = Self::of_rows(&rows, rule, seed, cuts);
+        if split.test.is_empty() { Err(empty(set, relevance, rule, &rows)) } else { Ok(split) }
+    }
+
+    /// Cuts rows of all users, or of a block of them as the whole is cut: the rows of each part for a split that is
+    /// given, all rows in the first place for another, which by time needs its cuts.
+    pub(crate) fn of_rows(
+        rows: &[Interactions],
+        rule: SplitRule,
+        seed: u64,
+        cuts: Option<(i64, i64)>,
+    ) -> Self {
+        let all = &rows[0];
+        match rule {
+            SplitRule::Given => given(rows),
+            SplitRule::LeaveLastOut => by_user(rule, all, leave_last_out),
+            SplitRule::PerUser9010 => by_user(rule, all, ninety_ten),
+            SplitRule::Random => random(all, seed),
+            SplitRule::GlobalTime | SplitRule::Rolling => {
+                Self { rule, ..window(all, cuts.unwrap_or((i64::MAX, i64::MAX)), i64::MAX) }
+            }
+            SplitRule::ColdVideos => cold_videos(all, seed),
+            SplitRule::ColdUsers => cold_users(all, seed),
+        }
     }
 
     /// Rolling windows, the earliest first: fold `i` of `n` trains on the first `80 − 10 (n − i)` % of all pairs by
@@ -208,15 +247,15 @@ impl Split {
         if !(1..=FOLDS_MAX).contains(&folds) {
             return Err(SplitError::Folds { folds });
         }
-        if set.order != Order::Timed {
-            let instead = if set.order == Order::Sequence { "leave-last-out" } else { "random" };
-            return Err(SplitError::Needs { rule, needs: "times", set: set.name.clone(), instead });
-        }
-        let all = set.interactions(relevance);
+        rule.fits(set, false)?;
+        let rows = [set.interactions(relevance)];
         (1..=folds)
             .map(|fold| {
-                let split = Self { rule, ..window(&all, 80 - 10 * (folds - fold)) };
-                if split.test.is_empty() { Err(empty(set, relevance, rule)) } else { Ok(split) }
+                let percent = 80 - 10 * (folds - fold);
+                // The last window has no end.
+                let end = if fold == folds { i64::MAX } else { cuts_of(&rows[0], percent + 10).1 };
+                let split = Self { rule, ..window(&rows[0], cuts_of(&rows[0], percent), end) };
+                if split.test.is_empty() { Err(empty(set, relevance, rule, &rows)) } else { Ok(split) }
             })
             .collect()
     }
@@ -228,15 +267,9 @@ impl Split {
     }
 }
 
-fn empty(set: &Dataset, relevance: &Relevance, rule: SplitRule) -> SplitError {
-    let all = set.interactions(relevance);
-    SplitError::Empty {
-        rule,
-        set: set.name.clone(),
-        users: set.users.len(),
-        positives: all.rows().iter().filter(|row| row.is_positive()).count(),
-        relevance: relevance.to_string(),
-    }
+fn empty(set: &Dataset, relevance: &Relevance, rule: SplitRule, rows: &[Interactions]) -> SplitError {
+    let positives = |rows: &Interactions| rows.rows().iter().filter(|row| row.is_positive()).count();
+    rule.empty(set, relevance, rows.iter().map(positives).sum())
 }
 
 /// Where validation and test begin among a user's rows, or `None` when all are for training.
@@ -309,19 +342,17 @@ fn by_user(rule: SplitRule, all: &Interactions, cut: Cut) -> Split {
     }
 }
 
-fn global_time(all: &Interactions) -> Split {
-    window(all, 80)
-}
-
-/// Trains on the first `train_percent` of all pairs by time; the tenth after it is the validation, the tenth after
-/// that the test, and nothing later exists.
-fn window(all: &Interactions, train_percent: usize) -> Split {
+/// The times before which that share of all pairs lies, and a tenth more.
+fn cuts_of(all: &Interactions, train_percent: usize) -> (i64, i64) {
     let mut times: Vec<i64> = all.rows().iter().map(|row| row.time).collect();
     times.sort_unstable();
-    let quantile = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(i64::MAX);
-    let (first, second) = (quantile(train_percent), quantile(train_percent + 10));
-    // The last window has no end.
-    let end = quantile(train_percent + 20);
+    let quantile = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or(i64::MAX);
+    (quantile(train_percent), quantile(train_percent + 10))
+}
+
+/// Trains on what is before the first cut; between the cuts is the validation, from the second to the end the test,
+/// and nothing later exists.
+fn window(all: &Interactions, (first, second): (i64, i64), end: i64) -> Split {
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
     let mut held_out_values = Vec::new();
     for (user, rows) in all.users().enumerate() {
@@ -485,12 +516,8 @@ pub(crate) fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-fn given(set: &Dataset, relevance: &Relevance, parts: &[Part]) -> Split {
-    let part = |wanted: Part| {
-        let events = set.events().iter().zip(parts).filter(move |&(_, &p)| p == wanted).map(|(e, _)| e);
-        Interactions::new(set.users.len(), set.videos.len(), events, relevance)
-    };
-    let train = part(Part::Train);
+fn given(parts: &[Interactions]) -> Split {
+    let (train, validation, last) = (&parts[0], &parts[1], &parts[2]);
     let mut pairs_on_both_sides = 0;
     let mut ask = |held_out: &Interactions| -> Vec<Query> {
         (0..train.n_users() as u32)
@@ -503,15 +530,14 @@ fn given(set: &Dataset, relevance: &Relevance, parts: &[Part]) -> Split {
             })
             .collect()
     };
-    let last = part(Part::Test);
-    let (validation, test) = (ask(&part(Part::Validation)), ask(&last));
+    let (validation, test) = (ask(validation), ask(last));
     let held_out_values = (0..last.n_users() as u32)
         .flat_map(|user| with_values(user, last.of(user)))
         .filter(|(user, row)| !train.of(*user).iter().any(|known| known.video == row.video))
         .collect();
     Split {
         rule: SplitRule::Given,
-        train,
+        train: train.clone(),
         validation,
         test,
         cuts: None,

@@ -1,5 +1,7 @@
 //! How a video holds its audience: rates over shows and plays, from daily statistics or from a log.
 
+use std::ops::{Add, Div};
+
 use upnext_data::{Action, Catalogue, Daily, Event};
 
 use crate::statistics::Means;
@@ -9,19 +11,29 @@ use crate::{Cut, Table};
 pub const NAMES: [&str; 5] =
     ["engagement_rate", "completion_rate", "like_rate", "average_watch_ratio", "replay_factor"];
 
+/// An `f32` of a feature or an `f64` of a report, each divided in its own precision.
+pub trait Number: From<u8> + Add<Output = Self> + Div<Output = Self> {}
+
+impl Number for f32 {}
+impl Number for f64 {}
+
+fn rate<F: Number>(part: F, whole: F) -> F {
+    part / (whole + F::from(1))
+}
+
 /// Plays over shows: `plays / (shows + 1)`.
-pub fn engagement_rate(plays: f32, shows: f32) -> f32 {
-    plays / (shows + 1.0)
+pub fn engagement_rate<F: Number>(plays: F, shows: F) -> F {
+    rate(plays, shows)
 }
 
 /// Plays to the end over plays: `completes / (plays + 1)`.
-pub fn completion_rate(completes: f32, plays: f32) -> f32 {
-    completes / (plays + 1.0)
+pub fn completion_rate<F: Number>(completes: F, plays: F) -> F {
+    rate(completes, plays)
 }
 
 /// Likes over plays: `likes / (plays + 1)`.
-pub fn like_rate(likes: f32, plays: f32) -> f32 {
-    likes / (plays + 1.0)
+pub fn like_rate<F: Number>(likes: F, plays: F) -> F {
+    rate(likes, plays)
 }
 
 /// What was watched beyond the end, in lengths of the video: `max(watch_ratio - 1, 0)`; NaN stays NaN.

@@ -34,7 +34,7 @@ mod words;
 pub use confidence::Confidence;
 pub use content::Content;
 pub use cut::Cut;
-pub use statistics::{daily_means, days_read};
+pub use statistics::{daily_mean, daily_means, days_read};
 pub use table::Table;
 pub use train::TrainRows;
 pub use words::words;

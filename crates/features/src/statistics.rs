@@ -15,7 +15,7 @@ pub fn daily_means(daily: &Daily, n_videos: usize, cut: Cut) -> Table {
     let mut values = Vec::with_capacity(n_videos * names.len());
     for video in 0..n_videos as u32 {
         let days = known_days(daily, video, cut);
-        values.extend(daily.measures().iter().map(|(_, of_days)| mean(&of_days[days.clone()])));
+        values.extend(daily.measures().iter().map(|(_, of_days)| mean(&of_days[days.clone()]) as f32));
     }
     Table::from_values(names, n_videos, values, 0.0)
 }
@@ -24,6 +24,11 @@ pub fn daily_means(daily: &Daily, n_videos: usize, cut: Cut) -> Table {
 pub fn days_read(daily: &Daily, n_videos: usize, cut: Cut) -> BTreeSet<i32> {
     let of_video = |video| daily.days()[known_days(daily, video, cut)].iter().copied();
     (0..n_videos as u32).flat_map(of_video).collect()
+}
+
+/// The mean of one measure, NaN where nothing is known, in the precision of its sum.
+pub fn daily_mean(daily: &Daily, measure: &str, video: u32, cut: Cut) -> f64 {
+    daily.measure(measure).map_or(f64::NAN, |values| mean(&values[known_days(daily, video, cut)]))
 }
 
 /// The means of a few measures, by name, NaN where nothing is known: what ratios are made of.
@@ -39,7 +44,7 @@ impl<'a> Means<'a> {
 
     /// The mean of a measure, or NaN.
     pub(crate) fn of(&self, name: &str) -> f32 {
-        self.daily.measure(name).map_or(f32::NAN, |values| mean(&values[self.days.clone()]))
+        self.daily.measure(name).map_or(f32::NAN, |values| mean(&values[self.days.clone()]) as f32)
     }
 }
 
@@ -51,12 +56,12 @@ pub(crate) fn known_days(daily: &Daily, video: u32, cut: Cut) -> Range<usize> {
 }
 
 /// The mean of what is known, or NaN.
-fn mean(values: &[f32]) -> f32 {
+fn mean(values: &[f32]) -> f64 {
     let (sum, n) = values
         .iter()
         .filter(|value| value.is_finite())
         .fold((0.0f64, 0u32), |(sum, n), &value| (sum + f64::from(value), n + 1));
-    if n == 0 { f32::NAN } else { (sum / f64::from(n)) as f32 }
+    if n == 0 { f64::NAN } else { sum / f64::from(n) }
 }
 
 #[cfg(test)]

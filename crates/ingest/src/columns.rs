@@ -23,6 +23,8 @@ pub(crate) struct Columns {
     pub(crate) of_videos: Vec<usize>,
     /// A user and whom that user knows.
     pub(crate) friends: Option<(usize, usize)>,
+    /// Whether a list of friends is one of many things that a table of users tells.
+    friends_of_users: bool,
     /// Whether words were searched for, so that a row needs no video.
     pub(crate) is_search: bool,
     /// Whether counts are kept by video and day.
@@ -81,7 +83,7 @@ impl Columns {
 
     pub(crate) fn role(&self) -> Role {
         use Field::{Action, Part, Position, Rating, Ratio, Time, User, Value, Video, WatchMs, WatchSeconds};
-        if self.friends.is_some() {
+        if self.friends.is_some() && !self.friends_of_users {
             return Role::Friends;
         }
         let measured = [Rating, Ratio, Value, WatchSeconds, WatchMs, Action, Position, Part];
@@ -431,18 +433,9 @@ pub(crate) fn resolve(
     Ok(found)
 }
 
-/// Names of columns that hold whom a user knows.
-const FRIENDS: &[&str] = &[
-    "friendlist",
-    "friends",
-    "friendids",
-    "friendid",
-    "friend",
-    "followeeid",
-    "followees",
-    "targetid",
-    "targetuserid",
-];
+/// Names of columns that hold all whom a user knows, and of those that hold one.
+const FRIENDS: &[&str] = &["friendlist", "friends", "friendids", "followees"];
+const FRIEND: &[&str] = &["friendid", "friend", "followeeid", "targetid", "targetuserid"];
 /// Names of columns that say who knows them, where the table does not say `user`.
 const KNOWERS: &[&str] = &["sourceid", "sourceuserid", "followerid"];
 /// Names of columns that hold a day.
@@ -461,9 +454,11 @@ fn beside(path: &Path, columns: &[Column], names: &[String], map: &Map, found: &
         *found = Columns { found: vec![(Field::User, id)], ..Columns::default() };
     }
     let knower = found.get(Field::User).or_else(|| at(KNOWERS));
-    let knows_only = columns.len() <= 4 && !found.has(Field::Video);
-    if let (Some(user), Some(friend), true) = (knower, at(FRIENDS), knows_only) {
+    let friend = at(FRIENDS).or_else(|| at(FRIEND));
+    if let (Some(user), Some(friend), false) = (knower, friend, found.has(Field::Video)) {
         found.friends = Some((user, friend));
+        let is_list = FRIENDS.contains(&names[friend].as_str());
+        found.friends_of_users = is_list && found.has(Field::User) && columns.len() > 2;
     }
     let of_search = ["searchtext", "searchquery", "searchterm", "query"];
     let words = found.get(Field::Words);

@@ -2,47 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod folder;
+
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 
-use tempfile::TempDir;
+use folder::{Folder, has};
 use upnext_data::{Action, Column, Dataset, Order};
 use upnext_ingest::{CleaningReport, Format, Imported, IngestError, Options, Reason, read, run};
 
-struct Files(TempDir);
+fn whole(folder: &Folder) -> Imported {
+    folder.whole(&Options::default()).unwrap()
+}
 
-impl Files {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        for (name, content) in files {
-            folder.add(name, content.as_bytes());
-        }
-        folder
-    }
+fn refusal(folder: &Folder) -> String {
+    folder.whole(&Options::default()).unwrap_err().to_string()
+}
 
-    fn add(&self, name: &str, content: &[u8]) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn folder(&self) -> Imported {
-        read(&[self.0.path().into()], &Options::default(), &|_| ()).unwrap()
-    }
-
-    fn error(&self) -> String {
-        read(&[self.0.path().into()], &Options::default(), &|_| ()).unwrap_err().to_string()
-    }
-
-    fn import(&self, names: &[&str], format: Format) -> Result<Imported, IngestError> {
-        let paths: Vec<PathBuf> = names.iter().map(|name| self.path(name)).collect();
-        read(&paths, &Options { format, ..Options::default() }, &|_| ())
-    }
+fn import(folder: &Folder, names: &[&str], format: Format) -> Result<Imported, IngestError> {
+    folder.import(names, &Options { format, ..Options::default() })
 }
 
 /// Events as `user action video value ratio`, sorted.
@@ -82,13 +60,6 @@ fn labels<'a>(set: &'a Dataset, video: &str, kind: &'a str) -> Vec<&'a str> {
     labels
 }
 
-#[track_caller]
-fn has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
-}
-
 /// That a set survives its run folder, all that lies beside the events included.
 fn survives(imported: &Imported) {
     let folder = tempfile::tempdir().unwrap();
@@ -108,12 +79,12 @@ fn survives(imported: &Imported) {
 
 #[test]
 fn a_changed_table_beside_the_events_is_named() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("log.csv", "user_id,video_id,ts,device\n1,a,10,tv\n2,b,20,\n"),
         ("users.csv", "user_id,age\n1,20\n2,30\n"),
         ("social_network.csv", "user_id,friend_list\n1,[2]\n"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let path = files.path("run");
     run::write(&path, &imported.dataset, &CleaningReport::default(), &run::About::default(), false).unwrap();
     let written = ["user_attributes", "friends", "circumstances"];
@@ -132,7 +103,7 @@ fn a_changed_table_beside_the_events_is_named() {
 
 #[test]
 fn personalize_interactions_items_and_users_come_in_with_what_was_shown() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "interactions.csv",
             "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE,IMPRESSION\n\
@@ -147,7 +118,7 @@ fn personalize_interactions_items_and_users_come_in_with_what_was_shown() {
         ),
         ("users.csv", "USER_ID,AGE,GENDER,SUBSCRIPTION_MODEL\nu1,24,F,free\nu2,,M,paid\n"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let set = &imported.dataset;
     has(&imported.recognised, &["personalize", "USER_ID, ITEM_ID and TIMESTAMP", "impressions=IMPRESSION"]);
     assert_eq!(
@@ -176,12 +147,12 @@ fn personalize_interactions_items_and_users_come_in_with_what_was_shown() {
 #[test]
 fn personalize_comes_in_packed_quoted_with_other_order_and_line_ends() {
     let log = "\u{feff}\"EVENT_TYPE\",\"TIMESTAMP\",\"ITEM_ID\",\"USER_ID\"\r\n\"click\",1600000000,\"a\",\"u1\"\r\nWATCH,1600000001,b,u2\r\n";
-    let files = Files::new(&[]);
+    let files = Folder::new(&[]);
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(log.as_bytes()).unwrap();
     files.add("part-0000.csv.gz", &gz.finish().unwrap());
     files.add("part-0001.csv.zst", &zstd::encode_all(log.replace("u1", "u3").as_bytes(), 1).unwrap());
-    let imported = files.folder();
+    let imported = whole(&files);
     has(&imported.recognised, &["personalize"]);
     assert_eq!(told(&imported.dataset), ["u1 watch a - -", "u2 watch b - -", "u3 watch a - -"]);
     assert_eq!(imported.cleaning.rows_dropped(Reason::Duplicate), 1);
@@ -198,9 +169,9 @@ const METARANK: &str = r#"{"event":"item","id":"e1","item":"v1","timestamp":"159
 
 #[test]
 fn metarank_interactions_join_their_ranking_whose_items_are_impressions() {
-    let files = Files::new(&[("events.jsonl", METARANK)]);
+    let files = Folder::new(&[("events.jsonl", METARANK)]);
     for format in [Format::Auto, Format::Metarank] {
-        let imported = files.import(&["events.jsonl"], format).unwrap();
+        let imported = import(&files, &["events.jsonl"], format).unwrap();
         let set = &imported.dataset;
         has(&imported.recognised, &["metarank", "item, user, interaction or ranking"]);
         assert_eq!(
@@ -224,19 +195,62 @@ fn metarank_interactions_join_their_ranking_whose_items_are_impressions() {
 fn a_faulty_line_among_metaranks_events_is_named_once_and_the_rest_comes_in() {
     let log =
         METARANK.replace("{\"event\":\"user\"", "{\"event\":\"usr\"") + "{\"event\": \"interaction\", \n";
-    let files = Files::new(&[("events.jsonl", &log)]);
-    let imported = files.folder();
+    let files = Folder::new(&[("events.jsonl", &log)]);
+    let imported = whole(&files);
     assert_eq!(imported.cleaning.rows_dropped(Reason::Malformed), 2);
     let text = imported.cleaning.to_string();
     has(&text, &["events.jsonl, line 2: `event` is `usr`; expected item, user, interaction or ranking"]);
     assert_eq!(imported.dataset.events().len(), 4);
 }
 
+#[test]
+fn metarank_sessions_and_near_rankings_say_whose_a_click_is() {
+    let ranking = |id: &str, time: i64| {
+        format!(
+            r#"{{"event":"ranking","id":"{id}","user":"ann","session":"s1","timestamp":{time},"items":[{{"id":"v1"}}]}}"#
+        )
+    };
+    let click = |of: &str, time: i64| {
+        format!(r#"{{"event":"interaction","id":"e","timestamp":{time},"type":"click",{of},"item":"v2"}}"#)
+    };
+    let start = 1_599_391_468_000;
+    let half_an_hour = 30 * 60 * 1_000;
+    let lines = [
+        ranking("r1", start),
+        // Of ann, by its session; of her again, by its ranking, in the last millisecond.
+        click(r#""session":"s1""#, start + 1),
+        click(r#""ranking":"r1","session":"s9""#, start + half_an_hour),
+        // Too late: all that is known is the session.
+        click(r#""ranking":"r1","session":"s9""#, start + half_an_hour + 1),
+    ];
+    let files = Folder::new(&[("events.jsonl", &lines.join("\n"))]);
+    let imported = whole(&files);
+    assert_eq!(
+        told(&imported.dataset),
+        ["ann impression v1 - -", "ann watch v2 - -", "ann watch v2 - -", "s9 watch v2 - -"]
+    );
+}
+
+#[test]
+fn metaranks_labels_are_clicks_where_no_interaction_tells_them() {
+    let ranking = |id: &str, user: &str| {
+        format!(
+            r#"{{"event":"ranking","id":"{id}","user":"{user}","timestamp":1599391468000,"items":[{{"id":"v1","label":0}},{{"id":"v2","label":1}}]}}"#
+        )
+    };
+    let click = r#"{"event":"interaction","id":"e","ranking":"r2","timestamp":1599391469000,"type":"click","item":"v2"}"#;
+    let lines = [ranking("r1", "ann"), ranking("r2", "bob"), click.into()];
+    let files = Folder::new(&[("events.jsonl", &lines.join("\n"))]);
+    let watched: Vec<String> =
+        told(&whole(&files).dataset).into_iter().filter(|event| event.contains("watch")).collect();
+    assert_eq!(watched, ["ann watch v2 - -", "bob watch v2 - -"]);
+}
+
 // --- Gorse -----------------------------------------------------------------------------------------------------
 
 #[test]
 fn gorse_users_items_and_feedback_come_in() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "feedback.jsonl",
             r#"{"FeedbackType":"read","UserId":"bob","ItemId":"v1","Value":0.8,"Timestamp":"2026-01-01T00:00:00Z","Comment":""}
@@ -255,7 +269,7 @@ fn gorse_users_items_and_feedback_come_in() {
             "{\"UserId\":\"bob\",\"Labels\":{\"gender\":\"m\",\"age\":31},\"Comment\":\"Bob\"}\n",
         ),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let set = &imported.dataset;
     has(&imported.recognised, &["gorse", "FeedbackType"]);
     assert_eq!(told(set), ["ann like v2 1 -", "bob like v1 1 -", "bob watch v1 - 0.8"]);
@@ -276,11 +290,11 @@ fn gorse_users_items_and_feedback_come_in() {
     );
     survives(&imported);
     // Feedback alone is enough, also with values beyond one, which are no shares then.
-    let files = Files::new(&[(
+    let files = Folder::new(&[(
         "dump.jsonl",
         "{\"FeedbackType\":\"read\",\"UserId\":\"1\",\"ItemId\":\"a\",\"Value\":12,\"Timestamp\":\"\"}\n{\"FeedbackType\":\"read\",\"UserId\":\"2\",\"ItemId\":\"b\",\"Value\":0.5,\"Timestamp\":\"0001-01-01T00:00:00Z\"}\n",
     )]);
-    let imported = files.import(&["dump.jsonl"], Format::Auto).unwrap();
+    let imported = import(&files, &["dump.jsonl"], Format::Auto).unwrap();
     assert_eq!(told(&imported.dataset), ["1 watch a 12 -", "2 watch b 0.5 -"]);
     assert_eq!(imported.dataset.order, Order::Unordered);
 }
@@ -289,7 +303,7 @@ fn gorse_users_items_and_feedback_come_in() {
 
 #[test]
 fn every_file_of_the_kuairec_folder_is_used() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "data/big_matrix.csv",
             "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n\
@@ -324,7 +338,7 @@ fn every_file_of_the_kuairec_folder_is_used() {
             "video_id,category_level,root_category_name,category_name\n10,1,Life,Cats\n10,2,Life,Dogs\n",
         ),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let set = &imported.dataset;
     has(&imported.recognised, &["kuairec", "big_matrix.csv"]);
     assert_eq!(told(set), ["1 watch 10 5 0.5", "2 watch 11 20 2"]);
@@ -358,7 +372,7 @@ fn every_file_of_the_kuairec_folder_is_used() {
 #[test]
 fn kuairand_logs_come_in_with_their_marks_and_features() {
     let header = "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,is_comment,is_forward,is_hate,long_view,play_time_ms,duration_ms,profile_stay_time,comment_stay_time,is_profile_enter,is_rand,tab\n";
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "log_standard_4_08_to_4_21_pure.csv",
             &format!("{header}0,3,20220408,0,1649347200000,1,1,0,0,0,0,1,5000,4000,0,0,0,0,1\n"),
@@ -377,7 +391,7 @@ fn kuairand_logs_come_in_with_their_marks_and_features() {
         ),
         ("video_features_statistic_pure.csv", "video_id,counts,show_cnt,play_cnt\n3,10,7.5,3\n77,1,1,1\n"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let set = &imported.dataset;
     has(&imported.recognised, &["kuairand", "is_click, play_time_ms and duration_ms"]);
     assert_eq!(
@@ -399,7 +413,7 @@ fn microlens_pairs_come_in_as_events_and_as_sequences_with_titles_and_counts() {
         ("MicroLens-100k_likes_and_views.txt", "5\t10\t200\n8\t1\t9\n"),
     ];
     let tsv = ("MicroLens-100k_pairs.tsv", "1\t5 8 9\n2\t8 5\n3\t9 8\n4\t5 9\n");
-    let imported = Files::new(&[beside[0], beside[1], tsv]).folder();
+    let imported = whole(&Folder::new(&[beside[0], beside[1], tsv]));
     let set = &imported.dataset;
     has(&imported.recognised, &["microlens", "MicroLens-100k_pairs.tsv"]);
     assert_eq!((set.order, set.events().len(), set.users.len()), (Order::Sequence, 9, 4));
@@ -407,7 +421,7 @@ fn microlens_pairs_come_in_as_events_and_as_sequences_with_titles_and_counts() {
     assert_eq!((of_video(set, "5", "likes"), of_video(set, "8", "views")), ("10".into(), "9".into()));
     let csv = ("MicroLens-100k_pairs.csv", "user,item,timestamp\n1,5,1583378629552\n2,8,1583378629553\n");
     let titles = ("MicroLens-50k_titles.csv", "item,title\n5,Cats\n8,Birds\n");
-    let imported = Files::new(&[csv, titles]).folder();
+    let imported = whole(&Folder::new(&[csv, titles]));
     has(&imported.recognised, &["microlens"]);
     assert_eq!((imported.dataset.order, imported.dataset.events().len()), (Order::Timed, 2));
     assert_eq!(imported.dataset.videos.video(0).title, "Cats");
@@ -415,11 +429,11 @@ fn microlens_pairs_come_in_as_events_and_as_sequences_with_titles_and_counts() {
 
 #[test]
 fn json_lines_named_json_and_a_file_of_vectors_alone_are_read() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("log.json", "{\"user\":1,\"item\":\"a\",\"ts\":1}\n{\"user\":2,\"item\":\"b\",\"ts\":2}\n"),
         ("attributes.json", "{\"a\": [1, 2], \"b\": [3]}"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     assert_eq!(imported.dataset.events().len(), 2);
     has(&imported.cleaning.to_string(), &["attributes.json: not read"]);
     files.add("vectors.jsonl", b"{\"item\":\"a\",\"clip\":[0.5,1]}\n{\"item\":\"z\",\"clip\":[0.5,2]}\n");
@@ -431,7 +445,7 @@ fn json_lines_named_json_and_a_file_of_vectors_alone_are_read() {
 
 #[test]
 fn recbole_vectors_friends_and_further_columns_come_along() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "ds.inter",
             "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti1\t4\t10\nu2\ti2\t2\t20\n",
@@ -445,7 +459,7 @@ fn recbole_vectors_friends_and_further_columns_come_along() {
         ("ds.kg", "head_id:token\trelation_id:token\ttail_id:token\na\tr\tb\n"),
         ("ds.link", "item_id:token\tentity_id:token\ni1\ta\n"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let set = &imported.dataset;
     has(&imported.recognised, &["recbole"]);
     let [vectors] = &imported.vectors[..] else { panic!("one column of vectors") };
@@ -464,12 +478,12 @@ fn recbole_vectors_friends_and_further_columns_come_along() {
 
 #[test]
 fn vectors_in_files_beside_a_split_set_are_found_and_left_to_others() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("trn.csv", "user,item\n0,3\n0,1\n1,1\n"),
         ("tst.csv", "user,item\n1,0\n"),
         ("image_feat.npy", "\u{1}"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     has(&imported.recognised, &["parts"]);
     assert_eq!(imported.vector_files, [files.path("image_feat.npy")]);
     has(&imported.cleaning.to_string(), &["image_feat.npy: not read", "upnext vectors"]);
@@ -477,42 +491,44 @@ fn vectors_in_files_beside_a_split_set_are_found_and_left_to_others() {
 
 #[test]
 fn mmrec_sets_keep_the_rows_of_their_arrays() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "baby.inter",
             "userID\titemID\trating\ttimestamp\tx_label\n1\t2\t5.0\t1381017600\t0\n0\t0\t4.0\t1381017601\t2\n",
         ),
         ("text_feat.npy", "\u{1}"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     has(&imported.recognised, &["parts", "x_label"]);
     // Row n of the array belongs to item n, whether or not somebody saw it.
     assert_eq!(imported.dataset.videos.names().iter().collect::<Vec<_>>(), ["0", "1", "2"]);
     assert_eq!(imported.dataset.users.names().iter().collect::<Vec<_>>(), ["0", "1"]);
     assert_eq!(imported.vector_files.len(), 1);
-    assert!(files.import(&["baby.inter"], "mmrec".parse().unwrap()).is_ok());
+    assert!(import(&files, &["baby.inter"], "mmrec".parse().unwrap()).is_ok());
 }
 
 // --- files, attributes, circumstances --------------------------------------------------------------------------
 
 #[test]
 fn patterns_name_several_files_and_one_that_fits_nothing_is_an_error() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("logs/2026-01.csv", "user,item,ts\n1,a,10\n2,b,20\n"),
         ("logs/2026-02.csv", "user,item,ts\n1,c,30\n"),
         ("logs/2025-12.csv", "user,item,ts\n9,z,5\n"),
     ]);
-    let imported = files.import(&["logs/2026-*.csv"], Format::Auto).unwrap();
+    let imported = import(&files, &["logs/2026-*.csv"], Format::Auto).unwrap();
     assert_eq!((imported.dataset.users.len(), imported.dataset.events().len()), (2, 3));
-    let imported = files.import(&["log?/202[56]-*.csv"], Format::Auto).unwrap();
+    assert_eq!(imported.dataset.name, "2026");
+    assert_eq!(import(&files, &["logs/*.csv"], Format::Auto).unwrap().dataset.name, "logs");
+    let imported = import(&files, &["log?/202[56]-*.csv"], Format::Auto).unwrap();
     assert_eq!(imported.dataset.users.len(), 3);
-    let error = files.import(&["logs/2030-*.csv"], Format::Auto).unwrap_err().to_string();
+    let error = import(&files, &["logs/2030-*.csv"], Format::Auto).unwrap_err().to_string();
     has(&error, &["2030-*.csv", "no file fits"]);
 }
 
 #[test]
 fn columns_of_users_and_videos_become_attributes_of_the_type_that_fits() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "log.csv",
             "user_id,video_id,timestamp,author_fans_count,user_country\nann,v1,10,1200,DE\nbob,v2,20,,FR\nann,v2,30,5,IT\n",
@@ -523,7 +539,7 @@ fn columns_of_users_and_videos_become_attributes_of_the_type_that_fits() {
             "id,age,Register Days,location,username\nann,24,7,\"38.5, -77.25\",Ann\nbob,NaN,9,,Bob\n",
         ),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let set = &imported.dataset;
     assert_eq!((of_video(set, "v1", "fans"), of_video(set, "v2", "fans")), ("1200".into(), "5".into()));
     assert_eq!(
@@ -545,11 +561,11 @@ fn columns_of_users_and_videos_become_attributes_of_the_type_that_fits() {
 
 #[test]
 fn a_log_of_comments_or_searches_needs_no_column_of_actions() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("comments.csv", "user_id,item_id,ts,comment\n1,a,10,nice one\n2,b,11,0\n"),
         ("searches.csv", "user_id,query,timestamp\n1,cats,12\n2,,13\n"),
     ]);
-    let imported = files.folder();
+    let imported = whole(&files);
     let set = &imported.dataset;
     assert_eq!(told(set), ["1 comment a 1 -", "2 watch b - -"]);
     let texts: Vec<_> =
@@ -559,7 +575,7 @@ fn a_log_of_comments_or_searches_needs_no_column_of_actions() {
 
 #[test]
 fn searches_comments_devices_and_places_are_kept_beside_the_events() {
-    let files = Files::new(&[(
+    let files = Folder::new(&[(
         "log.csv",
         "User ID,Video ID,Interaction Type,Interaction Value,Location,Device,Time Stamp\n\
          4,18,like,,38.89-77.1,phone,128648624\n\
@@ -568,7 +584,7 @@ fn searches_comments_devices_and_places_are_kept_beside_the_events() {
          8,12,comment,amazing job,37.23-12293,,125143653\n\
          8,,search,,,,125143654\n",
     )]);
-    let imported = files.import(&["log.csv"], Format::Auto).unwrap();
+    let imported = import(&files, &["log.csv"], Format::Auto).unwrap();
     let set = &imported.dataset;
     assert_eq!(told(set), ["15 watch 6 5280 -", "4 like 18 1 -", "8 comment 12 1 -"]);
     let around: Vec<_> = (set.circumstances.iter())
@@ -604,8 +620,8 @@ fn one_bad_row_among_many_is_named_and_the_rest_comes_in() {
     log.extend((0..5_000).map(good));
     log += "u1,v1,yesterday,Watch,0.5\n";
     log.extend((5_000..10_000).map(good));
-    let files = Files::new(&[("interactions.csv", &log)]);
-    let imported = files.import(&["interactions.csv"], Format::Auto).unwrap();
+    let files = Folder::new(&[("interactions.csv", &log)]);
+    let imported = import(&files, &["interactions.csv"], Format::Auto).unwrap();
     assert_eq!((imported.cleaning.read, imported.cleaning.kept), (10_001, 10_000));
     has(&imported.cleaning.to_string(), &["interactions.csv, line 5002: `TIMESTAMP` is `yesterday`"]);
 }
@@ -641,17 +657,71 @@ fn what_is_lacking_is_said() {
             "metarank without interactions",
         ),
     ];
-    let array = Files::new(&[("log.json", "[{\"user\": 1, \"item\": 2}]")]);
+    let array = Folder::new(&[("log.json", "[{\"user\": 1, \"item\": 2}]")]);
     has(
-        &array.import(&["log.json"], Format::Auto).unwrap_err().to_string(),
+        &import(&array, &["log.json"], Format::Auto).unwrap_err().to_string(),
         &["a JSON array", "one object a line"],
     );
-    let bare = Files::new(&[("r.csv", "A39,0205616461,5.0,1369699200\nB,1,2,3\n")]);
+    let bare = Folder::new(&[("r.csv", "A39,0205616461,5.0,1369699200\nB,1,2,3\n")]);
     has(
-        &bare.import(&["r.csv"], Format::Auto).unwrap_err().to_string(),
+        &import(&bare, &["r.csv"], Format::Auto).unwrap_err().to_string(),
         &["the first line must name the columns"],
     );
     for (files, lacking) in near {
-        has(&Files::new(files).error(), &[lacking]);
+        has(&refusal(&Folder::new(files)), &[lacking]);
     }
+}
+
+#[test]
+fn lengths_of_time_are_understood_as_people_write_them() {
+    let files = Folder::new(&[
+        ("log.csv", "user_id,video_id,ts,watch_time\n1,a,10,1h\n1,b,20,0:30\n2,a,30,90\n2,c,40,12 parsecs\n"),
+        ("videos.csv", "video_id,title,duration\na,Long,127 min\nb,Longer,2h 7min\nc,Longest,1:23:45\n"),
+    ]);
+    let imported = whole(&files);
+    let set = &imported.dataset;
+    let lengths = ["a", "b", "c"].map(|id| set.videos.video(set.videos.row(id).unwrap()).duration_seconds);
+    assert_eq!(lengths[..2], [Some(7_620.0); 2]);
+    assert_eq!(told(set), ["1 watch a 3600 -", "1 watch b 30 -", "2 watch a 90 -"]);
+    has(&imported.cleaning.to_string(), &["`watch_time` is `12 parsecs`; expected a number"]);
+}
+
+#[test]
+fn friends_are_found_in_wide_tables_of_users_and_of_pairs() {
+    let log = ("log.csv", "user_id,video_id,ts\n1,a,10\n2,b,20\n3,a,30\n");
+    let users = (
+        "users.csv",
+        "user_id,age,gender,city,device,friends\n1,20,f,Rome,tv,2|3\n2,30,m,Oslo,tv,\n3,40,m,Rome,pc,[2]\n",
+    );
+    let pairs =
+        ("net.csv", "user_id,friend_id,since,weight,kind\n1,2,2019,1,x\n1,3,2020,1,x\n3,2,2021,1,x\n");
+    for beside in [users, pairs] {
+        let imported = whole(&Folder::new(&[log, beside]));
+        let set = &imported.dataset;
+        let friends = |id: &str| -> Vec<&str> {
+            let friends = set.users.friends_of(set.users.row(id).unwrap()).iter();
+            friends.map(|&friend| set.users.name(friend)).collect()
+        };
+        assert_eq!((friends("1"), friends("3")), (vec!["2", "3"], vec!["2"]), "{}", beside.0);
+        survives(&imported);
+    }
+    let imported = whole(&Folder::new(&[log, users]));
+    assert_eq!(of_user(&imported.dataset, "3", "city"), "Rome");
+    assert!(imported.dataset.users.attributes.get("friends").is_none(), "friends are no attribute");
+}
+
+#[test]
+fn generated_data_says_so_and_does_not_carry_the_notice_of_what_it_is_like() {
+    let matrix = "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n\
+                  0,1,500,1000,2020-07-05 00:08:23.438,20200705,1593878903.438,0.5\n\
+                  1,2,500,1000,2020-07-05 00:08:24.438,20200705,1593878904.438,0.5\n";
+    let files = Folder::new(&[("big_matrix.csv", matrix)]);
+    let notice = |files: &Folder| whole(files).notice.unwrap();
+    assert_eq!(notice(&files).licence, "CC BY-SA 4.0");
+    assert!(!notice(&files).text.contains("CC BY-SA"), "the licence is said once");
+    files.add("truth.json", br#"{"generated": true, "seed": 7}"#);
+    assert!(notice(&files).text.starts_with("generated by `upnext generate`, seed 7"));
+    assert!(!notice(&files).licence.contains("CC"));
+    let alone = import(&files, &["big_matrix.csv"], Format::Auto).unwrap();
+    has(&alone.recognised, &["kuairec: ", "generated, seed 7"]);
 }

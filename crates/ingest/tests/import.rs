@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod folder;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,53 +12,22 @@ use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{
     ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use folder::{Folder, has};
 use parquet::arrow::ArrowWriter;
-use tempfile::TempDir;
 use upnext_data::{Action, Event, Order, Part};
-use upnext_ingest::{Format, Imported, IngestError, Limits, Map, Options, Reason, read};
+use upnext_ingest::{Format, Imported, Limits, Map, Options, Reason, read};
 
-/// A folder of small files.
-struct Files(TempDir);
+fn table(folder: &Folder, name: &str, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let path = folder.path(name);
+    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    path
+}
 
-impl Files {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        for (name, content) in files {
-            folder.add(name, content.as_bytes());
-        }
-        folder
-    }
-
-    fn add(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn table(&self, name: &str, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let mut writer =
-            ArrowWriter::try_new(fs::File::create(self.path(name)).unwrap(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        self.path(name)
-    }
-
-    fn import(&self, names: &[&str], options: &Options) -> Result<Imported, IngestError> {
-        read(&names.iter().map(|name| self.path(name)).collect::<Vec<_>>(), options, &|_| ())
-    }
-
-    fn folder(&self, options: &Options) -> Result<Imported, IngestError> {
-        read(&[self.0.path().to_path_buf()], options, &|_| ())
-    }
-
-    fn error(&self, names: &[&str], options: &Options) -> String {
-        self.import(names, options).expect_err("an error").to_string()
-    }
+fn refusal(folder: &Folder, names: &[&str], options: &Options) -> String {
+    folder.import(names, options).expect_err("an error").to_string()
 }
 
 fn auto() -> Options {
@@ -82,18 +53,11 @@ fn sequence(imported: &Imported, user: &str) -> Vec<String> {
     events(imported).into_iter().filter(|(u, ..)| u == user).map(|(_, v, _)| v).collect()
 }
 
-#[track_caller]
-fn has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
-}
-
 // --- formats -------------------------------------------------------------------------------------------------
 
 #[test]
 fn s3rec_rows_follow_the_numbers_of_videos_and_users_the_file() {
-    let files = Files::new(&[("beauty.txt", "9 3 1 3\n2 5 1\n7 1 3 5 6\n")]);
+    let files = Folder::new(&[("beauty.txt", "9 3 1 3\n2 5 1\n7 1 3 5 6\n")]);
     let set = files.import(&["beauty.txt"], &auto()).unwrap();
     has(&set.recognised, &["s3rec"]);
     let ids: Vec<&str> = set.dataset.videos.names().iter().collect();
@@ -106,7 +70,7 @@ fn s3rec_rows_follow_the_numbers_of_videos_and_users_the_file() {
 
 #[test]
 fn s3rec_with_words_keeps_them_and_takes_attributes() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("a.txt", "ann v/1 é\nbob é v/1 x\n"),
         ("attributes.json", r#"{"v/1": [3, "slow"], "é": [], "x": [3], "unknown": [9]}"#),
     ]);
@@ -120,7 +84,7 @@ fn s3rec_with_words_keeps_them_and_takes_attributes() {
 
 #[test]
 fn pairs_in_order_of_time_are_sequences() {
-    let files = Files::new(&[("pairs.txt", "1 5\n1 2\n1 5\n2 2\n2 3\n")]);
+    let files = Folder::new(&[("pairs.txt", "1 5\n1 2\n1 5\n2 2\n2 3\n")]);
     let set = files.import(&["pairs.txt"], &auto()).unwrap();
     has(&set.recognised, &["sasrec"]);
     assert_eq!(
@@ -131,7 +95,7 @@ fn pairs_in_order_of_time_are_sequences() {
 
 #[test]
 fn csv_is_guessed_from_usual_names_and_sorted_by_time_with_ties_in_file_order() {
-    let files = Files::new(&[(
+    let files = Folder::new(&[(
         "log.csv",
         "\u{feff}userId,movieId,other,timestamp\r\n1,b,x,20\r\n1,a,\"y,\"\"z\"\"\",10\r\n2,c,,5\r\n1,c,,10\r\n",
     )]);
@@ -145,7 +109,7 @@ fn csv_is_guessed_from_usual_names_and_sorted_by_time_with_ties_in_file_order() 
 #[test]
 fn a_map_names_columns_and_a_dash_says_that_there_is_none() {
     let files =
-        Files::new(&[("log.tsv", "who\twhat\twhen\tlike\n1\ta\t2020-07-05\t0\n2\tb\t2020-07-06\t1\n")]);
+        Folder::new(&[("log.tsv", "who\twhat\twhen\tlike\n1\ta\t2020-07-05\t0\n2\tb\t2020-07-06\t1\n")]);
     let set = files.import(&["log.tsv"], &map("user=who,video=what,time=when,like=-")).unwrap();
     assert_eq!(events(&set)[0].2.time, 1_593_907_200_000);
     assert!(events(&set).iter().all(|(.., e)| e.action == Action::Watch));
@@ -153,7 +117,7 @@ fn a_map_names_columns_and_a_dash_says_that_there_is_none() {
 
 #[test]
 fn watch_seconds_and_durations_make_ratios_and_marks_make_events() {
-    let files = Files::new(&[(
+    let files = Folder::new(&[(
         "log.csv",
         "user_id,video_id,timestamp,watch_seconds,duration_seconds,is_like,is_hate\n1,a,1,5,10,1,0\n2,b,2,3,,0,1\n",
     )]);
@@ -174,7 +138,7 @@ fn watch_seconds_and_durations_make_ratios_and_marks_make_events() {
 
 #[test]
 fn rows_of_marks_alone_are_impressions_with_what_followed() {
-    let files = Files::new(&[("log.csv", "uid,vid,ts,like\n1,a,1,0\n1,b,2,1\n2,a,3,0\n")]);
+    let files = Folder::new(&[("log.csv", "uid,vid,ts,like\n1,a,1,0\n1,b,2,1\n2,a,3,0\n")]);
     let set = files.import(&["log.csv"], &auto()).unwrap();
     let actions: Vec<Action> = events(&set).iter().map(|(.., e)| e.action).collect();
     assert_eq!(actions, [Action::Impression, Action::Impression, Action::Like, Action::Impression]);
@@ -187,7 +151,7 @@ fn every_action_is_known_by_its_name_and_by_what_people_call_it() {
         log += &format!("{at},v{},{},{}\n", at % 2, action.name(), at + 1);
     }
     log += "x,v0,View,1\nx,v1,Thumbs-Up,2\nx,v2,Not Interested,3\nx,v3,share,4\n";
-    let set = Files::new(&[("log.csv", &log)]).folder(&auto()).unwrap();
+    let set = Folder::new(&[("log.csv", &log)]).whole(&auto()).unwrap();
     let found = events(&set);
     for (at, action) in Action::ALL.iter().enumerate() {
         assert!(found.iter().any(|(u, _, e)| *u == at.to_string() && e.action == *action), "{action:?}");
@@ -200,7 +164,7 @@ fn every_action_is_known_by_its_name_and_by_what_people_call_it() {
 fn gzip_and_zstd_are_unpacked() {
     use std::io::Write;
     let log = "user_id,item_id,timestamp\n1,a,1\n2,b,2\n";
-    let files = Files::new(&[]);
+    let files = Folder::new(&[]);
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(log.as_bytes()).unwrap();
     files.add("log.csv.gz", &gz.finish().unwrap());
@@ -212,8 +176,9 @@ fn gzip_and_zstd_are_unpacked() {
 
 #[test]
 fn parquet_columns_of_many_types_are_read() {
-    let files = Files::new(&[]);
-    files.table(
+    let files = Folder::new(&[]);
+    table(
+        &files,
         "log.parquet",
         vec![
             ("user_id", Arc::new(StringArray::from(vec!["ann", "bob", "ann"]))),
@@ -231,8 +196,9 @@ fn parquet_columns_of_many_types_are_read() {
 
 #[test]
 fn positions_and_lists_of_videos_are_sequences() {
-    let files = Files::new(&[]);
-    files.table(
+    let files = Folder::new(&[]);
+    table(
+        &files,
         "positions.parquet",
         vec![
             ("user_id", Arc::new(Int32Array::from(vec![1, 1, 2, 1])) as ArrayRef),
@@ -251,7 +217,8 @@ fn positions_and_lists_of_videos_are_sequences() {
         list.iter().for_each(|&v| lists.values().append_value(v));
         lists.append(true);
     }
-    files.table(
+    table(
+        &files,
         "lists.parquet",
         vec![
             ("user", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef),
@@ -273,7 +240,7 @@ const KUAIREC: &str = "user_id,video_id,play_duration,video_duration,time,date,t
 
 #[test]
 fn kuairec_counts_in_milliseconds_and_its_captions_and_users_come_along() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("big_matrix.csv", KUAIREC),
         (
             "kuairec_caption_category.csv",
@@ -287,7 +254,7 @@ fn kuairec_counts_in_milliseconds_and_its_captions_and_users_come_along() {
         ),
         ("social_network.csv", "user_id,friend_list\n14,\"[15, 16]\"\n"),
     ]);
-    let set = files.folder(&auto()).unwrap();
+    let set = files.whole(&auto()).unwrap();
     has(
         &set.recognised,
         &["kuairec", "watch_ms=play_duration", "duration_ms=video_duration", "time=timestamp"],
@@ -315,8 +282,8 @@ fn kuairec_counts_in_milliseconds_and_its_captions_and_users_come_along() {
 #[test]
 fn kuairecs_big_matrix_trains_and_the_small_one_tests() {
     let small = KUAIREC.replace("14,", "20,");
-    let files = Files::new(&[("big_matrix.csv", KUAIREC), ("small_matrix.csv", &small)]);
-    let set = files.folder(&format(Format::Kuairec)).unwrap();
+    let files = Folder::new(&[("big_matrix.csv", KUAIREC), ("small_matrix.csv", &small)]);
+    let set = files.whole(&format(Format::Kuairec)).unwrap();
     let parts = set.dataset.parts().unwrap();
     for ((user, ..), part) in events(&set).iter().zip(parts) {
         if user != "15" {
@@ -328,7 +295,7 @@ fn kuairecs_big_matrix_trains_and_the_small_one_tests() {
 
 #[test]
 fn movielens_comes_in_all_its_shapes() {
-    let csv = Files::new(&[
+    let csv = Folder::new(&[
         ("ratings.csv", "userId,movieId,rating,timestamp\n1,6,4.0,964982703\n2,7,3.5,964982224\n"),
         (
             "movies.csv",
@@ -337,19 +304,19 @@ fn movielens_comes_in_all_its_shapes() {
         ("tags.csv", "userId,movieId,tag,timestamp\n1,6,Mind Bending,1445714994\n"),
         ("links.csv", "movieId,imdbId,tmdbId\n6,1,2\n"),
     ]);
-    let dat = Files::new(&[
+    let dat = Folder::new(&[
         ("ratings.dat", "1::6::4::978300760\n2::7::5::978302109\n"),
         ("users.dat", "1::F::1::10::48067\n2::M::56::16::70072\n"),
     ]);
     dat.add("movies.dat", b"6::Matrix, The (1999)::Action|Sci-Fi\n7::Mis\xe9rables, Les (1995)::Drama\n");
-    let hundred = Files::new(&[
+    let hundred = Folder::new(&[
         ("u.data", "1\t6\t4\t881250949\n2\t7\t3\t891717742\n"),
         ("u.user", "1|24|M|technician|85711\n2|53|F|other|94043\n"),
     ]);
     hundred.add("u.item", b"6|Matrix, The (1999)|01-Jan-1999||http://x|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|1|0|0|0\n7|Mis\xe9rables, Les (1995)|01-Jan-1995||http://x|0|0|0|0|0|0|0|0|1|0|0|0|0|0|0|0|0|0|0\n");
     for (files, name) in [(&csv, "csv"), (&dat, "dat"), (&hundred, "100k")] {
         for options in [auto(), format(Format::Movielens)] {
-            let set = files.folder(&options).unwrap();
+            let set = files.whole(&options).unwrap();
             has(&set.recognised, &["movielens"]);
             let row = set.dataset.videos.row("6").unwrap();
             let video = set.dataset.videos.video(row);
@@ -360,24 +327,24 @@ fn movielens_comes_in_all_its_shapes() {
             has(&set.notice.unwrap().text, &["non-commercial"]);
         }
     }
-    let set = csv.folder(&auto()).unwrap();
+    let set = csv.whole(&auto()).unwrap();
     assert_eq!(set.dataset.videos.len(), 3);
     let row = set.dataset.videos.row("6").unwrap();
     assert_eq!(set.dataset.videos.labels_of(row, "tag").collect::<Vec<_>>(), ["mind bending"]);
     assert_eq!(set.dataset.videos.labels_of(1, "genre").count(), 0);
-    let set = dat.folder(&auto()).unwrap();
+    let set = dat.whole(&auto()).unwrap();
     assert_eq!(set.dataset.videos.video(1).title, "Les Misérables");
     assert!(set.dataset.users.labels.row("gender:F").is_some());
 }
 
 #[test]
 fn a_folder_that_comes_split_keeps_its_parts_and_numbers() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("trn.csv", "user,item\n0,3\n0,1\n1,1\n"),
         ("val.csv", "user,item\n0,2\n"),
         ("tst.csv", "user,item\n1,0\n"),
     ]);
-    let set = files.folder(&auto()).unwrap();
+    let set = files.whole(&auto()).unwrap();
     has(&set.recognised, &["parts"]);
     assert_eq!(set.dataset.order, Order::Unordered);
     assert_eq!(set.dataset.videos.names().iter().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
@@ -388,14 +355,14 @@ fn a_folder_that_comes_split_keeps_its_parts_and_numbers() {
         .collect();
     assert_eq!(parts, ["0-3 Train", "0-1 Train", "0-2 Validation", "1-1 Train", "1-0 Test"]);
     // The same as lines of a user and videos.
-    let files = Files::new(&[("train.txt", "0 3 1\n1 1\n"), ("test.txt", "1 0 2 3\n0 2\n")]);
-    let set = files.folder(&format(Format::Parts)).unwrap();
+    let files = Folder::new(&[("train.txt", "0 3 1\n1 1\n"), ("test.txt", "1 0 2 3\n0 2\n")]);
+    let set = files.whole(&format(Format::Parts)).unwrap();
     assert_eq!((set.dataset.order, set.dataset.parts().unwrap().len()), (Order::Unordered, 7));
 }
 
 #[test]
 fn a_column_may_say_the_part() {
-    let files = Files::new(&[(
+    let files = Folder::new(&[(
         "baby.inter",
         "userID\titemID\ttimestamp\tx_label\n1\t5\t10\t0\n1\t6\t20\t2\n2\t5\t30\t1\n",
     )]);
@@ -405,7 +372,7 @@ fn a_column_may_say_the_part() {
 
 #[test]
 fn recbole_atomic_files_come_in() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "ml.inter",
             "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti1\t4\t10\nu2\ti2\t2\t20\n",
@@ -417,7 +384,7 @@ fn recbole_atomic_files_come_in() {
         ("ml.user", "user_id:token\tage:token\nu1\t24\nu2\t53\n"),
     ]);
     for options in [auto(), format(Format::Recbole)] {
-        let set = files.folder(&options).unwrap();
+        let set = files.whole(&options).unwrap();
         has(&set.recognised, &["recbole", "user=user_id,video=item_id"]);
         assert_eq!(
             (set.dataset.videos.video(0).title.as_str(), set.dataset.videos.video(0).year),
@@ -430,7 +397,7 @@ fn recbole_atomic_files_come_in() {
 
 #[test]
 fn json_lines_come_in_as_log_and_as_features() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         (
             "log.jsonl",
             "{\"user\":\"a\",\"item\":1,\"ts\":10}\n\n{\"user\":\"b\",\"item\":2,\"ts\":\"2020-01-01\"}\n",
@@ -452,14 +419,14 @@ fn json_lines_come_in_as_log_and_as_features() {
 
 #[test]
 fn a_named_format_takes_its_own_files_of_a_folder() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("log.csv", "user_id,item_id\n1,a\n2,b\n3,c\n"),
         ("log.jsonl", "{\"user\":\"a\",\"item\":1}\n{\"user\":\"b\",\"item\":2}\n"),
         ("notes.txt", "word\n"),
         ("README", "not a table\n"),
     ]);
     for (named, n) in [(Format::Csv, 3), (Format::Jsonl, 2)] {
-        let set = files.folder(&format(named)).unwrap();
+        let set = files.whole(&format(named)).unwrap();
         assert_eq!(set.dataset.events().len(), n);
         has(&set.cleaning.to_string(), &["notes.txt: not read"]);
     }
@@ -486,7 +453,7 @@ fn the_report_says_what_was_dropped_why_and_where() {
         1,c,100,five,10\n\
         1,c,100,5\n\
         1,d,100,5,10,extra\n";
-    let files = Files::new(&[("log.csv", log)]);
+    let files = Folder::new(&[("log.csv", log)]);
     let options = Options { now: Some(1_767_225_600_000), ..auto() };
     let set = files.import(&["log.csv"], &options).unwrap();
     let report = &set.cleaning;
@@ -520,15 +487,17 @@ fn the_report_says_what_was_dropped_why_and_where() {
 
 #[test]
 fn equal_rows_are_duplicates_but_a_second_watch_is_not() {
-    let files = Files::new(&[("log.csv", "user,item,ts\n1,a,1\n1,a,1\n1,a,2\n2,b,1\n")]);
+    let files = Folder::new(&[("log.csv", "user,item,ts\n1,a,1\n1,a,1\n1,a,2\n2,b,1\n")]);
     let set = files.import(&["log.csv"], &auto()).unwrap();
     assert_eq!((set.dataset.events().len(), set.cleaning.rows_dropped(Reason::Duplicate)), (3, 1));
 }
 
 #[test]
 fn line_numbers_count_the_lines_of_quoted_fields() {
-    let files =
-        Files::new(&[("log.csv", "user,item,note,ts\n1,a,\"two\nlines\",1\n2,b,x,oops\n2,b,x,2\n3,b,x,2\n")]);
+    let files = Folder::new(&[(
+        "log.csv",
+        "user,item,note,ts\n1,a,\"two\nlines\",1\n2,b,x,oops\n2,b,x,2\n3,b,x,2\n",
+    )]);
     let set = files.import(&["log.csv"], &auto()).unwrap();
     has(&set.cleaning.to_string(), &["line 4: `ts` is `oops`"]);
 }
@@ -537,14 +506,17 @@ fn line_numbers_count_the_lines_of_quoted_fields() {
 
 #[test]
 fn a_missing_or_empty_file_is_named() {
-    let files = Files::new(&[("empty.csv", ""), ("blank.csv", "\n\n"), ("header.csv", "user,item\n")]);
-    has(&files.error(&["nowhere.csv"], &auto()), &["nowhere.csv", "cannot be read", "check that it exists"]);
+    let files = Folder::new(&[("empty.csv", ""), ("blank.csv", "\n\n"), ("header.csv", "user,item\n")]);
+    has(
+        &refusal(&files, &["nowhere.csv"], &auto()),
+        &["nowhere.csv", "cannot be read", "check that it exists"],
+    );
     for name in ["empty.csv", "blank.csv", "header.csv"] {
-        has(&files.error(&[name], &auto()), &[name, "is empty", "expected"]);
+        has(&refusal(&files, &[name], &auto()), &[name, "is empty", "expected"]);
     }
     for named in [Format::Csv, Format::Parquet, Format::S3rec, Format::Sasrec, Format::Jsonl, Format::Kuairec]
     {
-        has(&files.error(&["empty.csv"], &format(named)), &["empty.csv", "is empty"]);
+        has(&refusal(&files, &["empty.csv"], &format(named)), &["empty.csv", "is empty"]);
     }
     has(&read(&[], &auto(), &|_| ()).unwrap_err().to_string(), &["no file"]);
     let folder = tempfile::tempdir().unwrap();
@@ -553,36 +525,36 @@ fn a_missing_or_empty_file_is_named() {
 
 #[test]
 fn a_wrong_or_duplicated_column_is_named_with_those_that_are_there() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("a.csv", "viewer_name,clip,when\n1,a,1\n2,b,2\n"),
         ("twice.csv", "user_id,item_id,user_id\n1,a,1\n2,b,2\n"),
         ("numbers.csv", "1,10,100\n2,20,200\n"),
     ]);
     has(
-        &files.error(&["a.csv"], &auto()),
+        &refusal(&files, &["a.csv"], &auto()),
         &["a.csv", "`user`", "`viewer_name`, `clip`, `when`", "--map user=COLUMN"],
     );
     has(
-        &files.error(&["a.csv"], &map("user=uid,video=clip")),
+        &refusal(&files, &["a.csv"], &map("user=uid,video=clip")),
         &["no column `uid` for `user`", "`viewer_name`"],
     );
-    has(&files.error(&["twice.csv"], &auto()), &["twice.csv", "`user_id` occurs 2 times"]);
+    has(&refusal(&files, &["twice.csv"], &auto()), &["twice.csv", "`user_id` occurs 2 times"]);
     let options = Options { format: Format::Csv, ..auto() };
-    has(&files.error(&["numbers.csv"], &options), &["the first line must name the columns"]);
+    has(&refusal(&files, &["numbers.csv"], &options), &["the first line must name the columns"]);
     has(
-        &files.error(&["numbers.csv"], &auto()),
+        &refusal(&files, &["numbers.csv"], &auto()),
         &["numbers.csv", "not recognised", "the first line holds numbers only"],
     );
 }
 
 #[test]
 fn a_column_of_text_where_numbers_belong_is_named_with_its_line() {
-    let files = Files::new(&[("log.csv", "user,item,timestamp\n1,a,1\n1,b,soon\n2,b,later\n")]);
-    let error = files.error(&["log.csv"], &auto());
+    let files = Folder::new(&[("log.csv", "user,item,timestamp\n1,a,1\n1,b,soon\n2,b,later\n")]);
+    let error = refusal(&files, &["log.csv"], &auto());
     has(&error, &["log.csv, line 3, column `timestamp`", "`soon`", "2 of 3 rows", "--map time=COLUMN"]);
-    let files = Files::new(&[("log.csv", "user,item,event_type\n1,a,teleport\n1,b,teleport\n")]);
+    let files = Folder::new(&[("log.csv", "user,item,event_type\n1,a,teleport\n1,b,teleport\n")]);
     has(
-        &files.error(&["log.csv"], &auto()),
+        &refusal(&files, &["log.csv"], &auto()),
         &["line 2, column `event_type`", "`teleport`", "effective_view"],
     );
 }
@@ -590,81 +562,84 @@ fn a_column_of_text_where_numbers_belong_is_named_with_its_line() {
 #[test]
 fn damaged_files_are_named() {
     use std::io::Write;
-    let files = Files::new(&[]);
+    let files = Folder::new(&[]);
     let log: String = (0..5_000).map(|n| format!("{},{},{n}\n", n % 70, n % 90)).collect();
     let log = format!("user_id,item_id,timestamp\n{log}");
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(log.as_bytes()).unwrap();
     let gz = gz.finish().unwrap();
     files.add("log.csv.gz", &gz[..gz.len() / 2]);
-    has(&files.error(&["log.csv.gz"], &auto()), &["log.csv.gz", "gzip", "end early", "again"]);
+    has(&refusal(&files, &["log.csv.gz"], &auto()), &["log.csv.gz", "gzip", "end early", "again"]);
     let zst = zstd::encode_all(log.as_bytes(), 1).unwrap();
     files.add("log.csv.zst", &zst[..zst.len() / 2]);
-    has(&files.error(&["log.csv.zst"], &auto()), &["log.csv.zst", "zstd", "end early"]);
+    has(&refusal(&files, &["log.csv.zst"], &auto()), &["log.csv.zst", "zstd", "end early"]);
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5_000));
-    let whole = files.table("log.parquet", vec![("user_id", ids.clone()), ("item_id", ids)]);
+    let whole = table(&files, "log.parquet", vec![("user_id", ids.clone()), ("item_id", ids)]);
     let bytes = fs::read(&whole).unwrap();
     for cut in [5, bytes.len() / 2, bytes.len() - 3] {
         files.add("cut.parquet", &bytes[..cut]);
         for options in [auto(), format(Format::Parquet)] {
-            has(&files.error(&["cut.parquet"], &options), &["cut.parquet", "is not a whole Parquet file"]);
+            has(
+                &refusal(&files, &["cut.parquet"], &options),
+                &["cut.parquet", "is not a whole Parquet file"],
+            );
         }
     }
     files.add("not.parquet", log.as_bytes());
-    has(&files.error(&["not.parquet"], &auto()), &["not.parquet", "PAR1"]);
+    has(&refusal(&files, &["not.parquet"], &auto()), &["not.parquet", "PAR1"]);
 }
 
 #[test]
 fn one_user_or_one_video_is_too_little() {
-    let files = Files::new(&[("u.csv", "user,item\n1,a\n1,b\n"), ("v.csv", "user,item\n1,a\n2,a\n")]);
-    has(&files.error(&["u.csv"], &auto()), &["u.csv", "only one user (`1`)", "at least two"]);
-    has(&files.error(&["v.csv"], &auto()), &["v.csv", "only one video (`a`)"]);
+    let files = Folder::new(&[("u.csv", "user,item\n1,a\n1,b\n"), ("v.csv", "user,item\n1,a\n2,a\n")]);
+    has(&refusal(&files, &["u.csv"], &auto()), &["u.csv", "only one user (`1`)", "at least two"]);
+    has(&refusal(&files, &["v.csv"], &auto()), &["v.csv", "only one video (`a`)"]);
 }
 
 #[test]
 fn a_set_without_positives_says_how_it_was_read_and_what_to_change() {
-    let files = Files::new(&[("log.csv", "user,item,watch_ratio\n1,a,0.1\n1,b,0.3\n2,b,0.2\n")]);
-    let error = files.error(&["log.csv"], &auto());
+    let files = Folder::new(&[("log.csv", "user,item,watch_ratio\n1,a,0.1\n1,b,0.3\n2,b,0.2\n")]);
+    let error = refusal(&files, &["log.csv"], &auto());
     has(
         &error,
         &["log.csv", "3 read as `watch`", "watch ratio 0.1 to 0.3", "--relevance \"watch_ratio>=0.2\""],
     );
     let relevance = "watch_ratio>=0.2".parse().unwrap();
     assert!(files.import(&["log.csv"], &Options { relevance, ..auto() }).is_ok());
-    let files = Files::new(&[("log.csv", "user,item,action\n1,a,hate\n2,b,impression\n")]);
+    let files = Folder::new(&[("log.csv", "user,item,action\n1,a,hate\n2,b,impression\n")]);
     has(
-        &files.error(&["log.csv"], &auto()),
+        &refusal(&files, &["log.csv"], &auto()),
         &["1 read as `hate` (negative under every rule)", "1 read as `impression`"],
     );
 }
 
 #[test]
 fn when_nothing_can_be_kept_the_reasons_are_said() {
-    let files = Files::new(&[("log.csv", "user,item,ts\n1,a,-1\n2,b,-2\n")]);
-    has(&files.error(&["log.csv"], &auto()), &["log.csv", "none of 2 rows", "2 negative time", "line 2"]);
+    let files = Folder::new(&[("log.csv", "user,item,ts\n1,a,-1\n2,b,-2\n")]);
+    has(&refusal(&files, &["log.csv"], &auto()), &["log.csv", "none of 2 rows", "2 negative time", "line 2"]);
 }
 
 #[test]
 fn what_is_not_recognised_says_what_was_tried() {
     let files =
-        Files::new(&[("prose.txt", "It was the best of times,\nit was the worst.\n"), ("x.txt", "word\n")]);
+        Folder::new(&[("prose.txt", "It was the best of times,\nit was the worst.\n"), ("x.txt", "word\n")]);
     has(
-        &files.error(&["x.txt"], &auto()),
+        &refusal(&files, &["x.txt"], &auto()),
         &["x.txt", "not recognised", "parquet", "csv", "s3rec", "--format"],
     );
-    let error = files.error(&["prose.txt"], &auto());
+    let error = refusal(&files, &["prose.txt"], &auto());
     has(&error, &["prose.txt", "--map"]);
     let options = format(Format::Kuairec);
-    let files = Files::new(&[("log.csv", "user,item\n1,a\n2,b\n")]);
-    has(&files.error(&["log.csv"], &options), &["log.csv", "is not kuairec", "play_duration"]);
-    has(&files.error(&["log.csv"], &format(Format::Parts)), &["is not parts", "trn, val and tst"]);
-    let files = Files::new(&[("a.txt", "1 2 3\n2 3\n"), ("b.txt", "1 2 3\n2 3\n")]);
-    has(&files.folder(&auto()).unwrap_err().to_string(), &["2 files of sequences", "name one file"]);
+    let files = Folder::new(&[("log.csv", "user,item\n1,a\n2,b\n")]);
+    has(&refusal(&files, &["log.csv"], &options), &["log.csv", "is not kuairec", "play_duration"]);
+    has(&refusal(&files, &["log.csv"], &format(Format::Parts)), &["is not parts", "trn, val and tst"]);
+    let files = Folder::new(&[("a.txt", "1 2 3\n2 3\n"), ("b.txt", "1 2 3\n2 3\n")]);
+    has(&files.whole(&auto()).unwrap_err().to_string(), &["2 files of sequences", "name one file"]);
 }
 
 #[test]
 fn features_that_fit_nothing_are_an_error() {
-    let files = Files::new(&[
+    let files = Folder::new(&[
         ("a.txt", "1 2 3\n2 3 4 5\n"),
         ("other.json", "{\"900\": [1]}"),
         ("broken.json", "{\"2\": [1"),
@@ -673,33 +648,36 @@ fn features_that_fit_nothing_are_an_error() {
         ("no.csv", "a,b\n1,2\nx,y\n"),
     ]);
     let with = |name: &str| Options { features: vec![files.path(name)], ..auto() };
-    has(&files.error(&["a.txt"], &with("other.json")), &["other.json", "none of its 1 ids"]);
-    has(&files.error(&["a.txt"], &with("broken.json")), &["broken.json", "line 1"]);
-    has(&files.error(&["a.txt"], &with("odd.json")), &["odd.json", "`2`", "numbers or strings"]);
-    has(&files.error(&["a.txt"], &with("other.csv")), &["other.csv", "none of its ids"]);
-    has(&files.error(&["a.txt"], &with("no.csv")), &["no.csv", "columns are a, b"]);
-    has(&files.error(&["a.txt"], &with("nowhere.json")), &["nowhere.json", "cannot be read"]);
+    has(&refusal(&files, &["a.txt"], &with("other.json")), &["other.json", "none of its 1 ids"]);
+    has(&refusal(&files, &["a.txt"], &with("broken.json")), &["broken.json", "line 1"]);
+    has(&refusal(&files, &["a.txt"], &with("odd.json")), &["odd.json", "`2`", "numbers or strings"]);
+    has(&refusal(&files, &["a.txt"], &with("other.csv")), &["other.csv", "none of its ids"]);
+    has(&refusal(&files, &["a.txt"], &with("no.csv")), &["no.csv", "columns are a, b"]);
+    has(&refusal(&files, &["a.txt"], &with("nowhere.json")), &["nowhere.json", "cannot be read"]);
 }
 
 #[test]
 fn limits_are_kept_and_named() {
     let long = format!("user,item\n1,{}\n2,b\n3,c\n", "x".repeat(600));
     let wide = format!("{}\n", vec!["c"; 200].join(","));
-    let files =
-        Files::new(&[("long.csv", &long), ("wide.csv", &wide), ("open.csv", "user,item\n1,\"a\n2,b\n3,c\n")]);
+    let files = Folder::new(&[
+        ("long.csv", &long),
+        ("wide.csv", &wide),
+        ("open.csv", "user,item\n1,\"a\n2,b\n3,c\n"),
+    ]);
     let set = files.import(&["long.csv"], &auto()).unwrap();
     has(&set.cleaning.to_string(), &["line 2: the video has 600 bytes; at most 512"]);
     let limits = Limits { columns_max: 100, line_bytes_max: 300, ..Limits::default() };
     let small = Options { limits, ..auto() };
-    has(&files.error(&["wide.csv"], &small), &["wide.csv", "more than 100 columns", "columns_max"]);
-    has(&files.error(&["long.csv"], &small), &["long.csv, line 2", "300 bytes"]);
+    has(&refusal(&files, &["wide.csv"], &small), &["wide.csv", "more than 100 columns", "columns_max"]);
+    has(&refusal(&files, &["long.csv"], &small), &["long.csv, line 2", "300 bytes"]);
     let events_max = Options { limits: Limits { events_max: 1, ..Limits::default() }, ..auto() };
-    has(&files.error(&["long.csv"], &events_max), &["more than 1 events", "events_max"]);
+    has(&refusal(&files, &["long.csv"], &events_max), &["more than 1 events", "events_max"]);
 }
 
 #[test]
 fn progress_is_told() {
-    let files = Files::new(&[("log.csv", "user,item\n1,a\n2,b\n")]);
+    let files = Folder::new(&[("log.csv", "user,item\n1,a\n2,b\n")]);
     let seen = std::cell::RefCell::new(Vec::new());
     read(&[files.path("log.csv")], &auto(), &|p| seen.borrow_mut().push((p.bytes, p.bytes_total, p.rows)))
         .unwrap();

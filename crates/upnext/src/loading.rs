@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use upnext_data::{Dataset, Order, Relevance, SplitRule};
+use upnext_data::{Dataset, Log, Order, Relevance, SplitRule};
 use upnext_ingest::{CleaningReport, Format, IngestError, Map, Notice, Options, SqlOptions};
 
 use crate::{WrongUse, progress};
@@ -253,10 +253,10 @@ pub(crate) fn parse_split(name: Option<&str>) -> Result<Option<SplitRule>, Wrong
 }
 
 /// The split that fits a set, where none is asked for.
-pub(crate) fn natural_split(set: &Dataset) -> SplitRule {
-    match (set.parts(), set.order) {
-        (Some(_), _) => SplitRule::Given,
-        (None, Order::Unordered) => SplitRule::Random,
-        (None, Order::Timed | Order::Sequence) => SplitRule::LeaveLastOut,
+pub(crate) fn natural_split<L: Log>(log: &L) -> SplitRule {
+    match (log.has_parts(), log.set().order) {
+        (true, _) => SplitRule::Given,
+        (false, Order::Unordered) => SplitRule::Random,
+        (false, Order::Timed | Order::Sequence) => SplitRule::LeaveLastOut,
     }
 }

@@ -53,19 +53,9 @@ impl Drop for Demo {
 
 #[test]
 fn the_page_does_in_a_real_browser_what_it_says() {
-    let Some(program) = devtools::program() else {
-        assert!(
-            std::env::var_os("UPNEXT_REQUIRE_BROWSER").is_none(),
-            "UPNEXT_REQUIRE_BROWSER is set and there is no browser: install chromium, or name one by CHROME"
-        );
-        eprintln!(
-            "\n  ** SKIPPED ** no chromium, chromium-browser or google-chrome here, and CHROME is not set:"
-        );
-        eprintln!("  ** SKIPPED ** the page was NOT tested in a browser\n");
-        return;
-    };
+    let Some(mut browser) = devtools::browser("the page") else { return };
+    let browser = &mut browser;
     let demo = Demo::start();
-    let browser = &mut Browser::start(&program);
     browser.size(1440, 1000, false);
     // Cards that still glide cannot be clicked where they seem to be.
     browser.prefer(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]);

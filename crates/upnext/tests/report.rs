@@ -65,21 +65,6 @@ fn hostile(folder: &Path) -> PathBuf {
     file
 }
 
-fn browser() -> Option<Browser> {
-    let Some(program) = devtools::program() else {
-        assert!(
-            std::env::var_os("UPNEXT_REQUIRE_BROWSER").is_none(),
-            "UPNEXT_REQUIRE_BROWSER is set and there is no browser: install chromium, or name one by CHROME"
-        );
-        eprintln!(
-            "\n  ** SKIPPED ** no chromium, chromium-browser or google-chrome here, and CHROME is not set:"
-        );
-        eprintln!("  ** SKIPPED ** the report was NOT tested in a browser\n");
-        return None;
-    };
-    Some(Browser::start(&program))
-}
-
 const SECTIONS: [&str; 16] = [
     "rows",
     "cleaning",
@@ -114,7 +99,7 @@ fn open(browser: &mut Browser, page: &Path) -> u64 {
 #[test]
 fn the_report_opens_in_a_real_browser_and_says_what_it_found() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut browser) = browser() else { return };
+    let Some(mut browser) = devtools::browser("the report") else { return };
     let browser = &mut browser;
     browser.size(1300, 900, false);
     browser.prefer(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]);
@@ -268,6 +253,12 @@ fn a_run_folder_keeps_its_report_and_wrong_use_is_told() {
         serde_json::from_slice(&std::fs::read(run.join("data-report.json")).unwrap()).unwrap();
     assert_eq!((&numbers["schema"], &numbers["dimensions"]["events"]), (&1.into(), &4.into()));
     assert_eq!(numbers["target"]["describe"]["mean"], 3.5);
+
+    // What is no run passes through one, so it has the same numbers.
+    let (_, mut of_file) = report(&log, folder.path(), &[]);
+    assert_ne!(of_file["set"]["recognised"], numbers["set"]["recognised"]);
+    of_file["set"]["recognised"] = numbers["set"]["recognised"].clone();
+    assert_eq!(of_file, numbers);
 
     let wrong = upnext(&["report", run.to_str().unwrap(), "--out", "page.txt"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));

@@ -7,7 +7,7 @@ use upnext_data::{Action, Order, Part};
 
 use crate::clean::Reason;
 use crate::columns::{Columns, bare, need_events};
-use crate::formats::{around, videos};
+use crate::formats::{around, length, videos};
 use crate::gather::{Found, Gather, refused};
 use crate::table::{Cell, Row, Table};
 use crate::{Field, IngestError, Options, time};
@@ -298,7 +298,7 @@ pub(crate) fn measure(
     let given = action_of(row, columns)?;
     let (value, said) = match given {
         Some(Action::Search | Action::Comment) => (None, around::text_of(cell(row, columns, Field::Value))),
-        _ => (amount_of(&cell(row, columns, Field::Value))?, None),
+        _ => (number(Field::Value)?, None),
     };
     let mut marks = [None; MARKS.len() + 1];
     let mut has_marks = false;
@@ -365,7 +365,9 @@ fn number_of(cell: &Cell, field: Field) -> Result<Option<f64>, Fault> {
             text if is_nothing(text) => return Ok(None),
             text if text.eq_ignore_ascii_case("true") => 1.0,
             text if text.eq_ignore_ascii_case("false") => 0.0,
-            text => text.parse().map_err(|_| fault(Reason::Malformed, field, text, expected))?,
+            text => (text.parse().ok())
+                .or_else(|| of_length(text, field))
+                .ok_or_else(|| fault(Reason::Malformed, field, text, expected))?,
         },
         Cell::List(values) => {
             return Err(fault(Reason::Malformed, field, format!("{values:?}"), expected));
@@ -379,18 +381,14 @@ fn number_of(cell: &Cell, field: Field) -> Result<Option<f64>, Fault> {
     }
 }
 
-/// A number that may have a unit of time, which makes it seconds: `88mins` is 5,280, `1.5h` is 5,400.
-fn amount_of(cell: &Cell) -> Result<Option<f64>, Fault> {
-    let Cell::Text(text) = cell else { return number_of(cell, Field::Value) };
-    let text = text.trim().to_ascii_lowercase();
-    let end = text.find(|c: char| c.is_ascii_alphabetic() && c != 'e').unwrap_or(text.len());
-    let scale = match text[end..].trim() {
-        "s" | "sec" | "secs" | "seconds" => 1.0,
-        "min" | "mins" | "minutes" | "m" => 60.0,
-        "h" | "hour" | "hours" => 3_600.0,
-        _ => return number_of(cell, Field::Value),
+/// A length of time that is written with its unit, in the unit of the field.
+fn of_length(text: &str, field: Field) -> Option<f64> {
+    let a_second = match field {
+        Field::Value | Field::WatchSeconds | Field::Duration => 1.0,
+        Field::WatchMs | Field::DurationMs => 1_000.0,
+        _ => return None,
     };
-    Ok(number_of(&Cell::Text(text[..end].trim().into()), Field::Value)?.map(|amount| amount * scale))
+    Some(length::seconds(text)? * a_second)
 }
 
 fn time_of(options: &Options, row: &Row, columns: &Columns) -> Result<i64, Fault> {

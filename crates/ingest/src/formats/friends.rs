@@ -14,22 +14,26 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
     while let Some(row) = table.next()? {
         rows += 1;
         let Some(user) = row.cell(user_column).into_id().filter(|_| row.broken.is_none()) else { continue };
-        let friends = match row.cell(friend_column) {
-            Cell::List(friends) => friends,
-            cell => {
-                let text = cell.into_id().unwrap_or_default();
-                // `[3371, 2975]`, `3371|2975`, or one.
-                let part = |c: char| matches!(c, '[' | ']' | ',' | '|' | ';' | ' ' | '\'' | '"');
-                text.split(part).filter(|friend| !friend.is_empty()).map(Into::into).collect()
-            }
-        };
-        if gather.users.row(&user).is_none() {
-            continue;
-        }
-        for friend in friends.iter().filter(|&friend| gather.users.row(friend).is_some()) {
-            gather.beside.friend(&user, friend);
-        }
+        take(gather, &user, row.cell(friend_column));
     }
     gather.file_read(&path, "friends", rows);
     Ok(())
+}
+
+/// Takes the friends that a cell names: a real list, `[3371, 2975]`, `3371|2975`, or one.
+pub(crate) fn take(gather: &mut Gather, user: &str, cell: Cell) {
+    if gather.users.row(user).is_none() {
+        return;
+    }
+    let friends = match cell {
+        Cell::List(friends) => friends,
+        cell => {
+            let text = cell.into_id().unwrap_or_default();
+            let part = |c: char| matches!(c, '[' | ']' | ',' | '|' | ';' | ' ' | '\'' | '"');
+            text.split(part).filter(|friend| !friend.is_empty()).map(Into::into).collect()
+        }
+    };
+    for friend in friends.iter().filter(|&friend| gather.users.row(friend).is_some()) {
+        gather.beside.friend(user, friend);
+    }
 }

@@ -4,6 +4,7 @@ pub(crate) mod around;
 pub(crate) mod daily;
 pub(crate) mod events;
 pub(crate) mod friends;
+pub(crate) mod length;
 pub(crate) mod lines;
 pub(crate) mod nested;
 pub(crate) mod recognise;

@@ -10,7 +10,7 @@ use crate::columns::bare;
 use crate::formats::events::action_named;
 use crate::source::Lines;
 use crate::table::is_vector;
-use crate::{Format, IngestError, Limits};
+use crate::{Format, IngestError, Limits, time};
 
 type Object = Map<String, Value>;
 
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Interactions,
     /// Metarank's `ranking`: what was shown.
     Rankings,
+    /// What a `ranking` labels as wanted, where no interaction tells it.
+    Labels,
     /// Metarank's `item`.
     Items,
     /// Metarank's `user`.
@@ -46,13 +48,20 @@ pub(crate) enum Seen {
 /// Makes the rows of one kind, with what has to be known of the whole file.
 pub(crate) struct Lens {
     kind: Kind,
-    /// Who saw each ranking, for interactions that do not say whose they are.
-    users_of_rankings: HashMap<String, String>,
+    /// Who saw each ranking and when, for interactions that do not say whose they are.
+    rankings: HashMap<String, (String, Option<i64>)>,
+    /// Whose each session is, as any event says.
+    sessions: HashMap<String, String>,
+    /// Rankings that an interaction names.
+    answered: HashSet<String>,
     /// Whether the value of a `read` is a share, since none is above one.
     is_share: bool,
     /// Whether any feedback has a time.
     is_timed: bool,
 }
+
+/// How long after a ranking an interaction still belongs to it: half an hour.
+const JOIN_MS: i64 = 30 * 60 * 1_000;
 
 /// The kinds of row that a file may hold, and its format, if its first lines are such.
 pub(crate) fn recognise(
@@ -66,7 +75,7 @@ pub(crate) fn recognise(
         let has = |wanted: &str| value(&object, wanted).is_some();
         let event = value(&object, "event").and_then(Value::as_str).unwrap_or_default();
         if ["item", "user", "interaction", "ranking"].contains(&event) && has("timestamp") {
-            let kinds = &[Kind::Interactions, Kind::Rankings, Kind::Items, Kind::Users];
+            let kinds = &[Kind::Interactions, Kind::Rankings, Kind::Labels, Kind::Items, Kind::Users];
             return Ok(Some((Format::Metarank, kinds)));
         }
         if has("feedbackkey") || (has("feedbacktype") && has("userid") && has("itemid")) {
@@ -106,6 +115,18 @@ fn id(object: &Object, wanted: &str) -> Option<String> {
     }
 }
 
+/// When an event happened, in milliseconds since 1970.
+fn moment(object: &Object) -> Option<i64> {
+    match value(object, "timestamp")? {
+        Value::Number(number) => number.as_f64().map(time::from_number),
+        Value::String(text) => match text.trim().parse::<f64>() {
+            Ok(number) => Some(time::from_number(number)),
+            Err(_) => time::from_text(text),
+        },
+        _ => None,
+    }
+}
+
 /// Go writes times that are not set as those of the year 1.
 fn is_set(time: &Value) -> bool {
     !time.as_str().is_some_and(|text| text.is_empty() || text.starts_with("0001-01-01"))
@@ -119,14 +140,20 @@ impl Lens {
         kind: Kind,
         limits: &Limits,
     ) -> Result<(Self, Vec<(String, bool)>), IngestError> {
-        let users_of_rankings = HashMap::new();
-        let mut lens = Self { kind, users_of_rankings, is_share: true, is_timed: false };
+        let mut lens = Self {
+            kind,
+            rankings: HashMap::new(),
+            sessions: HashMap::new(),
+            answered: HashSet::new(),
+            is_share: true,
+            is_timed: false,
+        };
         let mut lines = Lines::open(path, limits)?;
         let (mut names, mut known) = (Vec::new(), HashSet::new());
         while let Some(line) = lines.next()? {
             let Ok(object) = serde_json::from_slice::<Object>(line) else { continue };
             lens.learn(&object);
-            if lens.users_of_rankings.len() > limits.ids_max {
+            if lens.rankings.len().max(lens.sessions.len()).max(lens.answered.len()) > limits.ids_max {
                 let (what, limit) = ("rankings", "ids_max");
                 return Err(IngestError::Limit { path: path.to_owned(), what, most: limits.ids_max, limit });
             }
@@ -161,12 +188,20 @@ impl Lens {
 
     fn learn(&mut self, object: &Object) {
         match self.kind {
-            Kind::Interactions => {
-                if value(object, "event").and_then(Value::as_str) == Some("ranking")
-                    && let Some(ranking) = id(object, "id")
-                    && let Some(user) = id(object, "user").or_else(|| id(object, "session"))
-                {
-                    self.users_of_rankings.insert(ranking, user);
+            Kind::Interactions | Kind::Rankings | Kind::Labels => {
+                let (user, session) = (id(object, "user"), id(object, "session"));
+                if let (Some(user), Some(session)) = (&user, &session) {
+                    self.sessions.entry(session.clone()).or_insert_with(|| user.clone());
+                }
+                let event = value(object, "event").and_then(Value::as_str).unwrap_or_default();
+                match (event, self.kind) {
+                    ("ranking", Kind::Interactions) => {
+                        if let (Some(ranking), Some(viewer)) = (id(object, "id"), user.or(session)) {
+                            self.rankings.insert(ranking, (viewer, moment(object)));
+                        }
+                    }
+                    ("interaction", Kind::Labels) => self.answered.extend(id(object, "ranking")),
+                    _ => {}
                 }
             }
             Kind::Feedback => {
@@ -207,21 +242,19 @@ impl Lens {
                 ));
             }
         };
-        if kind != self.kind {
+        let of_ranking = kind == Kind::Rankings && self.kind == Kind::Labels;
+        if kind != self.kind && !of_ranking {
             return Seen::Other;
         }
         let mut row = Object::new();
         let mut put = |name: &str, found: Option<Value>| {
             found.map(|found| row.insert(name.to_string(), found));
         };
-        let viewer = || id(object, "user").or_else(|| id(object, "session"));
         match kind {
             Kind::Items => put("item_id", id(object, "item").map(Value::from)),
             Kind::Users => put("user_id", id(object, "user").map(Value::from)),
             _ => {
-                let of_ranking =
-                    || self.users_of_rankings.get(&id(object, "ranking")?).map(|user| user.to_string());
-                put("user_id", viewer().or_else(of_ranking).map(Value::from));
+                put("user_id", self.viewer(object).map(Value::from));
                 put("timestamp", value(object, "timestamp").cloned());
             }
         }
@@ -231,6 +264,22 @@ impl Lens {
         }
         if kind == Kind::Rankings {
             let items = value(object, "items").and_then(Value::as_array);
+            if of_ranking {
+                let is_answered = id(object, "id").is_some_and(|ranking| self.answered.contains(&ranking));
+                let wanted = |item: &&Value| {
+                    let label = item.as_object().and_then(|item| value(item, "label")?.as_f64());
+                    label.is_some_and(|label| label > 0.0)
+                };
+                let labelled = items.into_iter().flatten().filter(wanted);
+                let labelled: Vec<Value> =
+                    labelled.filter_map(|item| id(item.as_object()?, "id").map(Value::from)).collect();
+                if is_answered || labelled.is_empty() {
+                    return Seen::Other;
+                }
+                put("item_id", Some(Value::Array(labelled)));
+                put("event_type", Some("click".into()));
+                return Seen::Row(row);
+            }
             let ids = items.map(|items| {
                 let of = |item: &Value| match item {
                     Value::Object(item) => id(item, "id").map(Value::from),
@@ -249,6 +298,19 @@ impl Lens {
             }
         }
         Seen::Row(row)
+    }
+
+    /// Whose an event is: as it says, as its ranking says if that is not too long ago, as its session's other events
+    /// say, or the session itself.
+    fn viewer(&self, object: &Object) -> Option<String> {
+        let of_session = |session: String| self.sessions.get(&session).cloned().unwrap_or(session);
+        let of_ranking = || {
+            let (viewer, shown) = self.rankings.get(&id(object, "ranking")?)?;
+            let is_near =
+                shown.zip(moment(object)).is_none_or(|(shown, at)| at.saturating_sub(shown) <= JOIN_MS);
+            is_near.then(|| of_session(viewer.clone()))
+        };
+        id(object, "user").or_else(of_ranking).or_else(|| id(object, "session").map(of_session))
     }
 
     fn feedback(&self, object: &Object) -> Seen {

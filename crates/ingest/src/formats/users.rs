@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::beside::{attribute_name, is_reference};
 use crate::columns::Columns;
-use crate::formats::around;
 use crate::formats::videos::attribute_text;
+use crate::formats::{around, friends};
 use crate::gather::Gather;
 use crate::table::{Cell, Table};
 use crate::{Field, IngestError};
@@ -15,12 +15,19 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
     let path = table.path.clone();
     let Some(id_column) = columns.get(Field::User) else { return Ok(()) };
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
-    let readable = table.readable();
-    table.keep(&readable)?;
+    let friends = columns.friends.map(|(_, friends)| friends);
+    let mut readable = table.readable();
+    let mut kept = readable.clone();
+    kept.extend(friends);
+    table.keep(&kept)?;
+    // Friends are no attribute and no group.
+    readable.retain(|&at| Some(at) != friends);
     let most = gather.options.limits.group_values_max;
     // For each column the values it has, while they are few enough.
     let mut values: Vec<Option<HashMap<String, u32>>> = vec![Some(HashMap::new()); names.len()];
-    values[id_column] = None;
+    for at in friends.into_iter().chain([id_column]) {
+        values[at] = None;
+    }
     let attributes: Vec<Option<usize>> = (0..names.len())
         .map(|at| {
             let is_kept = readable.contains(&at)
@@ -42,6 +49,9 @@ pub(crate) fn read(gather: &mut Gather, mut table: Table, columns: &Columns) -> 
             unknown += 1;
             continue;
         };
+        if let Some(friends) = friends {
+            friends::take(gather, &id, row.cell(friends));
+        }
         for (at, column) in attributes.iter().enumerate() {
             let Some(column) = *column else { continue };
             let limits = &gather.options.limits;

@@ -6,6 +6,7 @@ use upnext_data::Video;
 
 use crate::beside::{Rows, attribute_name, is_reference};
 use crate::columns::Columns;
+use crate::formats::length;
 use crate::gather::Gather;
 use crate::table::{Cell, Row, Table};
 use crate::{Field, IngestError, time};
@@ -150,7 +151,15 @@ pub(crate) fn describe(gather: &mut Gather, row: &Row, columns: &Columns, names:
     };
     let year =
         number(&cell(Field::Year)).filter(|year| (1_800.0..2_200.0).contains(year)).map(|year| year as i32);
-    let length = number(&cell(Field::Duration)).or_else(|| Some(number(&cell(Field::DurationMs))? / 1_000.0));
+    let written = |cell: &Cell| match cell {
+        Cell::Text(text) => length::seconds(text),
+        _ => None,
+    };
+    let length = |field, a_second: f64| {
+        let cell = cell(field);
+        number(&cell).map(|number| number / a_second).or_else(|| written(&cell))
+    };
+    let length = length(Field::Duration, 1.0).or_else(|| length(Field::DurationMs, 1_000.0));
     let length = length.filter(|&s| s > 0.0 && s <= gather.options.limits.duration_seconds_max);
     let published = match cell(Field::Published) {
         Cell::Time(at) => Some(at),

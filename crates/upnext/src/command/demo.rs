@@ -136,7 +136,7 @@ impl DemoArgs {
             let report = evaluate(&loaded.dataset, &self.conditions(&loaded))?.report;
             print_report(&report, self.json)?;
             if let Some(notice) = loaded.notice {
-                tracing::info!("{}", notice.text);
+                tracing::info!("{} ({})", notice.text, notice.licence);
             }
             return Ok(());
         }
@@ -163,7 +163,7 @@ impl DemoArgs {
         tracing::info!("the page is up after {:.1} s", started.elapsed().as_secs_f64());
         say_where(&url, self.json)?;
         if let Some(notice) = loaded.notice {
-            tracing::info!("{}", notice.text);
+            tracing::info!("{} ({})", notice.text, notice.licence);
         }
         // Models go on while the page is up; a failure there is said, and the page stays.
         thread::Builder::new().name("training".into()).spawn(move || {

@@ -1,13 +1,13 @@
-//! `upnext report`: what is in the data, as one page that needs no network, and as JSON.
+//! `upnext report`: what is in the data, as one page that needs no network, and as JSON. Events pass by; none is held.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use upnext_data::Order;
-use upnext_ingest::run;
+use upnext_data::{Log, Order};
+use upnext_ingest::{Target, run, run_log};
 
-use crate::loading::{DataArgs, Loaded, natural_split, parse_split};
+use crate::loading::{DataArgs, natural_split, parse_split, relevance_of};
 use crate::report::{draw, measure};
 use crate::{WrongUse, output, progress};
 
@@ -38,7 +38,10 @@ const PAGE: &str = "data-report.html";
 const NUMBERS: &str = "data-report.json";
 
 /// Events between two moves of the bar.
-const STEP: usize = 1 << 16;
+const STEP: u64 = 1 << 16;
+
+/// Memory for the import of what is no run; rows beyond it wait on disk.
+const IMPORT_BYTES: usize = 1 << 30;
 
 impl ReportArgs {
     /// Runs the command.
@@ -52,27 +55,49 @@ impl ReportArgs {
             return Err(WrongUse::of("--out", "expected a file that ends in .html").into());
         }
         let split = parse_split(self.split.as_deref())?;
-        let Loaded { dataset: set, relevance, cleaning, recognised, notice } = self.data.load()?;
-        let mut tally = measure::Tally::new(set.users.len(), set.videos.len(), set.order == Order::Timed);
-        let bar = progress::bar(set.events().len(), "counting");
-        for (at, event) in set.events().iter().enumerate() {
-            tally.add(&event);
-            if at % STEP == STEP - 1 {
-                bar.inc(STEP as u64);
-            }
-        }
-        bar.finish_and_clear();
-        let wheel = progress::wheel("measuring");
-        let split = split.unwrap_or_else(|| natural_split(&set));
-        let origin = measure::Origin { recognised, cleaning, notice, relevance, split, seed: self.seed };
-        let report = measure::report(&set, &tally, origin);
-        let page = draw::page(&report);
-        let numbers = serde_json::to_vec_pretty(&report)?;
-        wheel.finish_and_clear();
         let run_folder = match &self.data.files[..] {
             [folder] if run::is_run(folder) => Some(folder),
             _ => None,
         };
+        // Other data is imported first, so that its events pass by as those of a run do.
+        let scratch = tempfile::tempdir().context("no temporary folder can be made: set TMPDIR to one")?;
+        let (log, recognised) = match run_folder {
+            Some(folder) => (run_log::open(folder)?, "a run folder".into()),
+            None => {
+                let run = scratch.path().join("run");
+                let recognised = self.import(&run)?;
+                (run_log::open(&run)?, recognised)
+            }
+        };
+        let set = log.set();
+        let mut tally = measure::Tally::new(set.users.len(), set.videos.len(), set.order == Order::Timed);
+        let bar = progress::bar(log.n_events as usize, "counting");
+        log.pass(&mut |event, _| {
+            tally.add(event);
+            if tally.events.is_multiple_of(STEP) {
+                bar.inc(STEP);
+            }
+        })?;
+        bar.finish_and_clear();
+        let wheel = progress::wheel("measuring");
+        let relevance = match &self.data.relevance {
+            Some(rule) => rule.parse().map_err(|error| WrongUse::of("--relevance", error))?,
+            None => log.manifest.relevance.parse()?,
+        };
+        let origin = measure::Origin {
+            digest: log.manifest.digest.clone(),
+            recognised,
+            cleaning: log.cleaning.clone(),
+            n_circumstances: log.n_circumstances,
+            notice: log.manifest.notice.clone(),
+            relevance,
+            split: split.unwrap_or_else(|| natural_split(&log)),
+            seed: self.seed,
+        };
+        let report = measure::report(&log, &tally, origin)?;
+        let page = draw::page(&report);
+        let numbers = serde_json::to_vec_pretty(&report)?;
+        wheel.finish_and_clear();
         let (page_path, numbers_path) = match (&self.out, run_folder) {
             (Some(out), _) => (out.clone(), out.with_extension("json")),
             (None, Some(folder)) => (folder.join(PAGE), folder.join(NUMBERS)),
@@ -94,7 +119,7 @@ impl ReportArgs {
         let size = &report.dimensions;
         output::print(&format!(
             "{}: {} events of {} users on {} videos, density {:.4} %\npage:    {} ({:.1} MB, opens without network)\nnumbers: {}",
-            set.name,
+            report.set.name,
             size.events,
             size.users,
             size.videos,
@@ -103,5 +128,23 @@ impl ReportArgs {
             page.len() as f64 / 1e6,
             numbers_path.display(),
         ))
+    }
+
+    /// Imports what is no run, and says what it was taken for.
+    fn import(&self, run: &Path) -> Result<String> {
+        let (options, given) = self.data.options()?;
+        let target = Target {
+            run: Some(run),
+            replace: false,
+            command: String::new(),
+            seed: self.seed,
+            relevance: &|recognised, natural| relevance_of(given.as_ref(), recognised, || natural.clone()),
+            memory_bytes: IMPORT_BYTES,
+            quarantine: false,
+            split: None,
+        };
+        let made =
+            progress::reading(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
+        Ok(made.recognised)
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The browser's program: `CHROME`, or one of the usual names on the path.
-pub(crate) fn program() -> Option<PathBuf> {
+fn program() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("CHROME") {
         let named = PathBuf::from(named);
         assert!(named.is_file(), "CHROME names {}, which is not a file", named.display());
@@ -24,6 +24,25 @@ pub(crate) fn program() -> Option<PathBuf> {
         .iter()
         .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)))
         .find(|program| program.is_file())
+}
+
+/// Starts a browser, or says loudly that there is none and what is not tested then.
+///
+/// # Panics
+/// If there is none and `UPNEXT_REQUIRE_BROWSER` is set.
+pub(crate) fn browser(what: &str) -> Option<Browser> {
+    let Some(program) = program() else {
+        assert!(
+            std::env::var_os("UPNEXT_REQUIRE_BROWSER").is_none(),
+            "UPNEXT_REQUIRE_BROWSER is set and there is no browser: install chromium, or name one by CHROME"
+        );
+        eprintln!(
+            "\n  ** SKIPPED ** no chromium, chromium-browser or google-chrome here, and CHROME is not set:"
+        );
+        eprintln!("  ** SKIPPED ** {what} was NOT tested in a browser\n");
+        return None;
+    };
+    Some(Browser::start(&program))
 }
 
 /// A running browser with one page open.
@@ -40,7 +59,7 @@ pub(crate) struct Browser {
 
 impl Browser {
     /// Starts the browser with an empty folder and attaches to its page.
-    pub(crate) fn start(program: &PathBuf) -> Self {
+    fn start(program: &PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the browser");
         // The shell puts the pipe where the browser looks for it: commands come in as file 3, answers go out as 4.
         let mut child = Command::new("sh")

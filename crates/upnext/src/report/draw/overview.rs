@@ -44,8 +44,11 @@ pub(super) fn header(context: &Context) -> String {
         Order::Sequence => "events are in order, without times",
         Order::Unordered => "events have no order and no times",
     };
+    // Made-up data must not look like a log: what it is stands above its first number.
+    let terms =
+        set.notice.as_ref().map_or_else(String::new, |notice| format!(" Data: {}.", escape(&notice.text)));
     format!(
-        "<header><h1>What is in <bdi>{}</bdi>?</h1><p>Read as {}; {order}. Relevant means <code>{}</code>. Digest <code>{}</code>.</p>\
+        "<header><h1>What is in <bdi>{}</bdi>?</h1><p>Read as {}; {order}. Relevant means <code>{}</code>. Digest <code>{}</code>.{terms}</p>\
          <dl class=\"headline\">{cells}</dl></header>",
         escape(&set.name),
         escape(&set.recognised),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use upnext_data::{Action, Dataset};
+use upnext_features::{Cut, daily_mean, engagement};
 use upnext_math::Matrix;
 use upnext_math::linalg::symmetric_eigen;
 use upnext_math::seed::Random;
@@ -256,28 +257,22 @@ fn table(set: &Dataset, tally: &Tally) -> Table {
     Table { videos, columns, target }
 }
 
-/// Means over each video's days, and the rates of the design made of them.
+/// Means over each video's days, and the rates of the design made of them. No cut: a report describes, and predicts
+/// nothing.
 fn daily_columns(set: &Dataset, videos: &[u32], push: &mut impl FnMut(&str, Vec<f64>)) {
     let mean = |name: &str| -> Option<Vec<f64>> {
-        let values = set.daily.measure(name)?;
-        let of = |&video: &u32| {
-            let days = values[set.daily.of(video)].iter().filter(|value| !value.is_nan());
-            let (sum, n) = days.fold((0.0, 0), |(sum, n), &value| (sum + f64::from(value), n + 1));
-            if n == 0 { f64::NAN } else { sum / f64::from(n) }
-        };
+        set.daily.measure(name)?;
+        let of = |&video: &u32| daily_mean(&set.daily, name, video, Cut::at(i64::MAX));
         Some(videos.iter().map(of).collect())
     };
-    let over = |part: &str, whole: &str| -> Option<Vec<f64>> {
-        Some(mean(part)?.iter().zip(mean(whole)?).map(|(part, whole)| part / (whole + 1.0)).collect())
+    let mut rate = |name: &str, of: fn(f64, f64) -> f64, part: &str, whole: &str| {
+        if let (Some(part), Some(whole)) = (mean(part), mean(whole)) {
+            push(name, part.into_iter().zip(whole).map(|(part, whole)| of(part, whole)).collect());
+        }
     };
-    let rates = [
-        ("engagement_rate", over("play_cnt", "show_cnt")),
-        ("completion_rate", over("complete_play_cnt", "play_cnt")),
-        ("like_rate", over("like_cnt", "play_cnt")),
-    ];
-    for (name, values) in rates {
-        values.into_iter().for_each(|values| push(name, values));
-    }
+    rate("engagement_rate", engagement::engagement_rate, "play_cnt", "show_cnt");
+    rate("completion_rate", engagement::completion_rate, "complete_play_cnt", "play_cnt");
+    rate("like_rate", engagement::like_rate, "like_cnt", "play_cnt");
     if let Some(played) = mean("play_duration") {
         // The platform counts milliseconds of all plays together.
         let ratio = |(&video, played): (&u32, f64)| {

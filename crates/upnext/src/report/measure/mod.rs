@@ -1,4 +1,4 @@
-//! The numbers of the report, in one pass over events; memory grows with users, videos and days, not with events.
+//! The numbers of the report, from events that pass by; memory grows with users, videos and days, not with events.
 
 pub(crate) mod features;
 pub(crate) mod missing;
@@ -10,7 +10,7 @@ pub(crate) mod target;
 pub(crate) mod time;
 
 use serde::Serialize;
-use upnext_data::{Action, Dataset, Event, Order, Relevance, SplitRule};
+use upnext_data::{Action, Dataset, Event, Log, Order, Relevance, SplitRule};
 use upnext_ingest::{CleaningReport, Notice};
 
 pub(crate) use tally::Tally;
@@ -165,10 +165,14 @@ pub(crate) struct DataReport {
 
 /// What is known of a set beside its rows.
 pub(crate) struct Origin {
+    /// The set's digest, its events included.
+    pub(crate) digest: String,
     /// What the files were taken for.
     pub(crate) recognised: String,
     /// What was dropped on the way in.
     pub(crate) cleaning: CleaningReport,
+    /// Searches, comments and other circumstances beside events.
+    pub(crate) n_circumstances: usize,
     /// Terms of the data.
     pub(crate) notice: Option<Notice>,
     /// What counts as relevant.
@@ -179,11 +183,15 @@ pub(crate) struct Origin {
     pub(crate) seed: u64,
 }
 
-/// All numbers, from a set and the tally of its events.
-pub(crate) fn report(set: &Dataset, tally: &Tally, origin: Origin) -> DataReport {
-    DataReport {
+/// All numbers of a log, which passes by once for the tally that was made of it, and for its split again.
+///
+/// # Errors
+/// When the events cannot be read.
+pub(crate) fn report<L: Log>(log: &L, tally: &Tally, origin: Origin) -> Result<DataReport, L::Error> {
+    let set = log.set();
+    Ok(DataReport {
         schema: SCHEMA,
-        dimensions: dimensions(set, tally),
+        dimensions: dimensions(set, tally, origin.n_circumstances),
         preview: tally.first.iter().map(|event| preview(set, event)).collect(),
         missing: missing::missing(set, tally),
         users: rank::users(set, tally),
@@ -198,11 +206,11 @@ pub(crate) fn report(set: &Dataset, tally: &Tally, origin: Origin) -> DataReport
             (Order::Sequence, _) => absent("the set has an order of events and no times"),
             _ => absent("the set has no times and no order of events"),
         },
-        split: split::split(set, &origin.relevance, origin.split, origin.seed),
+        split: split::split(log, &origin.relevance, origin.split, origin.seed)?,
         cleaning: origin.cleaning,
         set: About {
             name: set.name.clone(),
-            digest: set.digest(),
+            digest: origin.digest,
             recognised: origin.recognised,
             order: set.order,
             relevance: origin.relevance.to_string(),
@@ -210,10 +218,10 @@ pub(crate) fn report(set: &Dataset, tally: &Tally, origin: Origin) -> DataReport
             version: env!("CARGO_PKG_VERSION"),
             seed: origin.seed,
         },
-    }
+    })
 }
 
-fn dimensions(set: &Dataset, tally: &Tally) -> Dimensions {
+fn dimensions(set: &Dataset, tally: &Tally, n_circumstances: usize) -> Dimensions {
     let occurring = |counts: &[u32]| counts.iter().filter(|&&n| n > 0).count();
     let (users, videos) = (occurring(&tally.of_user), occurring(&tally.of_video));
     let cells = users as f64 * videos as f64;
@@ -234,7 +242,7 @@ fn dimensions(set: &Dataset, tally: &Tally) -> Dimensions {
         density_percent: if cells > 0.0 { 100.0 * tally.pairs as f64 / cells } else { 0.0 },
         actions,
         daily_rows: set.daily.len(),
-        circumstances: set.circumstances.len(),
+        circumstances: n_circumstances,
         friendships: (0..set.users.len() as u32).map(|user| set.users.friends_of(user).len()).sum(),
     }
 }
@@ -289,14 +297,17 @@ pub(crate) mod tests {
         let mut tally = Tally::new(set.users.len(), set.videos.len(), set.order == Order::Timed);
         set.events().iter().for_each(|event| tally.add(&event));
         let origin = Origin {
+            digest: set.digest(),
             recognised: "by hand".into(),
+            n_circumstances: set.circumstances.len(),
             cleaning: CleaningReport::default(),
             notice: None,
             relevance: "any".parse().unwrap(),
             split: SplitRule::LeaveLastOut,
             seed: 1,
         };
-        report(set, &tally, origin)
+        let Ok(report) = report(set, &tally, origin);
+        report
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a model would be fitted on and asked: sizes, overlaps and leaks of the split that fits the set.
 
 use serde::Serialize;
-use upnext_data::{Dataset, Leak, Query, Relevance, Split, SplitRule, lint};
+use upnext_data::{Finding, Leak, Log, Relevance, SplitRule, SplitSummary};
 
 use super::time::moment;
 use super::{Section, VideoName, absent};
@@ -72,85 +72,62 @@ pub(crate) struct SplitFacts {
     pub(crate) leaks: Vec<Found>,
 }
 
-/// The pairs of one part, sorted, with marks of the users and videos among them.
-struct Pairs {
-    part: &'static str,
-    pairs: Vec<(u32, u32)>,
-    users: Vec<bool>,
-    videos: Vec<bool>,
-}
-
-fn count(marks: &[bool]) -> usize {
-    marks.iter().filter(|&&mark| mark).count()
-}
-
-impl Pairs {
-    fn new(part: &'static str, mut pairs: Vec<(u32, u32)>, set: &Dataset) -> Self {
-        pairs.sort_unstable();
-        let (mut users, mut videos) = (vec![false; set.users.len()], vec![false; set.videos.len()]);
-        for &(user, video) in &pairs {
-            users[user as usize] = true;
-            videos[video as usize] = true;
-        }
-        Self { part, pairs, users, videos }
-    }
-
-    fn size(&self) -> PartSize {
-        let (users, videos) = (count(&self.users), count(&self.videos));
-        PartSize { part: self.part, pairs: self.pairs.len(), users, videos }
-    }
-
-    fn overlap(&self, other: &Self) -> Overlap {
-        let both = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|(a, b)| **a && **b).count();
-        let pairs = other.pairs.iter().filter(|pair| self.pairs.binary_search(pair).is_ok()).count();
-        Overlap {
-            a: self.part,
-            b: other.part,
-            users: both(&self.users, &other.users),
-            videos: both(&self.videos, &other.videos),
-            pairs,
-        }
-    }
-}
-
-/// Cuts the set and looks at the parts.
-pub(crate) fn split(set: &Dataset, relevance: &Relevance, rule: SplitRule, seed: u64) -> Section<SplitFacts> {
-    let split = match Split::new(set, relevance, rule, seed) {
-        Ok(split) => split,
-        Err(error) => return absent(error.to_string()),
+/// Lets a log pass by as often as its split needs, and looks at the parts.
+///
+/// # Errors
+/// When the events cannot be read.
+pub(crate) fn split<L: Log>(
+    log: &L,
+    relevance: &Relevance,
+    rule: SplitRule,
+    seed: u64,
+) -> Result<Section<SplitFacts>, L::Error> {
+    let SplitSummary { parts, cuts, findings } = match SplitSummary::new(log, relevance, rule, seed)? {
+        Ok(summary) => summary,
+        Err(error) => return Ok(absent(error.to_string())),
     };
-    let rows = (0..).zip(split.train.users());
-    let train = rows.flat_map(|(user, rows)| rows.iter().map(move |row| (user, row.video))).collect();
-    let asked = |queries: &[Query]| -> Vec<(u32, u32)> {
-        queries.iter().flat_map(|query| query.relevant.iter().map(|&video| (query.user, video))).collect()
+    let (set, sizes) = (log.set(), parts.overlap());
+    let names = ["train", "validation", "test"];
+    let size = |part: usize, users, pairs| PartSize {
+        part: names[part],
+        pairs,
+        users,
+        videos: parts.videos_in(&[part]),
     };
-    let parts = [
-        Pairs::new("train", train, set),
-        Pairs::new("validation", asked(&split.validation), set),
-        Pairs::new("test", asked(&split.test), set),
-    ];
-    let overlaps = [(0, 1), (0, 2), (1, 2)].map(|(a, b)| parts[a].overlap(&parts[b])).to_vec();
-    let leaks = lint(&split)
+    // The fourth row is of all three parts; each two of them are what this table shows.
+    let overlaps: Vec<Overlap> = [[0, 1], [0, 2], [1, 2]]
         .into_iter()
-        .map(|finding| Found {
-            leak: finding.leak,
-            count: finding.count,
-            handled: finding.handled,
-            note: finding.note,
-            example: finding
-                .example
-                .map(|(user, video)| (set.users.name(user).to_string(), VideoName::of(set, video))),
+        .zip(&sizes.shared)
+        .map(|([a, b], shared)| Overlap {
+            a: names[a],
+            b: names[b],
+            users: shared.users,
+            videos: parts.videos_in(&[a, b]),
+            pairs: shared.pairs,
         })
         .collect();
-    Section::There(SplitFacts {
+    let named = |finding: Finding| Found {
+        leak: finding.leak,
+        count: finding.count,
+        handled: finding.handled,
+        note: finding.note,
+        example: finding
+            .example
+            .map(|(user, video)| (set.users.name(user).to_string(), VideoName::of(set, video))),
+    };
+    Ok(Section::There(SplitFacts {
         split: rule.name().into(),
         relevance: relevance.to_string(),
         seed,
-        cold_users: count(&parts[2].users) - overlaps[1].users,
-        cold_videos: count(&parts[2].videos) - overlaps[1].videos,
-        parts: parts.iter().map(Pairs::size).collect(),
+        cold_users: sizes.test_users - overlaps[1].users,
+        cold_videos: parts.videos_in(&[2]) - overlaps[1].videos,
+        parts: vec![
+            size(0, sizes.train_users, sizes.train_pairs),
+            size(1, sizes.validation_users, sizes.validation_pairs),
+            size(2, sizes.test_users, sizes.test_pairs),
+        ],
         overlaps,
-        cuts: split.cuts.map(|(validation, test)| (moment(validation), moment(test))),
-        leaks,
-    })
+        cuts: cuts.map(|(validation, test)| (moment(validation), moment(test))),
+        leaks: findings.into_iter().map(named).collect(),
+    }))
 }
