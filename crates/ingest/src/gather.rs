@@ -19,7 +19,7 @@ use crate::engine::survey::{Sole, Survey};
 use crate::formats::events::BadCells;
 use crate::source::Source;
 use crate::table::Row;
-use crate::{IngestError, Options, Progress};
+use crate::{IngestError, Options, Progress, Stage};
 
 /// Every so many rows the caller hears of progress.
 const PROGRESS_ROWS: u64 = 1 << 16;
@@ -40,6 +40,9 @@ pub(crate) struct Gather<'a> {
     n_events: usize,
     has_parts: bool,
     id_bytes: usize,
+    /// Bytes of the files that were read to their end, and of all.
+    bytes_done: u64,
+    bytes_total: u64,
     files: Vec<PathBuf>,
     /// Files with events in the order of reading, the one being read included.
     paths: Vec<PathBuf>,
@@ -107,6 +110,8 @@ impl<'a> Gather<'a> {
             n_events: 0,
             has_parts: false,
             id_bytes: 0,
+            bytes_done: 0,
+            bytes_total: 0,
             files: Vec::new(),
             paths: Vec::new(),
             place: Place::default(),
@@ -153,12 +158,20 @@ impl<'a> Gather<'a> {
 
     pub(crate) fn tick(&self, source: &Source, rows: u64) {
         if rows.is_multiple_of(PROGRESS_ROWS) {
-            self.say(&source.path, source.bytes(), source.bytes_total);
+            self.say(&source.path, source.bytes());
         }
     }
 
-    pub(crate) fn say(&self, file: &Path, bytes: u64, bytes_total: u64) {
-        (self.progress)(Progress { file, bytes, bytes_total, rows: self.report.read });
+    /// Counts what there is to read.
+    pub(crate) fn bytes_of<'p>(&mut self, paths: impl Iterator<Item = &'p Path>) {
+        self.bytes_total = paths.map(|path| std::fs::metadata(path).map_or(0, |m| m.len())).sum();
+    }
+
+    /// Says how many bytes of a file were read.
+    pub(crate) fn say(&self, file: &Path, bytes: u64) {
+        let done = self.bytes_done + bytes;
+        let total = self.bytes_total.max(done);
+        (self.progress)(Progress { stage: Stage::Read(file), done, total, rows: self.report.read });
     }
 
     pub(crate) fn note(&mut self, note: String) {
@@ -183,8 +196,8 @@ impl<'a> Gather<'a> {
             self.files.push(path.to_owned());
         }
         self.report.files.push(FileRead { file: path.to_owned(), role: role.into(), rows });
-        let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
-        self.say(path, bytes, bytes);
+        self.bytes_done += std::fs::metadata(path).map_or(0, |m| m.len());
+        self.say(path, 0);
     }
 
     /// The file that messages about the whole set name.
@@ -369,7 +382,9 @@ impl<'a> Gather<'a> {
         let mut whole = survey.clone();
         let n_videos = self.videos.len();
         let idle: Idle<Cleaner> = Idle::new();
+        let mut done = 0;
         for wave in waves(self.partitions.count()) {
+            let events: usize = wave.clone().map(|at| self.partitions.records_of(at)).sum();
             let taken: Vec<_> = wave.clone().map(|at| self.partitions.take(at)).collect();
             let partitions = &self.partitions;
             let cleaned: Vec<_> = taken
@@ -393,6 +408,9 @@ impl<'a> Gather<'a> {
                 let names = (&self.users, &self.videos);
                 take_back(&mut self.report, &dropped, &self.paths, names);
             }
+            done += events as u64;
+            let (stage, total) = (Stage::Clean, self.n_events as u64);
+            (self.progress)(Progress { stage, done, total, rows: self.report.read });
         }
         Ok(whole)
     }

@@ -31,7 +31,7 @@ pub use clean::{CleaningReport, Dropped, Example, FileRead, Reason};
 pub use engine::import::{Checked, ImportError, Summary, Target, import, validate};
 pub use engine::rules::{Duplicates, Missing, Rate, Rules, RulesUsed};
 pub use error::IngestError;
-pub use options::{Field, Format, Limits, Map, Options, Progress};
+pub use options::{Field, Format, Limits, Map, Options, Progress, Stage};
 pub use sources::{SqlOptions, without_password};
 pub use vectors::Vectors;
 
@@ -112,6 +112,9 @@ pub(crate) fn read_into(gather: &mut Gather, files: &[PathBuf]) -> Result<Read, 
         notice,
     } = plan;
     gather.order = order_of(&events, format);
+    let tables = [&videos, &users, &tags, &daily, &friends].into_iter().flatten();
+    let paths = events.iter().map(EventFile::path).chain(tables.map(|(table, _)| table.path.as_path()));
+    gather.bytes_of(paths);
     // In a sequence the same video may come again.
     gather.drop_duplicates = !matches!(events[..], [EventFile::Lines { .. }, ..]) || format == Format::Parts;
     let mut recognised = format!("{format}: {why}");

@@ -411,15 +411,26 @@ impl Default for Options {
     }
 }
 
+/// What an import does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage<'a> {
+    /// Reads a file, which is one of several: progress counts the bytes of all, as they lie on disk.
+    Read(&'a Path),
+    /// Cleans what was read: progress counts events.
+    Clean,
+    /// Writes the run folder: progress counts events.
+    Write,
+}
+
 /// Where an import stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// The file being read.
-    pub file: &'a Path,
-    /// Bytes of it read so far, as they lie on disk.
-    pub bytes: u64,
-    /// Its size.
-    pub bytes_total: u64,
+    /// What is done.
+    pub stage: Stage<'a>,
+    /// How much of the stage is done.
+    pub done: u64,
+    /// How much there is in all, as far as is known.
+    pub total: u64,
     /// Rows read so far, of all files.
     pub rows: u64,
 }

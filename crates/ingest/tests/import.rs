@@ -15,7 +15,7 @@ use arrow_array::{
 use folder::{Folder, has};
 use parquet::arrow::ArrowWriter;
 use upnext_data::{Action, Event, Order, Part};
-use upnext_ingest::{Format, Imported, Limits, Map, Options, Reason, read};
+use upnext_ingest::{Format, Imported, Limits, Map, Options, Reason, Stage, read};
 
 fn table(folder: &Folder, name: &str, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -676,10 +676,14 @@ fn limits_are_kept_and_named() {
 }
 
 #[test]
-fn progress_is_told() {
-    let files = Folder::new(&[("log.csv", "user,item\n1,a\n2,b\n")]);
+fn progress_counts_the_bytes_of_all_files_then_the_events_cleaned() {
+    let files = Folder::new(&[("a.csv", "user,item\n1,a\n2,b\n"), ("b.csv", "user,item\n1,b\n")]);
     let seen = std::cell::RefCell::new(Vec::new());
-    read(&[files.path("log.csv")], &auto(), &|p| seen.borrow_mut().push((p.bytes, p.bytes_total, p.rows)))
+    let paths = [files.path("a.csv"), files.path("b.csv")];
+    read(&paths, &auto(), &|p| seen.borrow_mut().push((p.stage == Stage::Clean, p.done, p.total, p.rows)))
         .unwrap();
-    assert_eq!(seen.borrow().last(), Some(&(18, 18, 2)));
+    let seen = seen.borrow();
+    assert!(seen.contains(&(false, 18, 32, 2)) && seen.contains(&(false, 32, 32, 3)), "{seen:?}");
+    assert_eq!(seen.last(), Some(&(true, 3, 3, 3)));
+    assert!(seen.is_sorted_by_key(|&(is_cleaning, done, _, _)| (is_cleaning, done)), "{seen:?}");
 }

@@ -170,7 +170,7 @@ impl DataArgs {
                 notice: run.manifest.notice,
             });
         }
-        let imported = progress::reading(|told| upnext_ingest::read(&self.files, &options, told))?;
+        let imported = progress::importing(|told| upnext_ingest::read(&self.files, &options, told))?;
         let relevance =
             relevance_of(given.as_ref(), &imported.recognised, || natural_relevance(&imported.dataset));
         Ok(Loaded {

@@ -135,10 +135,17 @@ fn the_report_opens_in_a_real_browser_and_says_what_it_found() {
     browser.until("document.querySelector('figure details').open");
     pictures(browser, "movies");
 
-    let mut grounds = Vec::new();
+    let mut grounds: Vec<serde_json::Value> = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
         browser.until("document.querySelector('#plot-users .point path') !== null");
+        // Plots are drawn anew a moment after the page.
+        if let Some(light) = grounds.first() {
+            browser.until(&format!(
+                "getComputedStyle(document.querySelector('#plot-users .xtitle')).fill !== {}",
+                light[1]
+            ));
+        }
         grounds.push(browser.value(
             "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('#plot-users .xtitle')).fill]",
         ));

@@ -19,7 +19,7 @@ use super::write::{Column, Encoded, TableWriter};
 use crate::beside::Beside;
 use crate::gather::{Gather, Settled};
 use crate::run::{self, About, FileEntry, RunError};
-use crate::{CleaningReport, IngestError, Notice, Options, Progress, Read, Vectors, read_into};
+use crate::{CleaningReport, IngestError, Notice, Options, Progress, Read, Stage, Vectors, read_into};
 
 /// Where an import goes, and what it may use.
 pub struct Target<'a> {
@@ -164,7 +164,7 @@ fn import_with(
         let (settled, quarantined) = writing.take().expect("a folder is filled once");
         let moved = quarantined.map(|entry| (quarantine, entry));
         let beside = beside.take().expect("a folder is filled once");
-        written = Some(write(aside, settled, beside, moved, &about, &relevance, target.split)?);
+        written = Some(write(aside, settled, beside, moved, &about, &relevance, target.split, progress)?);
         Ok(())
     })?;
     let Written { name, digest, cleaning, vectors, pairs, cuts } = written.expect("a folder was filled");
@@ -320,6 +320,7 @@ fn write(
     about: &About,
     relevance: &Relevance,
     split: Option<SplitRule>,
+    progress: &dyn Fn(Progress),
 ) -> Result<Written, RunError> {
     let dataset = folder.join("dataset");
     fs::create_dir_all(&dataset).map_err(|source| run::io_error(&dataset, "written", source))?;
@@ -336,6 +337,7 @@ fn write(
     };
     let partitions = std::mem::replace(&mut settled.partitions, Partitions::new(0, None));
     let (has_parts, n_videos, missing) = (settled.has_parts, settled.videos.len(), settled.survey.missing);
+    let n_events = settled.survey.events;
     // The set without its events: users, videos and what lies beside.
     let (mut shell, cleaning) = settled.with_events(Events::new(), None);
     let vectors = std::mem::take(&mut beside.vectors);
@@ -349,6 +351,7 @@ fn write(
     let mut sums = VideoSums::new(if cuts.is_some() { n_videos } else { 0 });
     let mut parts = Vec::new();
     let mut pairs_in_parts = [0u64; 3];
+    let (mut done, total, rows) = (0, n_events, cleaning.read);
     let idle: Idle<Stripe> = Idle::new();
     let stripes = stripes(&partitions);
     let (encoder, pair_encoder) = (writer.encoder(), pair_writer.as_ref().map(TableWriter::encoder));
@@ -383,6 +386,8 @@ fn write(
             sums.add(&stripe.pairs);
             pairs_in_parts.iter_mut().zip(stripe.pairs_in_parts).for_each(|(all, n)| *all += n);
         }
+        done += stripe.users.len() as u64;
+        progress(Progress { stage: Stage::Write, done, total, rows });
         idle.give(stripe);
         Ok::<_, RunError>(())
     })?;

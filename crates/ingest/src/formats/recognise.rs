@@ -36,6 +36,15 @@ pub(crate) enum EventFile {
     Table { table: Box<Table>, columns: Columns, part: Option<Part> },
 }
 
+impl EventFile {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Lines { path, .. } => path,
+            Self::Table { table, .. } => &table.path,
+        }
+    }
+}
+
 /// What the first bytes of a file say.
 pub(crate) enum Sniffed {
     Table(Shape),

@@ -158,7 +158,7 @@ impl EvalArgs {
             }
         }
         if let Some(notice) = loaded.notice {
-            tracing::info!("{}", notice.text);
+            tracing::info!("{} ({})", notice.text, notice.licence);
         }
         Ok(())
     }

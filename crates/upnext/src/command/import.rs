@@ -103,7 +103,7 @@ impl ImportArgs {
             split,
         };
         let made =
-            progress::reading(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
+            progress::importing(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
         for vectors in &made.vectors {
             let coverage = upnext_ingest::vectors::add(&made.run, vectors)?;
             tracing::info!("vectors {}: {} of {} videos", vectors.name, coverage.found.n, coverage.videos);

@@ -144,7 +144,7 @@ impl ReportArgs {
             split: None,
         };
         let made =
-            progress::reading(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
+            progress::importing(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
         Ok(made.recognised)
     }
 }

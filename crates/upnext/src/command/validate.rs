@@ -41,7 +41,7 @@ impl ValidateArgs {
         let (mut options, given) = self.data.options()?;
         self.clean.apply(&mut options)?;
         let memory = self.clean.memory_bytes()?;
-        let checked = progress::reading(|told| {
+        let checked = progress::importing(|told| {
             upnext_ingest::validate(&self.data.files, &options, memory, &std::env::temp_dir(), told)
         })?;
         let relevance = relevance_of(given.as_ref(), &checked.recognised, || checked.natural.clone());
