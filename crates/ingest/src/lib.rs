@@ -15,7 +15,6 @@ mod glob;
 pub mod lists;
 mod options;
 pub mod run;
-pub mod run_log;
 mod source;
 mod sources;
 mod table;

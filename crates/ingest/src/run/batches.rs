@@ -8,19 +8,21 @@ use arrow_array::RecordBatch;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use upnext_data::Events;
 
-use super::tables::events_of;
+use super::tables::{EventsAndParts, events_of};
 use super::{EVENTS, FileEntry, RunError, USERS, VIDEOS, io_error, manifest};
 
 /// Most events of a batch.
 const BATCH_EVENTS: usize = 1 << 16;
 
-/// The events of a run, batch after batch, sorted by user, then time. It holds one batch at a time.
+/// The events of a run, batch after batch, sorted by user, then time, with their parts where the set came cut. It
+/// holds one batch at a time.
 pub struct EventBatches {
     run: PathBuf,
     reader: ParquetRecordBatchReader,
     n_users: usize,
     n_videos: usize,
     n_events: u64,
+    has_parts: bool,
 }
 
 /// Opens the events of a run for reading in batches of at most 65,536. The file's digest is checked first, by
@@ -42,18 +44,24 @@ pub fn event_batches(run: &Path) -> Result<EventBatches, RunError> {
     };
     let (n_users, n_videos) = (rows(USERS)? as usize, rows(VIDEOS)? as usize);
     let builder = open(EVENTS)?;
+    let has_parts = builder.schema().column_with_name("part").is_some();
     let n_events = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let reader = builder
         .with_batch_size(BATCH_EVENTS)
         .build()
         .map_err(|error| RunError::Table { path: run.join(EVENTS), reason: error.to_string() })?;
-    Ok(EventBatches { run: run.into(), reader, n_users, n_videos, n_events })
+    Ok(EventBatches { run: run.into(), reader, n_users, n_videos, n_events, has_parts })
 }
 
 impl EventBatches {
     /// Events in all.
     pub fn n_events(&self) -> u64 {
         self.n_events
+    }
+
+    /// Whether the set came cut.
+    pub fn has_parts(&self) -> bool {
+        self.has_parts
     }
 
     /// Users of the run.
@@ -66,15 +74,15 @@ impl EventBatches {
         self.n_videos
     }
 
-    fn events(&self, batch: &RecordBatch) -> Result<Events, RunError> {
-        let mut events = Events::new();
-        events_of(&self.run, batch, self.n_users, self.n_videos, &mut events)?;
-        Ok(events)
+    fn events(&self, batch: &RecordBatch) -> Result<EventsAndParts, RunError> {
+        let (mut events, mut parts) = (Events::new(), None);
+        events_of(&self.run, batch, (self.n_users, self.n_videos), &mut events, &mut parts)?;
+        Ok((events, parts))
     }
 }
 
 impl Iterator for EventBatches {
-    type Item = Result<Events, RunError>;
+    type Item = Result<EventsAndParts, RunError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let failed = |reason: String| RunError::Table { path: self.run.join(EVENTS), reason };

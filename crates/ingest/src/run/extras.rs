@@ -10,6 +10,7 @@ use arrow_array::{
     Array, ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
 };
 use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use upnext_data::{Action, Attributes, Circumstance, Column, Daily, Dataset, Names};
 
 use super::tables::{batches, table_bytes};
@@ -117,18 +118,21 @@ fn circumstances(all: &[Circumstance]) -> Vec<(String, bool, ArrayRef)> {
     ]
 }
 
-/// Reads what the manifest names into a set.
+/// The rows of a table; none where the manifest does not name it.
+fn table(run: &Path, files: &BTreeMap<String, FileEntry>, name: &str) -> Result<Vec<RecordBatch>, RunError> {
+    match files.get(name) {
+        Some(entry) => batches(run, name, checked(&run.join(name), entry, "import")?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Reads what the manifest names into a set, but circumstances, which may be as many as events.
 pub(super) fn read(
     run: &Path,
     files: &BTreeMap<String, FileEntry>,
     set: &mut Dataset,
 ) -> Result<(), RunError> {
-    let table = |name: &str| -> Result<Vec<RecordBatch>, RunError> {
-        match files.get(name) {
-            Some(entry) => batches(run, name, checked(&run.join(name), entry, "import")?),
-            None => Ok(Vec::new()),
-        }
-    };
+    let table = |name: &str| table(run, files, name);
     read_attributes(
         run,
         USER_ATTRIBUTES,
@@ -153,10 +157,28 @@ pub(super) fn read(
             set.users.befriend(user, friend);
         }
     }
-    for batch in table(CIRCUMSTANCES)? {
-        read_circumstances(run, &batch, set)?;
-    }
     Ok(())
+}
+
+/// Reads the circumstances of a set.
+pub(super) fn read_circumstances(
+    run: &Path,
+    files: &BTreeMap<String, FileEntry>,
+    set: &mut Dataset,
+) -> Result<(), RunError> {
+    table(run, files, CIRCUMSTANCES)?.iter().try_for_each(|batch| circumstances_of(run, batch, set))
+}
+
+/// How many circumstances there are.
+pub(super) fn count_circumstances(
+    run: &Path,
+    files: &BTreeMap<String, FileEntry>,
+) -> Result<usize, RunError> {
+    let Some(entry) = files.get(CIRCUMSTANCES) else { return Ok(0) };
+    let bytes = checked(&run.join(CIRCUMSTANCES), entry, "import")?;
+    let table = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
+        .map_err(|error| wrong(run, CIRCUMSTANCES, error.to_string()))?;
+    Ok(usize::try_from(table.metadata().file_metadata().num_rows()).unwrap_or(0))
 }
 
 fn wrong(run: &Path, name: &str, reason: impl Into<String>) -> RunError {
@@ -235,7 +257,7 @@ fn read_daily(run: &Path, batches: &[RecordBatch], n_videos: usize) -> Result<Da
     Ok(Daily::new(videos, days, measures))
 }
 
-fn read_circumstances(run: &Path, batch: &RecordBatch, set: &mut Dataset) -> Result<(), RunError> {
+fn circumstances_of(run: &Path, batch: &RecordBatch, set: &mut Dataset) -> Result<(), RunError> {
     let name = CIRCUMSTANCES;
     let users = typed(run, name, batch, "user", |array| array.as_primitive_opt::<UInt32Type>())?;
     let videos = typed(run, name, batch, "video", |array| array.as_primitive_opt::<UInt32Type>())?;

@@ -7,6 +7,7 @@
 
 mod batches;
 mod extras;
+mod log;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use tables::{
 };
 
 pub use batches::{EventBatches, event_batches};
+pub use log::{RunLog, open_log};
 pub(crate) use tables::{parquet_bytes as columns_bytes, table_bytes};
 
 /// The version of the folder that this build writes and reads.
@@ -428,29 +430,41 @@ pub(crate) fn manifest(run: &Path) -> Result<Manifest, RunError> {
 /// When the folder is no run, is of another version, or a file was changed.
 pub fn open(run: &Path) -> Result<RunFolder, RunError> {
     let manifest = manifest(run)?;
-    let file = |name: &str| -> Result<Vec<u8>, RunError> {
-        let path = run.join(name);
-        let missing = || RunError::Changed {
-            path: path.clone(),
-            reason: "the manifest does not name it".into(),
-            verb: "import",
-        };
-        checked(&path, manifest.files.get(name).ok_or_else(missing)?, "import")
-    };
-    let (mut users, mut videos) = (Users::new(), Catalogue::new());
-    read_labels(run, file(LABELS)?, &mut users, &mut videos)?;
-    read_users(run, file(USERS)?, &mut users)?;
-    read_videos(run, file(VIDEOS)?, &mut videos)?;
-    let (events, parts) = read_events(run, file(EVENTS)?, users.len(), videos.len())?;
-    let cleaning = serde_json::from_slice(&file(CLEANING)?)
-        .map_err(|error| RunError::Manifest { path: run.join(CLEANING), reason: error.to_string() })?;
+    let (users, videos) = read_names(run, &manifest)?;
+    let (events, parts) = read_events(run, file(run, &manifest, EVENTS)?, users.len(), videos.len())?;
+    let cleaning = read_cleaning(run, &manifest)?;
     let mut dataset = Dataset::new(manifest.name.clone(), users, videos, events, manifest.order, parts);
     extras::read(run, &manifest.files, &mut dataset)?;
+    extras::read_circumstances(run, &manifest.files, &mut dataset)?;
     if dataset.digest() != manifest.digest {
         let reason = "the dataset's digest is not the manifest's".into();
         return Err(RunError::Changed { path: run.into(), reason, verb: "import" });
     }
     Ok(RunFolder { manifest, dataset, cleaning })
+}
+
+/// A file of the import, once its digest was found to be the manifest's.
+fn file(run: &Path, manifest: &Manifest, name: &str) -> Result<Vec<u8>, RunError> {
+    let path = run.join(name);
+    let missing = || RunError::Changed {
+        path: path.clone(),
+        reason: "the manifest does not name it".into(),
+        verb: "import",
+    };
+    checked(&path, manifest.files.get(name).ok_or_else(missing)?, "import")
+}
+
+fn read_names(run: &Path, manifest: &Manifest) -> Result<(Users, Catalogue), RunError> {
+    let (mut users, mut videos) = (Users::new(), Catalogue::new());
+    read_labels(run, file(run, manifest, LABELS)?, &mut users, &mut videos)?;
+    read_users(run, file(run, manifest, USERS)?, &mut users)?;
+    read_videos(run, file(run, manifest, VIDEOS)?, &mut videos)?;
+    Ok((users, videos))
+}
+
+fn read_cleaning(run: &Path, manifest: &Manifest) -> Result<CleaningReport, RunError> {
+    serde_json::from_slice(&file(run, manifest, CLEANING)?)
+        .map_err(|error| RunError::Manifest { path: run.join(CLEANING), reason: error.to_string() })
 }
 
 #[cfg(test)]
@@ -503,7 +517,8 @@ mod tests {
         let (_folder, path) = written();
         let mut batches = event_batches(&path).unwrap();
         assert_eq!((batches.n_events(), batches.n_users(), batches.n_videos()), (3, 2, 3));
-        let events = batches.next().unwrap().unwrap();
+        let (events, parts) = batches.next().unwrap().unwrap();
+        assert_eq!(parts.as_deref(), set().parts());
         assert!(events.iter().eq(set().events().iter()) && batches.next().is_none());
         let file = path.join(EVENTS);
         let mut bytes = fs::read(&file).unwrap();

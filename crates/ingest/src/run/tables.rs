@@ -136,34 +136,20 @@ pub(super) fn read_events(
     n_users: usize,
     n_videos: usize,
 ) -> Result<EventsAndParts, RunError> {
-    let wrong = |reason: &str| RunError::Table { path: run.join(EVENTS), reason: reason.into() };
-    let mut events = Events::new();
-    let mut parts: Option<Vec<Part>> = None;
+    let (mut events, mut parts) = (Events::new(), None);
     for batch in &batches(run, EVENTS, bytes)? {
-        events_of(run, batch, n_users, n_videos, &mut events)?;
-        if let Some(column) = batch.column_by_name("part") {
-            let column =
-                column.as_primitive_opt::<UInt8Type>().ok_or_else(|| wrong("`part` has another type"))?;
-            for &part in column.values() {
-                parts.get_or_insert_default().push(match part {
-                    0 => Part::Train,
-                    1 => Part::Validation,
-                    2 => Part::Test,
-                    _ => return Err(wrong("a part is not known")),
-                });
-            }
-        }
+        events_of(run, batch, (n_users, n_videos), &mut events, &mut parts)?;
     }
     Ok((events, parts))
 }
 
-/// Appends the events of one batch.
+/// Appends the events of one batch, and their parts where the set came cut.
 pub(super) fn events_of(
     run: &Path,
     batch: &RecordBatch,
-    n_users: usize,
-    n_videos: usize,
+    (n_users, n_videos): (usize, usize),
     events: &mut Events,
+    parts: &mut Option<Vec<Part>>,
 ) -> Result<(), RunError> {
     let wrong = |reason: &str| RunError::Table { path: run.join(EVENTS), reason: reason.into() };
     let users = typed!(run, EVENTS, batch, "user", as_primitive_opt::<UInt32Type>);
@@ -185,6 +171,18 @@ pub(super) fn events_of(
             return Err(wrong("an event names a user or video that is not there"));
         }
         events.push(event);
+    }
+    if let Some(column) = batch.column_by_name("part") {
+        let column =
+            column.as_primitive_opt::<UInt8Type>().ok_or_else(|| wrong("`part` has another type"))?;
+        for &part in column.values() {
+            parts.get_or_insert_default().push(match part {
+                0 => Part::Train,
+                1 => Part::Validation,
+                2 => Part::Test,
+                _ => return Err(wrong("a part is not known")),
+            });
+        }
     }
     Ok(())
 }

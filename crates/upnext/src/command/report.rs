@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use upnext_data::{Log, Order};
-use upnext_ingest::{Target, run, run_log};
+use upnext_ingest::{Target, run};
 
 use crate::loading::{DataArgs, natural_split, parse_split, relevance_of};
 use crate::report::{draw, measure};
@@ -62,11 +62,11 @@ impl ReportArgs {
         // Other data is imported first, so that its events pass by as those of a run do.
         let scratch = tempfile::tempdir().context("no temporary folder can be made: set TMPDIR to one")?;
         let (log, recognised) = match run_folder {
-            Some(folder) => (run_log::open(folder)?, "a run folder".into()),
+            Some(folder) => (run::open_log(folder)?, "a run folder".into()),
             None => {
                 let run = scratch.path().join("run");
                 let recognised = self.import(&run)?;
-                (run_log::open(&run)?, recognised)
+                (run::open_log(&run)?, recognised)
             }
         };
         let set = log.set();
