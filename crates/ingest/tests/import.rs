@@ -15,7 +15,7 @@ use arrow_array::{
 use folder::{Folder, has};
 use parquet::arrow::ArrowWriter;
 use upnext_data::{Action, Event, Order, Part};
-use upnext_ingest::{Format, Imported, Limits, Map, Options, Reason, Stage, read};
+use upnext_ingest::{Format, Imported, Limits, Map, Options, Reason, Rules, Stage, read};
 
 fn table(folder: &Folder, name: &str, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -686,4 +686,26 @@ fn progress_counts_the_bytes_of_all_files_then_the_events_cleaned() {
     assert!(seen.contains(&(false, 18, 32, 2)) && seen.contains(&(false, 32, 32, 3)), "{seen:?}");
     assert_eq!(seen.last(), Some(&(true, 3, 3, 3)));
     assert!(seen.is_sorted_by_key(|&(is_cleaning, done, _, _)| (is_cleaning, done)), "{seen:?}");
+}
+
+#[test]
+fn rules_that_look_at_whole_rows_see_columns_that_nothing_is_read_from() {
+    let files =
+        Folder::new(&[("log.csv", "user,item,mood\n1,a,good\n1,a,good\n1,a,bad\n2,b,\n2,a,bad\n1,b,bad\n")]);
+    let strings = |values: &[Option<&str>]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let path = table(
+        &files,
+        "log.parquet",
+        vec![
+            ("user", strings(&[Some("1"), Some("1"), Some("1"), Some("2"), Some("2"), Some("1")])),
+            ("item", strings(&[Some("a"), Some("a"), Some("a"), Some("b"), Some("a"), Some("b")])),
+            ("mood", strings(&[Some("good"), Some("good"), Some("bad"), None, Some("bad"), Some("bad")])),
+        ],
+    );
+    let kuairec = Options { rules: Rules::kuairec(), ..auto() };
+    for path in [files.path("log.csv"), path] {
+        let report = read(&[path], &kuairec, &|_| {}).unwrap().cleaning;
+        let dropped = [Reason::Missing, Reason::Duplicate].map(|reason| report.rows_dropped(reason));
+        assert_eq!((report.kept, dropped), (4, [1, 1]), "{report}");
+    }
 }

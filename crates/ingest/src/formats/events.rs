@@ -10,7 +10,7 @@ use crate::columns::{Columns, bare, need_events};
 use crate::formats::{around, length, videos};
 use crate::gather::{Found, Gather, refused};
 use crate::table::{Cell, Row, Table};
-use crate::{Field, IngestError, Options, time};
+use crate::{Duplicates, Field, IngestError, Missing, Options, time};
 
 /// Columns of 0 and 1, and the action that each 1 stands for.
 const MARKS: [(Field, Action); 7] = [
@@ -32,7 +32,10 @@ pub(crate) fn read(
 ) -> Result<(), IngestError> {
     let path = table.path.clone();
     need_events(&path, &table.columns, columns)?;
-    table.keep(&columns.wanted())?;
+    let rules = &gather.options.rules;
+    // Rules that look at whole rows need whole rows.
+    let needs_all = rules.missing == Missing::Any || rules.duplicate == Duplicates::Row;
+    table.keep(&if needs_all { (0..table.columns.len()).collect() } else { columns.wanted() })?;
     let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
     let describes = describes_videos(columns);
     let has_around = [Field::Device, Field::Latitude, Field::Place, Field::Words, Field::Value]
