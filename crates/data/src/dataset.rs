@@ -172,6 +172,7 @@ impl Digest {
     }
 
     /// What an event adds.
+    #[inline]
     pub fn event_into(event: &Event, bytes: &mut Vec<u8>) {
         let Event { user, video, action, time, value, ratio } = *event;
         bytes.extend_from_slice(&user.to_le_bytes());

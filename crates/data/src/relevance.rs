@@ -143,6 +143,7 @@ impl fmt::Display for Relevance {
 
 impl Relevance {
     /// What the rule says of one event.
+    #[inline]
     pub fn judge(&self, event: &Event) -> Judgement {
         match event.action {
             Action::Hate => Judgement::Negative,
@@ -153,6 +154,7 @@ impl Relevance {
 }
 
 impl Term {
+    #[inline]
     fn admits(self, event: &Event) -> bool {
         use Action::{
             Collect, Comment, EffectiveView, Follow, Forward, Impression, Like, Rating, Search, Watch,

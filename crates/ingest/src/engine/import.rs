@@ -90,8 +90,8 @@ pub enum ImportError {
 
 /// A share of `--memory` for rows that wait; sorting, encoding and reading take the rest.
 const SHARE_FOR_ROWS: f64 = 0.35;
-/// Events of a row group.
-const STRIPE_EVENTS: usize = 1 << 19;
+/// Events of a row group. A few are in memory at once, as columns and encoded.
+const STRIPE_EVENTS: usize = 1 << 18;
 
 /// Reads files into a run folder. Memory stays near `memory_bytes`: what exceeds it waits in a file beside the folder,
 /// which is written aside and renamed.
