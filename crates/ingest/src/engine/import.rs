@@ -164,7 +164,8 @@ fn import_with(
         let (settled, quarantined) = writing.take().expect("a folder is filled once");
         let moved = quarantined.map(|entry| (quarantine, entry));
         let beside = beside.take().expect("a folder is filled once");
-        written = Some(write(aside, settled, beside, moved, &about, &relevance, target.split, progress)?);
+        let judged_by = target.split.map(|_| &relevance);
+        written = Some(write(aside, settled, beside, moved, &about, judged_by, progress)?);
         Ok(())
     })?;
     let Written { name, digest, cleaning, vectors, pairs, cuts } = written.expect("a folder was filled");
@@ -245,6 +246,9 @@ fn events_schema(has_parts: bool, (value_is_missing, ratio_is_missing): (bool, b
     Arc::new(Schema::new(fields))
 }
 
+/// A stripe, and the columns of its events and of its pairs.
+type EncodedStripe = (Stripe, Vec<Encoded>, Option<Vec<Encoded>>);
+
 /// Records of a stripe, column by column, and what comes of them.
 #[derive(Default)]
 struct Stripe {
@@ -312,14 +316,14 @@ impl Stripe {
     }
 }
 
+/// Writes a set into a folder; pairs too, where a rule judges them.
 fn write(
     folder: &Path,
     mut settled: Settled,
     mut beside: Beside,
     quarantined: Option<(&Path, FileEntry)>,
     about: &About,
-    relevance: &Relevance,
-    split: Option<SplitRule>,
+    judged_by: Option<&Relevance>,
     progress: &dyn Fn(Progress),
 ) -> Result<Written, RunError> {
     let dataset = folder.join("dataset");
@@ -331,7 +335,7 @@ fn write(
         files.insert(run::QUARANTINE.to_string(), entry);
     }
     let spilled = |error: IngestError| RunError::Table { path: dataset.clone(), reason: error.to_string() };
-    let cuts = match split {
+    let cuts = match judged_by {
         Some(_) => Some(cuts_by_time(&settled.partitions, settled.survey.begins).map_err(spilled)?),
         None => None,
     };
@@ -355,15 +359,15 @@ fn write(
     let idle: Idle<Stripe> = Idle::new();
     let stripes = stripes(&partitions);
     let (encoder, pair_encoder) = (writer.encoder(), pair_writer.as_ref().map(TableWriter::encoder));
-    let encode = |at: usize| -> Result<(Stripe, Vec<Encoded>, Option<Vec<Encoded>>), RunError> {
+    let encode = |at: usize| -> Result<EncodedStripe, RunError> {
         let mut stripe = idle.take().unwrap_or_default();
         stripe.clear();
         stripe.slots.resize(if cuts.is_some() { n_videos } else { 0 }, 0);
         for partition in stripes[at].clone() {
             let see = &mut |records: &[Record]| {
                 stripe.add(records, has_parts);
-                if cuts.is_some() {
-                    stripe.pairs.add(records, relevance, &mut stripe.slots);
+                if let Some(rule) = judged_by {
+                    stripe.pairs.add(records, rule, &mut stripe.slots);
                 }
             };
             partitions.visit(partition, see).map_err(spilled)?;

@@ -57,7 +57,11 @@ mod tests {
     fn results_come_in_order_until_one_is_refused() {
         for n in [0, 1, 100] {
             let mut taken = Vec::new();
-            in_order(n, |at| at * at, |square| Ok::<_, ()>(taken.push(square))).unwrap();
+            let take = |square| {
+                taken.push(square);
+                Ok::<_, ()>(())
+            };
+            in_order(n, |at| at * at, take).unwrap();
             assert!(taken.into_iter().eq((0..n).map(|at| at * at)));
         }
         let refused = in_order(1_000, |at| at, |at| if at < 7 { Ok(()) } else { Err(at) });

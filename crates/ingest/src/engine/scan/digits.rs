@@ -142,7 +142,7 @@ mod tests {
             // Whatever stands behind it.
             let line = format!("x,{text},7777777777");
             let span = 2..2 + text.len();
-            for bytes in [line.as_bytes(), line[..span.end].as_bytes()] {
+            for bytes in [line.as_bytes(), &line.as_bytes()[..span.end]] {
                 assert_eq!(
                     plain_number(bytes, span.clone()).unwrap().to_bits(),
                     expected.to_bits(),
