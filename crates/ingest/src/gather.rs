@@ -608,7 +608,7 @@ impl Settled {
 }
 
 /// Partitions that are worked on at once.
-pub(crate) fn waves(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn waves(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let wide = 4 * rayon::current_num_threads();
     (0..n).step_by(wide).map(move |start| start..n.min(start + wide))
 }

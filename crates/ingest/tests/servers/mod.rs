@@ -149,28 +149,46 @@ fn program(name: &str, variable: &str) -> Option<PathBuf> {
     None
 }
 
+/// A server that ends with the test.
+struct Process(Child);
+
+impl Process {
+    /// Starts a server, and waits until it answers at its port.
+    fn start(command: &mut Command, port: u16) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(port, &mut child);
+        Self(child)
+    }
+
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// Sail in cluster mode with four workers: driver and workers in one process, rows exchanged as between machines.
 pub(crate) struct Sail {
-    child: Child,
+    process: Process,
     pub(crate) url: String,
 }
 
 impl Sail {
     pub(crate) fn start(environment: &[(&str, &str)]) -> Option<Self> {
         let port = free_port();
-        let child = Command::new(program("sail", "UPNEXT_SAIL")?)
+        let mut command = Command::new(program("sail", "UPNEXT_SAIL")?);
+        command
             .args(["flight", "server", "--port", &port.to_string()])
             .env("SAIL_MODE", "local-cluster")
             .env("SAIL_CLUSTER__WORKER_INITIAL_COUNT", "4")
             .env("SAIL_CLUSTER__WORKER_MAX_COUNT", "4")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut server = Self { child, url: format!("grpc://127.0.0.1:{port}") };
-        wait_for(port, &mut server.child);
-        Some(server)
+            .envs(environment.iter().copied());
+        Some(Self { process: Process::start(&mut command, port), url: format!("grpc://127.0.0.1:{port}") })
     }
 
     pub(crate) fn connect(&self) -> Engine {
@@ -178,34 +196,22 @@ impl Sail {
     }
 
     pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Sail {
-    fn drop(&mut self) {
-        self.kill();
+        self.process.kill();
     }
 }
 
 /// An S3-compatible server: `moto_server` of the Python package `moto[server]`.
 pub(crate) struct S3 {
-    child: Child,
+    process: Process,
     pub(crate) port: u16,
 }
 
 impl S3 {
     pub(crate) fn start() -> Option<Self> {
         let port = free_port();
-        let mut child = Command::new(program("moto_server", "UPNEXT_MOTO")?)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_for(port, &mut child);
-        Some(Self { child, port })
+        let mut command = Command::new(program("moto_server", "UPNEXT_MOTO")?);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        Some(Self { process: Process::start(&mut command, port), port })
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -258,13 +264,6 @@ impl S3 {
     }
 
     pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        self.kill();
+        self.process.kill();
     }
 }
