@@ -1,9 +1,11 @@
 //! What is known of each user or video beyond ids and labels: named columns of numbers, categories and texts.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Names;
 
 /// One column, with a value for each row or none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Column {
     /// Numbers; NaN where nothing is known.
     Number(Vec<f32>),
@@ -38,7 +40,7 @@ impl Column {
 }
 
 /// Columns by name, in order of arrival; all have one value a row of the table they belong to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Attributes {
     columns: Vec<(String, Column)>,
 }

@@ -1,9 +1,11 @@
 //! What a log may say around an event: words, a device, a place. Few logs do, so it lies beside the events.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Action;
 
 /// The circumstances of one event. A search has no video.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Circumstance {
     /// The user's row.
     pub user: u32,

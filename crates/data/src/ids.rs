@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A two-way table between outside ids and rows. Rows are given in order of arrival, from 0.
 ///
@@ -85,6 +87,31 @@ impl<'a> FromIterator<&'a str> for Names {
     }
 }
 
+/// The text and where each name ends in it.
+impl Serialize for Names {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.text, &self.ends).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (text, ends) = <(String, Vec<u32>)>::deserialize(deserializer)?;
+        let mut names = Self::new();
+        let mut start = 0;
+        for end in ends {
+            let name = text.get(start..end as usize);
+            let rows = names.len();
+            names.intern(name.ok_or_else(|| D::Error::custom("a name ends outside the text"))?);
+            if names.len() == rows {
+                return Err(D::Error::custom("a name stands twice"));
+            }
+            start = end as usize;
+        }
+        Ok(names)
+    }
+}
+
 impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -105,5 +132,10 @@ mod tests {
         assert_eq!(names.name(1), "a/b");
         assert_eq!(names.row("unknown"), None);
         assert_eq!(names.iter().collect::<Vec<_>>(), odd);
+        let mut back: Names = serde_json::from_str(&serde_json::to_string(&names).unwrap()).unwrap();
+        assert_eq!((back.iter().collect::<Vec<_>>(), back.intern("影片")), (odd.to_vec(), 3));
+        for damaged in [r#"["ab",[1,9]]"#, r#"["ab",[2,1]]"#, r#"["aa",[1,2]]"#] {
+            assert!(serde_json::from_str::<Names>(damaged).is_err(), "{damaged}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Users and the groups they belong to.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Attributes, Names};
 
 /// Outside ids of users, with the labels that put them into groups.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Users {
     names: Names,
     labels_of: Vec<Vec<u32>>,

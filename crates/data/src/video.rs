@@ -1,9 +1,11 @@
 //! What is known of each video.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Attributes, Names};
 
 /// One video of the catalogue. Whatever is not known is empty or `None`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Video {
     /// The title, or the caption of a short video.
     pub title: String,
@@ -22,7 +24,7 @@ pub struct Video {
 }
 
 /// All videos: row `i` of `names` is `videos[i]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Catalogue {
     names: Names,
     videos: Vec<Video>,

@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
 use upnext_data::{Action, Circumstance, Column, Daily, Dataset, Names};
 
 use crate::{IngestError, Limits, Vectors};
 
 /// Everything that [`Beside::attach`] gives to a set.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Beside {
     pub(crate) users: Attributed,
     pub(crate) videos: Attributed,
@@ -23,20 +24,21 @@ pub(crate) struct Beside {
 }
 
 /// Columns of attributes while they are read: values as text, and which of them each id has.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Attributed {
     ids: Names,
     columns: Vec<Gathered>,
     bytes: usize,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Gathered {
     name: String,
     values: Names,
     codes: Vec<u32>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct DailyRows {
     videos: Names,
     rows: Vec<(u32, i32)>,

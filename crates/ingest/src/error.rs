@@ -239,6 +239,9 @@ pub enum IngestError {
         /// What the system said.
         source: io::Error,
     },
+    /// What was read of some files cannot be kept for a later import.
+    #[error("what was read cannot be kept for a later import: {0}")]
+    Unkept(Box<crate::run::RunError>),
     /// A database that cannot be reached, or that refuses.
     #[error("{url}: {what}{reason}")]
     Sql {

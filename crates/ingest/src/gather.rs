@@ -1,9 +1,12 @@
 //! Where all readers bring what they read: ids become rows, duplicates are found, the report is kept.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use upnext_data::{
     Action, Catalogue, Dataset, Event, Events, Judgement, Names, Order, Part, Relevance, Users,
 };
@@ -12,6 +15,7 @@ use crate::beside::Beside;
 use crate::clean::{CleaningReport, Example, FileRead, Reason};
 use crate::engine::clean::{Cleaner, Neighbours};
 use crate::engine::in_order::Idle;
+use crate::engine::kept::Kept;
 use crate::engine::partitions::{Chunk, Partitions};
 use crate::engine::record::{Place, Record};
 use crate::engine::rules::{Duplicates, Missing, RulesUsed};
@@ -20,6 +24,8 @@ use crate::formats::events::BadCells;
 use crate::source::Source;
 use crate::table::Row;
 use crate::{IngestError, Options, Progress, Stage};
+
+pub(crate) use self::state::State;
 
 /// Every so many rows the caller hears of progress.
 const PROGRESS_ROWS: u64 = 1 << 16;
@@ -37,6 +43,8 @@ pub(crate) struct Gather<'a> {
     /// Whether the same event may stand only once.
     pub(crate) drop_duplicates: bool,
     pub(crate) partitions: Partitions,
+    /// Where an import of several files keeps what it has read.
+    pub(crate) kept: Option<&'a mut Kept>,
     n_events: usize,
     has_parts: bool,
     id_bytes: usize,
@@ -58,7 +66,7 @@ pub(crate) struct Gather<'a> {
 }
 
 /// Rows that a table names.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Named {
     has_table: bool,
     rows: Vec<bool>,
@@ -107,6 +115,7 @@ impl<'a> Gather<'a> {
             order: Order::Unordered,
             drop_duplicates: true,
             partitions: Partitions::new(usize::MAX, None),
+            kept: None,
             n_events: 0,
             has_parts: false,
             id_bytes: 0,

@@ -76,7 +76,8 @@ pub fn read(
     progress: &dyn Fn(Progress),
 ) -> Result<Imported, IngestError> {
     let mut gather = Gather::new(options, progress);
-    let Read { name, recognised, notice, vector_files } = read_into(&mut gather, files)?;
+    let plan = recognise::plan(files, options)?;
+    let Read { name, recognised, notice, vector_files } = read_into(&mut gather, plan)?;
     let mut beside = std::mem::take(&mut gather.beside);
     let vectors = std::mem::take(&mut beside.vectors);
     let (mut dataset, cleaning) = gather.finish(name)?;
@@ -92,10 +93,9 @@ pub(crate) struct Read {
     pub(crate) vector_files: Vec<PathBuf>,
 }
 
-/// Recognises the files and reads every row of theirs.
-pub(crate) fn read_into(gather: &mut Gather, files: &[PathBuf]) -> Result<Read, IngestError> {
+/// Reads every row of files that were recognised.
+pub(crate) fn read_into(gather: &mut Gather, plan: Plan) -> Result<Read, IngestError> {
     let options = gather.options;
-    let plan = recognise::plan(files, options)?;
     let Plan {
         format,
         name,
@@ -117,22 +117,17 @@ pub(crate) fn read_into(gather: &mut Gather, files: &[PathBuf]) -> Result<Read, 
     // In a sequence the same video may come again.
     gather.drop_duplicates = !matches!(events[..], [EventFile::Lines { .. }, ..]) || format == Format::Parts;
     let mut recognised = format!("{format}: {why}");
-    for file in events {
-        match file {
-            EventFile::Lines { path, part } => formats::lines::read(gather, &path, format, part)?,
-            EventFile::Table { table, columns, part } => {
-                recognised += &format!("; {}", described(&table, &columns, part));
-                let mut table = *table;
-                // Ranges first; what they cannot read, from there on row by row.
-                if let Scanned::Rows(rows, bad) = scan::read(gather, &table, &columns, part)? {
-                    for _ in 0..rows {
-                        table.next()?;
-                    }
-                    gather.begun = (rows, bad);
-                    formats::events::read(gather, table, &columns, part)?;
-                }
-            }
+    for file in &events {
+        if let EventFile::Table { table, columns, part } = file {
+            recognised += &format!("; {}", described(table, columns, *part));
         }
+    }
+    let kept = gather.go_on()?;
+    for (at, file) in events.into_iter().enumerate().skip(kept) {
+        if at > kept {
+            gather.keep(at)?;
+        }
+        read_events(gather, file, format)?;
     }
     if matches!(format, Format::S3rec | Format::Sasrec | Format::Parts) {
         gather.number_densely(format == Format::Parts)?;
@@ -161,6 +156,24 @@ pub(crate) fn read_into(gather: &mut Gather, files: &[PathBuf]) -> Result<Read, 
         gather.note(format!("{}: not read: {why}", path.display()));
     }
     Ok(Read { name, recognised, notice, vector_files })
+}
+
+fn read_events(gather: &mut Gather, file: EventFile, format: Format) -> Result<(), IngestError> {
+    match file {
+        EventFile::Lines { path, part } => formats::lines::read(gather, &path, format, part),
+        EventFile::Table { table, columns, part } => {
+            let mut table = *table;
+            // Ranges first; what they cannot read, from there on row by row.
+            if let Scanned::Rows(rows, bad) = scan::read(gather, &table, &columns, part)? {
+                for _ in 0..rows {
+                    table.next()?;
+                }
+                gather.begun = (rows, bad);
+                formats::events::read(gather, table, &columns, part)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 fn order_of(events: &[EventFile], format: Format) -> Order {

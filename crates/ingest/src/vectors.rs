@@ -15,7 +15,7 @@ use crate::sources::vectors::{self as sources, Found};
 use crate::{IngestError, Limits};
 
 /// Named vectors, such as a column `image_vector:float_seq` of RecBole's atomic files.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Vectors {
     /// What they are called: the name of the column or file.
     pub name: String,

@@ -42,6 +42,8 @@ fn into(
         memory_bytes,
         quarantine: true,
         split: Some(SplitRule::GlobalTime),
+        keep_every: None,
+        go_on: false,
     };
     import(&files, options, &target, &|_| ())
 }

@@ -245,6 +245,8 @@ mod postgres {
                 memory_bytes: 64 << 20,
                 quarantine: false,
                 split: None,
+                keep_every: None,
+                go_on: false,
             };
             let url = [PathBuf::from(server.url())];
             let made =

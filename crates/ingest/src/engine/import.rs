@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::StringArray;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -12,11 +13,13 @@ use upnext_data::{Action, Digest, Events, Order, Part, Relevance, SplitRule};
 
 use super::aggregate::{Pairs, Steps, VideoSums, pairs_schema};
 use super::in_order::{Idle, in_order};
+use super::kept::Kept;
 use super::partitions::{Partitions, remove_stale, spill_beside};
 use super::quarantine::Sink;
 use super::record::Record;
 use super::write::{Column, Encoded, TableWriter};
 use crate::beside::Beside;
+use crate::formats::recognise::{self, Plan};
 use crate::gather::{Gather, Settled};
 use crate::run::{self, About, FileEntry, RunError};
 use crate::{CleaningReport, IngestError, Notice, Options, Progress, Read, Stage, Vectors, read_into};
@@ -39,6 +42,11 @@ pub struct Target<'a> {
     pub quarantine: bool,
     /// Whether pairs are made and cut, and how.
     pub split: Option<SplitRule>,
+    /// Of several files, what was read is kept after a file whenever so much time has passed, and an import that was
+    /// killed or failed goes on from there; `None` keeps nothing.
+    pub keep_every: Option<Duration>,
+    /// Whether to go on from what an earlier import kept, and not to start over.
+    pub go_on: bool,
 }
 
 /// What an import made.
@@ -66,6 +74,8 @@ pub struct Summary {
     pub pairs: Option<[u64; 3]>,
     /// First millisecond of validation and of test, with it.
     pub cuts: Option<(i64, i64)>,
+    /// Files of events that an earlier import had read before it ended, and all of them.
+    pub went_on: Option<(usize, usize)>,
 }
 
 /// Why there is no run folder.
@@ -86,6 +96,21 @@ pub enum ImportError {
         /// The rule that was asked for.
         rule: SplitRule,
     },
+    /// Any of these, after files were read that need not be read again.
+    #[error(
+        "{source}\n{files} of {of_files} files of events were read before, and are kept in {folder}: the same command goes \
+         on after them"
+    )]
+    AfterSome {
+        /// What happened.
+        source: Box<ImportError>,
+        /// Files that were read.
+        files: usize,
+        /// All of them.
+        of_files: usize,
+        /// What was read.
+        folder: PathBuf,
+    },
 }
 
 /// A share of `--memory` for rows that wait; sorting, encoding and reading take the rest.
@@ -94,10 +119,11 @@ const SHARE_FOR_ROWS: f64 = 0.35;
 const STRIPE_EVENTS: usize = 1 << 18;
 
 /// Reads files into a run folder. Memory stays near `memory_bytes`: what exceeds it waits in a file beside the folder,
-/// which is written aside and renamed.
+/// which is written aside and renamed. An import of several files that was killed, or failed, goes on after the last
+/// file whose records were kept; see [`Target::keep_every`].
 ///
 /// # Errors
-/// Whatever makes the files useless, or the folder impossible; nothing is left behind then.
+/// Whatever makes the files useless, or the folder impossible; nothing but what is kept is left behind then.
 pub fn import(
     files: &[PathBuf],
     options: &Options,
@@ -110,14 +136,27 @@ pub fn import(
     if let Some(rule) = target.split.filter(|&rule| rule != SplitRule::GlobalTime) {
         return Err(ImportError::Split { rule });
     }
+    let plan = recognise::plan(files, options)?;
     let scratch = target.run.map_or_else(|| PathBuf::from("runs/import"), Path::to_path_buf);
     remove_stale(&scratch);
+    let parent = scratch.parent().filter(|parent| !parent.exists());
+    let mut kept = Kept::begin(&scratch, &plan, options, target)?;
+    let now = kept.as_ref().map_or(options.now, |kept| kept.now);
+    let options = Options { now, ..options.clone() };
     let spill = spill_beside(&scratch);
-    let quarantine = spill.with_extension("quarantine");
-    let parent = quarantine.parent().filter(|parent| !parent.exists());
-    let done = import_with(files, options, target, progress, &spill, &quarantine);
+    let done = import_with(plan, &options, target, progress, &spill, kept.as_mut());
     // Of the run by now, or of no use.
-    let _ = fs::remove_file(&quarantine);
+    let _ = fs::remove_file(spill.with_extension("quarantine"));
+    let done = match (done, kept) {
+        (Err(error), Some(kept)) if kept.files > 0 => {
+            let (files, of_files, folder) = (kept.files, kept.of_files(), kept.folder().to_owned());
+            return Err(ImportError::AfterSome { source: Box::new(error), files, of_files, folder });
+        }
+        (done, kept) => {
+            kept.map(Kept::discard);
+            done
+        }
+    };
     if let Some(parent) = parent.filter(|_| done.is_err()) {
         // Made for this import alone; one that is not empty stays.
         let _ = fs::remove_dir(parent);
@@ -126,23 +165,30 @@ pub fn import(
 }
 
 fn import_with(
-    files: &[PathBuf],
+    plan: Plan,
     options: &Options,
     target: &Target,
     progress: &dyn Fn(Progress),
     spill: &Path,
-    quarantine: &Path,
+    mut kept: Option<&mut Kept>,
 ) -> Result<Summary, ImportError> {
     let rows_bytes = (target.memory_bytes as f64 * SHARE_FOR_ROWS) as usize;
+    let went_on = kept.as_ref().filter(|kept| kept.files > 0).map(|kept| (kept.files, kept.of_files()));
     let mut gather = Gather::new(options, progress);
-    gather.partitions = Partitions::new(rows_bytes, Some(spill.to_owned()));
+    gather.partitions = match &kept {
+        Some(kept) => Partitions::in_file_that_stays(rows_bytes, kept.rows()),
+        None => Partitions::new(rows_bytes, Some(spill.to_owned())),
+    };
     if target.quarantine {
-        if let Some(parent) = quarantine.parent() {
+        let path = kept.as_ref().map_or_else(|| spill.with_extension("quarantine"), |kept| kept.open_piece());
+        if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|source| run::io_error(parent, "written", source))?;
         }
-        gather.report.sink = Sink::to(quarantine.to_owned());
+        gather.report.sink = Sink::to(path);
     }
-    let Read { name, recognised, notice, vector_files } = read_into(&mut gather, files)?;
+    gather.kept = kept.as_deref_mut();
+    let Read { name, recognised, notice, vector_files } = read_into(&mut gather, plan)?;
+    gather.kept = None;
     let mut beside = Some(std::mem::take(&mut gather.beside));
     let settled = gather.settle(name)?;
     if let Some(rule) = target.split.filter(|_| settled.order != Order::Timed) {
@@ -158,14 +204,17 @@ fn import_with(
     };
     let run = target.run.map_or_else(|| PathBuf::from("runs").join(&settled.name), Path::to_path_buf);
     let quarantined = settled.report.sink.close().transpose()?;
+    let quarantined = match (quarantined, kept) {
+        (Some(entry), Some(kept)) => Some(kept.join_pieces(entry)?),
+        (entry, _) => entry.map(|entry| (spill.with_extension("quarantine"), entry)),
+    };
     let mut writing = Some((settled, quarantined));
     let mut written = None;
     run::make(&run, target.replace, &mut |aside| {
         let (settled, quarantined) = writing.take().expect("a folder is filled once");
-        let moved = quarantined.map(|entry| (quarantine, entry));
         let beside = beside.take().expect("a folder is filled once");
         let judged_by = target.split.map(|_| &relevance);
-        written = Some(write(aside, settled, beside, moved, &about, judged_by, progress)?);
+        written = Some(write(aside, settled, beside, quarantined, &about, judged_by, progress)?);
         Ok(())
     })?;
     let Written { name, digest, cleaning, vectors, pairs, cuts } = written.expect("a folder was filled");
@@ -181,6 +230,7 @@ fn import_with(
         vector_files,
         pairs,
         cuts,
+        went_on,
     })
 }
 
@@ -214,7 +264,7 @@ pub fn validate(
     let mut gather = Gather::new(options, progress);
     let rows_bytes = (memory_bytes as f64 * SHARE_FOR_ROWS) as usize;
     gather.partitions = Partitions::new(rows_bytes, Some(spill_beside(&scratch.join("upnext-validate"))));
-    let Read { name, recognised, notice, .. } = read_into(&mut gather, files)?;
+    let Read { name, recognised, notice, .. } = read_into(&mut gather, recognise::plan(files, options)?)?;
     let settled = gather.settle(name)?;
     let natural = settled.natural_relevance();
     let Settled { name, report: cleaning, .. } = settled;
@@ -321,7 +371,7 @@ fn write(
     folder: &Path,
     mut settled: Settled,
     mut beside: Beside,
-    quarantined: Option<(&Path, FileEntry)>,
+    quarantined: Option<(PathBuf, FileEntry)>,
     about: &About,
     judged_by: Option<&Relevance>,
     progress: &dyn Fn(Progress),
@@ -330,8 +380,8 @@ fn write(
     fs::create_dir_all(&dataset).map_err(|source| run::io_error(&dataset, "written", source))?;
     let mut files = BTreeMap::new();
     if let Some((path, entry)) = quarantined {
-        fs::rename(path, folder.join(run::QUARANTINE))
-            .map_err(|source| run::io_error(path, "moved into the run", source))?;
+        fs::rename(&path, folder.join(run::QUARANTINE))
+            .map_err(|source| run::io_error(&path, "moved into the run", source))?;
         files.insert(run::QUARANTINE.to_string(), entry);
     }
     let spilled = |error: IngestError| RunError::Table { path: dataset.clone(), reason: error.to_string() };

@@ -9,6 +9,7 @@ pub(crate) mod aggregate;
 pub(crate) mod clean;
 pub(crate) mod import;
 pub(crate) mod in_order;
+pub(crate) mod kept;
 pub(crate) mod partitions;
 pub(crate) mod quarantine;
 pub(crate) mod record;

@@ -9,6 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use serde::{Deserialize, Serialize};
+
 use super::record::{RECORD_BYTES, Record};
 use crate::IngestError;
 
@@ -67,7 +69,7 @@ impl Chunk {
 }
 
 /// A piece of the spill file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Extent {
     offset: u64,
     records: usize,
@@ -94,18 +96,61 @@ pub(crate) struct Partitions {
 }
 
 /// The file that takes what memory does not.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Spill {
     path: Option<PathBuf>,
     file: Option<Mutex<File>>,
     end: u64,
+    /// Whether the file outlives this: a later import may go on from it.
+    stays: bool,
+}
+
+/// Where all records lie in the file, and from where on it may be written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Layout {
+    shift: u32,
+    /// Records and pieces of each partition.
+    partitions: Vec<(usize, Vec<Extent>)>,
+    pub(crate) end: u64,
 }
 
 impl Partitions {
     /// Keeps at most `bytes_max` of records in memory where `spill` names a file for the rest.
     pub(crate) fn new(bytes_max: usize, spill: Option<PathBuf>) -> Self {
-        let spill = Spill { path: spill, file: None, end: 0 };
+        let spill = Spill { path: spill, file: None, end: 0, stays: false };
         Self { shift: SHIFT, partitions: Vec::new(), bytes: 0, bytes_max, spill }
+    }
+
+    /// The same, whose file stays behind: whoever owns its folder removes it.
+    pub(crate) fn in_file_that_stays(bytes_max: usize, spill: PathBuf) -> Self {
+        let mut partitions = Self::new(bytes_max, Some(spill));
+        partitions.spill.stays = true;
+        partitions
+    }
+
+    /// Writes all records down to the disk, and tells where they lie there.
+    pub(crate) fn spill_to_disk(&mut self) -> Result<Layout, IngestError> {
+        self.spill_all()?;
+        if let Some(file) = &self.spill.file {
+            let file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            file.sync_data().map_err(|source| self.spill.failed(source))?;
+        }
+        let partitions = self.partitions.iter().map(|of| (of.records, of.spilled.clone())).collect();
+        Ok(Layout { shift: self.shift, partitions, end: self.spill.end })
+    }
+
+    /// Takes the records that lie in the file by an earlier [`Self::spill_to_disk`].
+    pub(crate) fn restore(&mut self, layout: &Layout) -> Result<(), IngestError> {
+        self.spill.open(false)?;
+        self.spill.end = layout.end;
+        self.shift = layout.shift;
+        let partition = |(records, spilled): &(usize, Vec<Extent>)| Partition {
+            spilled: spilled.clone(),
+            records: *records,
+            ..Partition::default()
+        };
+        self.partitions = layout.partitions.iter().map(partition).collect();
+        Ok(())
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -228,7 +273,7 @@ impl Partitions {
         users: Option<&[u32]>,
         videos: Option<&[u32]>,
     ) -> Result<(), IngestError> {
-        let spill = std::mem::replace(&mut self.spill, Spill { path: None, file: None, end: 0 });
+        let spill = std::mem::take(&mut self.spill);
         let mut old =
             Self { shift: self.shift, partitions: Vec::new(), bytes: 0, bytes_max: usize::MAX, spill };
         old.partitions = std::mem::take(&mut self.partitions);
@@ -278,17 +323,23 @@ impl Spill {
         IngestError::Spill { path: self.path.clone().unwrap_or_default(), source }
     }
 
+    /// Opens the file, empty or as it is.
+    fn open(&mut self, empty: bool) -> Result<(), IngestError> {
+        let path = self.path.clone().unwrap_or_default();
+        let open = || -> io::Result<File> {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            let file = File::options().read(true).write(true).create(true).truncate(empty).open(&path)?;
+            // A lock tells others that the file is in use; where locks are unknown, the process tells.
+            let _ = file.try_lock();
+            Ok(file)
+        };
+        self.file = Some(Mutex::new(open().map_err(|source| self.failed(source))?));
+        Ok(())
+    }
+
     fn write(&mut self, chunk: &Chunk) -> Result<Extent, IngestError> {
         if self.file.is_none() {
-            let path = self.path.clone().unwrap_or_default();
-            let open = || -> io::Result<File> {
-                path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-                let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-                // A lock tells others that the file is in use; where locks are unknown, the process tells.
-                let _ = file.try_lock();
-                Ok(file)
-            };
-            self.file = Some(Mutex::new(open().map_err(|source| self.failed(source))?));
+            self.open(true)?;
         }
         let has_positions = !chunk.positions.is_empty();
         let extent = Extent { offset: self.end, records: chunk.records.len(), has_positions };
@@ -331,7 +382,7 @@ impl Spill {
 
 impl Drop for Spill {
     fn drop(&mut self) {
-        if let (Some(path), Some(_)) = (&self.path, self.file.take()) {
+        if let (Some(path), Some(_), false) = (&self.path, self.file.take(), self.stays) {
             // Nobody else knows the file; that it may stay behind hides no result.
             let _ = std::fs::remove_file(path);
         }

@@ -1,10 +1,12 @@
 //! Dropped rows with their reason, written as they are found.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::builder::{StringBuilder, UInt64Builder};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::write::{Column, TableWriter};
 use crate::run::{FileEntry, RunError};
@@ -90,6 +92,33 @@ impl Quarantine {
                 Err(RunError::Table { path: self.path.clone(), reason })
             }
         }
+    }
+}
+
+/// Writes several such tables as one; its size and digest.
+pub(crate) fn join(pieces: &[PathBuf], whole: &Path) -> Result<FileEntry, RunError> {
+    let mut all: Option<TableWriter> = None;
+    for piece in pieces {
+        let failed = |reason: String| RunError::Table { path: piece.clone(), reason };
+        let file = File::open(piece).map_err(|error| failed(error.to_string()))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .and_then(|reader| reader.with_batch_size(BATCH_ROWS).build())
+            .map_err(|error| failed(error.to_string()))?;
+        let writer = match all.take() {
+            Some(writer) => writer,
+            None => TableWriter::create(whole, reader.schema())?,
+        };
+        let writer = all.insert(writer);
+        for batch in reader {
+            let batch = batch.map_err(|error| failed(error.to_string()))?;
+            let columns: Vec<Column> = batch.columns().iter().cloned().map(Column::Array).collect();
+            let encoded = writer.encoder().encode(&columns)?;
+            writer.append(encoded)?;
+        }
+    }
+    match all {
+        Some(writer) => writer.finish(),
+        None => Err(RunError::Table { path: whole.into(), reason: "no table was given".into() }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `upnext import`: from logs to a run folder, saying what was dropped and why.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -37,6 +38,12 @@ pub(crate) struct ImportArgs {
     /// Keep no file of dropped rows
     #[arg(long)]
     no_quarantine: bool,
+    /// Of several files, keep what was read after a file every so many seconds: an import that ends early goes on there
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    keep_every: u64,
+    /// Start over, and leave what an import that ended early has kept
+    #[arg(long)]
+    fresh: bool,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -54,6 +61,8 @@ struct Printed<'a> {
     relevance: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     split: Option<Pairs>,
+    /// Files of events that an earlier import had read.
+    files_read_before: usize,
     cleaning: &'a CleaningReport,
     notice: Option<&'a Notice>,
 }
@@ -101,9 +110,14 @@ impl ImportArgs {
             memory_bytes: self.clean.memory_bytes()?,
             quarantine: !self.no_quarantine,
             split,
+            keep_every: Some(Duration::from_secs(self.keep_every)),
+            go_on: !self.fresh,
         };
         let made =
             progress::importing(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
+        if let Some((files, of_files)) = made.went_on {
+            tracing::info!("went on after {files} of {of_files} files that were read before");
+        }
         for vectors in &made.vectors {
             let coverage = upnext_ingest::vectors::add(&made.run, vectors)?;
             tracing::info!("vectors {}: {} of {} videos", vectors.name, coverage.found.n, coverage.videos);
@@ -127,6 +141,7 @@ impl ImportArgs {
             events: made.cleaning.events,
             relevance: made.relevance.to_string(),
             split,
+            files_read_before: made.went_on.map_or(0, |(files, _)| files),
             cleaning: &made.cleaning,
             notice: made.notice.as_ref(),
         })
@@ -155,6 +170,7 @@ impl ImportArgs {
             events: set.events().len(),
             relevance: loaded.relevance.to_string(),
             split: None,
+            files_read_before: 0,
             cleaning: &loaded.cleaning,
             notice: loaded.notice.as_ref(),
         })

@@ -142,6 +142,8 @@ impl ReportArgs {
             memory_bytes: IMPORT_BYTES,
             quarantine: false,
             split: None,
+            keep_every: None,
+            go_on: false,
         };
         let made =
             progress::importing(|told| upnext_ingest::import(&self.data.files, &options, &target, told))?;
