@@ -298,12 +298,24 @@ fn what_a_killed_import_left_beside_its_folder_goes_and_what_others_use_stays() 
     let used = folder.path().join(format!(".run.{}.rows", dead + 1));
     let held = fs::File::create(&used).unwrap();
     held.lock().unwrap();
+    let aside = [dead, dead + 1].map(|pid| folder.path().join(format!(".run.{pid}")));
+    for folder in &aside {
+        fs::create_dir_all(folder.join("dataset")).unwrap();
+    }
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7_200);
+    for old in [aside[0].join("dataset"), aside[0].clone()] {
+        fs::File::open(old).unwrap().set_modified(long_ago).unwrap();
+    }
     into(folder.path(), &["log.csv"], &options(Rules::default()), usize::MAX).unwrap();
     let left = names_in(folder.path());
     if Path::new("/proc/self").exists() {
         assert!(!left.contains(&names[0]) && !left.contains(&names[1]), "{left:?}");
+        assert!(!aside[0].exists(), "{left:?}");
     }
-    assert!(names[2..].iter().all(|name| left.contains(name)) && used.exists(), "{left:?}");
+    assert!(
+        names[2..].iter().all(|name| left.contains(name)) && used.exists() && aside[1].exists(),
+        "{left:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -396,8 +397,12 @@ pub(crate) fn spill_beside(out: &Path) -> PathBuf {
     parent.join(format!(".{name}.{}.rows", std::process::id()))
 }
 
+/// Nobody writes a run folder aside without touching it for so long.
+const STALE_AFTER: Duration = Duration::from_secs(3_600);
+
 /// Removes what imports into the same folder left beside it when they were killed: files named as by
-/// [`spill_beside`] whose process is gone and which nobody holds locked. Only where processes can be looked up.
+/// [`spill_beside`] whose process is gone and which nobody holds locked, and run folders written aside by such a process
+/// that have long been untouched. Only where processes can be looked up.
 pub(crate) fn remove_stale(out: &Path) {
     let spill = spill_beside(out);
     let (Some(parent), Some(name)) = (spill.parent(), out.file_name()) else { return };
@@ -408,14 +413,31 @@ pub(crate) fn remove_stale(out: &Path) {
     }
     for entry in entries.flatten() {
         let file = entry.file_name();
-        let pid = file.to_str().and_then(|file| file.strip_prefix(&start)?.split_once('.'));
-        let Some((pid, "rows" | "quarantine" | "renumbered")) = pid else { continue };
+        let Some(rest) = file.to_str().and_then(|file| file.strip_prefix(&start)) else { continue };
+        let (pid, kind) = rest.split_once('.').unwrap_or((rest, ""));
         let is_gone = pid.parse::<u32>().is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
-        if is_gone && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-            // A file that stays is in nobody's way.
-            let _ = std::fs::remove_file(entry.path());
+        // What stays is in nobody's way.
+        match kind {
+            "rows" | "quarantine" | "renumbered" if is_gone => {
+                if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                    let _ = std::fs::remove_file(entry.path());
+                }
+            }
+            "" if is_gone && entry.path().is_dir() && is_untouched(&entry.path()) => {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+            _ => {}
         }
     }
+}
+
+/// Whether a folder and all in it were last changed long ago.
+fn is_untouched(path: &Path) -> bool {
+    let changed = path.symlink_metadata().and_then(|about| about.modified());
+    let is_old = changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE_AFTER));
+    let within = if path.is_dir() { std::fs::read_dir(path).map(Some) } else { Ok(None) };
+    is_old
+        && within.is_ok_and(|within| within.into_iter().flatten().flatten().all(|e| is_untouched(&e.path())))
 }
 
 #[cfg(test)]
