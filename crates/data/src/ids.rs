@@ -133,7 +133,8 @@ mod tests {
         assert_eq!(names.row("unknown"), None);
         assert_eq!(names.iter().collect::<Vec<_>>(), odd);
         let mut back: Names = serde_json::from_str(&serde_json::to_string(&names).unwrap()).unwrap();
-        assert_eq!((back.iter().collect::<Vec<_>>(), back.intern("影片")), (odd.to_vec(), 3));
+        assert_eq!(back.intern("影片"), 3);
+        assert_eq!(back.iter().collect::<Vec<_>>(), odd);
         for damaged in [r#"["ab",[1,9]]"#, r#"["ab",[2,1]]"#, r#"["aa",[1,2]]"#] {
             assert!(serde_json::from_str::<Names>(damaged).is_err(), "{damaged}");
         }

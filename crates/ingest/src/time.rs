@@ -17,7 +17,10 @@ pub(crate) fn from_number(number: f64) -> i64 {
         _ => number / 1e6,
     };
     // Rounded, so that 1593898068.264 keeps its 264 milliseconds; the cast saturates.
-    milliseconds.round() as i64
+    // (`round` is a call into the C library.)
+    let whole = milliseconds as i64;
+    let rest = milliseconds - whole as f64;
+    whole.saturating_add(i64::from(rest >= 0.5) - i64::from(rest <= -0.5))
 }
 
 /// `YYYYMMDD` between 1980 and 2100. As seconds these numbers would all lie in August 1970.

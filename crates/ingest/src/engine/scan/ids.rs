@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 
-use super::digits::{run_of_digits, word_of};
+use super::digits::{short_whole, word_of};
 use crate::source::text;
 
 /// Ids that are whole numbers below this are looked up by number.
@@ -93,15 +93,13 @@ pub(super) fn small_number(bytes: &[u8], span: Range<usize>) -> Option<usize> {
     if n == 0 || n > 6 || (bytes[start] == b'0' && n > 1) {
         return None;
     }
-    let mut number = 0;
-    let digits = run_of_digits(bytes, span, &mut number);
-    (digits == n && number < NUMBERED_MAX).then_some(number as usize)
+    short_whole(bytes, span).filter(|&number| number < NUMBERED_MAX).map(|number| number as usize)
 }
 
 /// Quick, and good enough for the few thousand ids of one range. An id made to collide costs time alone, and is
 /// checked against the seeded table of the set afterwards.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
-    pub(super) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = bytes.len() as u64;
     let mut mix = |word: u64| {
         hash = (hash.rotate_left(23) ^ word).wrapping_mul(ODD);

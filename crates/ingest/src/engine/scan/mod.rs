@@ -104,6 +104,8 @@ const FIELDS: [Field; 9] = [
     Field::Rating,
 ];
 
+/// Bytes that may be read beyond a field, so that short numbers are taken from one word.
+const BEYOND: usize = 24;
 /// The place of the watch ratio among them.
 const RATIO: u8 = 7;
 /// What is known of a file before its rows.
@@ -184,8 +186,10 @@ impl<'a> Layout<'a> {
         block.clear();
         let mut bytes = std::mem::take(&mut block.bytes);
         let begin = self.bytes(from, to, &mut bytes)?;
+        let end = bytes.len();
+        bytes.resize(end + BEYOND, 0);
         match begin {
-            Some(begin) => self.rows(&bytes[begin..], block),
+            Some(begin) => self.rows(&bytes[begin..], end - begin, block),
             None => block.needs_sequence = true,
         }
         block.bytes = bytes;
@@ -224,15 +228,16 @@ impl<'a> Layout<'a> {
         Ok(Some(begin))
     }
 
-    fn rows(&self, bytes: &[u8], block: &mut Block) {
+    /// Reads rows of the first `n` bytes.
+    fn rows(&self, bytes: &[u8], n: usize, block: &mut Block) {
         let mut ends = vec![0; self.field_of.len()];
-        let mut marks = Marks::of(bytes, self.delimiter);
+        let mut marks = Marks::of(&bytes[..n], self.delimiter);
         let (mut start, mut line_of_row) = (0, 0);
-        while start < bytes.len() {
+        while start < n {
             let (n_fields, end) = marks.row(&mut ends);
             let line = start..end;
             start = end + 1;
-            block.lines += u64::from(end < bytes.len());
+            block.lines += u64::from(end < n);
             if line.is_empty() {
                 continue;
             }
