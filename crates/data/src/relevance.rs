@@ -30,9 +30,29 @@ pub enum Judgement {
 ///
 /// `default` is `liked or effective_view or rating or watch or watch_ratio>=0.5 or watch_seconds>=7`.
 /// A `hate` is negative under every rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Relevance {
     terms: Vec<Term>,
+    /// What the terms ask of each action, by its number.
+    asked: [Asked; Action::ALL.len()],
+}
+
+impl PartialEq for Relevance {
+    fn eq(&self, other: &Self) -> bool {
+        self.terms == other.terms
+    }
+}
+
+/// What all terms together ask of an action. A least number of NaN is never reached.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    nothing: bool,
+    /// That neither seconds nor ratio are known.
+    no_measure: bool,
+    ratio_least: f32,
+    /// Of stars, or of seconds, which count only where the ratio is not known.
+    value_least: f32,
+    value_counts_beside_ratio: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,8 +75,9 @@ struct Bound {
 impl Bound {
     const NONE: Self = Self { strict: false, least: f32::NEG_INFINITY };
 
-    fn admits(self, value: Option<f32>) -> bool {
-        value.is_some_and(|v| if self.strict { v > self.least } else { v >= self.least })
+    /// The least number that is admitted.
+    fn first(self) -> f32 {
+        if self.strict { self.least.next_up() } else { self.least }
     }
 }
 
@@ -90,7 +111,8 @@ impl FromStr for Relevance {
                 parse_term(term).ok_or_else(|| RelevanceError { rule: rule.into(), term: term.into() })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { terms })
+        let asked = Action::ALL.map(|action| Asked::of(&terms, action));
+        Ok(Self { terms, asked })
     }
 }
 
@@ -145,31 +167,50 @@ impl Relevance {
     /// What the rule says of one event.
     #[inline]
     pub fn judge(&self, event: &Event) -> Judgement {
-        match event.action {
-            Action::Hate => Judgement::Negative,
-            _ if self.terms.iter().any(|term| term.admits(event)) => Judgement::Positive,
-            _ => Judgement::Neutral,
+        if event.action == Action::Hate {
+            return Judgement::Negative;
+        }
+        let asked = &self.asked[event.action as usize];
+        let ratio = event.ratio.unwrap_or(f32::NAN);
+        let has_none = event.ratio.is_none() && event.value.is_none();
+        let value_counts = event.ratio.is_none() | asked.value_counts_beside_ratio;
+        let by_value = value_counts & (event.value.unwrap_or(f32::NAN) >= asked.value_least);
+        match asked.nothing | (asked.no_measure & has_none) | (ratio >= asked.ratio_least) | by_value {
+            true => Judgement::Positive,
+            false => Judgement::Neutral,
         }
     }
 }
 
-impl Term {
-    #[inline]
-    fn admits(self, event: &Event) -> bool {
+impl Asked {
+    fn of(terms: &[Term], action: Action) -> Self {
         use Action::{
             Collect, Comment, EffectiveView, Follow, Forward, Impression, Like, Rating, Search, Watch,
         };
-        match (self, event.action) {
-            (Self::Any, Impression) => false,
-            (Self::Any, _) => true,
-            (Self::Liked, Like | Comment | Follow | Collect | Forward) => true,
-            (Self::EffectiveView, EffectiveView) => true,
-            (Self::Watch, Watch | Search) => event.value.is_none() && event.ratio.is_none(),
-            (Self::Rating(bound), Rating) => bound == Bound::NONE || bound.admits(event.value),
-            (Self::WatchRatio(bound), Watch) => bound.admits(event.ratio),
-            (Self::WatchSeconds(bound), Watch) => event.ratio.is_none() && bound.admits(event.value),
-            _ => false,
+        let mut asked = Self {
+            nothing: false,
+            no_measure: false,
+            ratio_least: f32::NAN,
+            value_least: f32::NAN,
+            value_counts_beside_ratio: action == Rating,
+        };
+        for &term in terms {
+            match (term, action) {
+                (Term::Any, Impression) => {}
+                (Term::Any, _) => asked.nothing = true,
+                (Term::Liked, Like | Comment | Follow | Collect | Forward) => asked.nothing = true,
+                (Term::EffectiveView, EffectiveView) => asked.nothing = true,
+                (Term::Watch, Watch | Search) => asked.no_measure = true,
+                (Term::Rating(Bound::NONE), Rating) => asked.nothing = true,
+                // Of two numbers the smaller one, or the one that is no NaN.
+                (Term::Rating(bound), Rating) | (Term::WatchSeconds(bound), Watch) => {
+                    asked.value_least = asked.value_least.min(bound.first());
+                }
+                (Term::WatchRatio(bound), Watch) => asked.ratio_least = asked.ratio_least.min(bound.first()),
+                _ => {}
+            }
         }
+        asked
     }
 }
 
@@ -200,6 +241,50 @@ mod tests {
         let at = event(Action::Watch, None, Some(1.0));
         assert_eq!(strict.judge(&at), Judgement::Neutral);
         assert_eq!(weak.judge(&at), Judgement::Positive);
+    }
+
+    #[test]
+    fn rules_judge_as_the_table_says() {
+        use Action::{
+            Collect, Comment, EffectiveView, Follow, Forward, Hate, Impression, Like, Rating, Watch,
+        };
+        let says = |term: &str, e: &Event| match term {
+            "any" => e.action != Impression,
+            "liked" => [Like, Comment, Follow, Collect, Forward].contains(&e.action),
+            "effective_view" => e.action == EffectiveView,
+            "rating" => e.action == Rating,
+            "rating>=4" => e.action == Rating && e.value.is_some_and(|stars| stars >= 4.0),
+            "watch" => [Watch, Action::Search].contains(&e.action) && e.value.is_none() && e.ratio.is_none(),
+            "watch_ratio>1" => e.action == Watch && e.ratio.is_some_and(|ratio| ratio > 1.0),
+            "watch_ratio>=0.8" => e.action == Watch && e.ratio.is_some_and(|ratio| ratio >= 0.8),
+            _ => e.action == Watch && e.ratio.is_none() && e.value.is_some_and(|seconds| seconds >= 7.0),
+        };
+        let terms = [
+            "any",
+            "liked",
+            "effective_view",
+            "rating",
+            "rating>=4",
+            "watch",
+            "watch_ratio>1",
+            "watch_ratio>=0.8",
+            "watch_seconds>=7",
+        ];
+        let numbers = [None, Some(0.0), Some(0.8), Some(1.0), Some(1.0_f32.next_up()), Some(4.0), Some(7.0)];
+        for (one, other) in terms.iter().flat_map(|one| terms.map(|other| (*one, other))) {
+            let rule: Relevance = format!("{one} or {other}").parse().unwrap();
+            for action in Action::ALL {
+                for (value, ratio) in numbers.iter().flat_map(|value| numbers.map(|ratio| (*value, ratio))) {
+                    let event = event(action, value, ratio);
+                    let expected = match action {
+                        Hate => Judgement::Negative,
+                        _ if says(one, &event) || says(other, &event) => Judgement::Positive,
+                        _ => Judgement::Neutral,
+                    };
+                    assert_eq!(rule.judge(&event), expected, "{rule}: {event:?}");
+                }
+            }
+        }
     }
 
     #[test]

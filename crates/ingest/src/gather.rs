@@ -5,7 +5,6 @@ mod state;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use upnext_data::{
     Action, Catalogue, Dataset, Event, Events, Judgement, Names, Order, Part, Relevance, Users,
@@ -14,7 +13,7 @@ use upnext_data::{
 use crate::beside::Beside;
 use crate::clean::{CleaningReport, Example, FileRead, Reason};
 use crate::engine::clean::{Cleaner, Neighbours};
-use crate::engine::in_order::Idle;
+use crate::engine::in_order::{Idle, in_order};
 use crate::engine::kept::Kept;
 use crate::engine::partitions::{Chunk, Partitions};
 use crate::engine::record::{Place, Record};
@@ -391,36 +390,33 @@ impl<'a> Gather<'a> {
         let mut whole = survey.clone();
         let n_videos = self.videos.len();
         let idle: Idle<Cleaner> = Idle::new();
-        let mut done = 0;
-        for wave in waves(self.partitions.count()) {
-            let events: usize = wave.clone().map(|at| self.partitions.records_of(at)).sum();
-            let taken: Vec<_> = wave.clone().map(|at| self.partitions.take(at)).collect();
-            let partitions = &self.partitions;
-            let cleaned: Vec<_> = taken
-                .into_par_iter()
-                .map(|mut taken| {
-                    let mut cleaner = idle.take().unwrap_or_else(|| Cleaner::new(n_videos));
-                    partitions.load(&taken, &mut cleaner.chunk)?;
-                    let dropped = cleaner.clean(&asked);
-                    taken.refill(&cleaner.chunk);
-                    let mut survey = survey.clone();
-                    if !rules.counts() {
-                        survey.pass(&cleaner.chunk.records);
-                    }
-                    idle.give(cleaner);
-                    Ok((taken, dropped, survey))
-                })
-                .collect::<Result<_, IngestError>>()?;
-            for (at, (taken, dropped, survey)) in wave.zip(cleaned) {
-                whole.join(survey);
-                self.partitions.put(at, taken)?;
-                let names = (&self.users, &self.videos);
-                take_back(&mut self.report, &dropped, &self.paths, names);
+        let (partitions, report) = (&self.partitions, &mut self.report);
+        let names = (&self.users, &self.videos);
+        let clean = |at: usize| {
+            let mut cleaner = idle.take().unwrap_or_else(|| Cleaner::new(n_videos));
+            let mut taken = partitions.take(at);
+            partitions.load(&taken, &mut cleaner.chunk)?;
+            let events = cleaner.chunk.records.len() as u64;
+            let dropped = cleaner.clean(&asked);
+            taken.refill(&cleaner.chunk);
+            partitions.put(at, taken)?;
+            let mut survey = survey.clone();
+            if !rules.counts() {
+                survey.pass(&cleaner.chunk.records);
             }
-            done += events as u64;
+            idle.give(cleaner);
+            Ok((events, dropped, survey))
+        };
+        let mut done = 0;
+        in_order(partitions.count(), clean, |cleaned: Result<_, IngestError>| {
+            let (events, dropped, survey) = cleaned?;
+            whole.join(survey);
+            take_back(report, &dropped, &self.paths, names);
+            done += events;
             let (stage, total) = (Stage::Clean, self.n_events as u64);
-            (self.progress)(Progress { stage, done, total, rows: self.report.read });
-        }
+            (self.progress)(Progress { stage, done, total, rows: report.read });
+            Ok::<_, IngestError>(())
+        })?;
         Ok(whole)
     }
 
@@ -598,7 +594,7 @@ impl Settled {
         (dataset, self.report)
     }
 
-    fn into_dataset(mut self) -> Result<(Dataset, CleaningReport), IngestError> {
+    fn into_dataset(self) -> Result<(Dataset, CleaningReport), IngestError> {
         let mut events = Events::new();
         let mut parts = self.has_parts.then(Vec::new);
         let mut chunk = Chunk::default();
@@ -614,12 +610,6 @@ impl Settled {
         }
         Ok(self.with_events(events, parts))
     }
-}
-
-/// Partitions that are worked on at once.
-fn waves(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let wide = 4 * rayon::current_num_threads();
-    (0..n).step_by(wide).map(move |start| start..n.min(start + wide))
 }
 
 /// Rows that were kept by their reader, and are not by a rule.

@@ -7,7 +7,8 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -90,8 +91,9 @@ struct Partition {
 #[derive(Debug)]
 pub(crate) struct Partitions {
     shift: u32,
-    partitions: Vec<Partition>,
-    bytes: usize,
+    /// Each may be worked on by another thread.
+    partitions: Vec<Mutex<Partition>>,
+    bytes: AtomicUsize,
     bytes_max: usize,
     spill: Spill,
 }
@@ -100,8 +102,8 @@ pub(crate) struct Partitions {
 #[derive(Debug, Default)]
 struct Spill {
     path: Option<PathBuf>,
-    file: Option<Mutex<File>>,
-    end: u64,
+    /// The file, and where it ends; `None` until something is written.
+    open: Mutex<Option<(File, u64)>>,
     /// Whether the file outlives this: a later import may go on from it.
     stays: bool,
 }
@@ -118,8 +120,8 @@ pub(crate) struct Layout {
 impl Partitions {
     /// Keeps at most `bytes_max` of records in memory where `spill` names a file for the rest.
     pub(crate) fn new(bytes_max: usize, spill: Option<PathBuf>) -> Self {
-        let spill = Spill { path: spill, file: None, end: 0, stays: false };
-        Self { shift: SHIFT, partitions: Vec::new(), bytes: 0, bytes_max, spill }
+        let spill = Spill { path: spill, open: Mutex::default(), stays: false };
+        Self { shift: SHIFT, partitions: Vec::new(), bytes: AtomicUsize::new(0), bytes_max, spill }
     }
 
     /// The same, whose file stays behind: whoever owns its folder removes it.
@@ -132,23 +134,24 @@ impl Partitions {
     /// Writes all records down to the disk, and tells where they lie there.
     pub(crate) fn spill_to_disk(&mut self) -> Result<Layout, IngestError> {
         self.spill_all()?;
-        if let Some(file) = &self.spill.file {
-            let file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            file.sync_data().map_err(|source| self.spill.failed(source))?;
-        }
-        let partitions = self.partitions.iter().map(|of| (of.records, of.spilled.clone())).collect();
-        Ok(Layout { shift: self.shift, partitions, end: self.spill.end })
+        let end = match &*held(&self.spill.open) {
+            Some((file, end)) => {
+                file.sync_data().map(|()| *end).map_err(|source| self.spill.failed(source))?
+            }
+            None => 0,
+        };
+        let partitions = self.partitions.iter_mut().map(owned);
+        let partitions = partitions.map(|of| (of.records, of.spilled.clone())).collect();
+        Ok(Layout { shift: self.shift, partitions, end })
     }
 
     /// Takes the records that lie in the file by an earlier [`Self::spill_to_disk`].
     pub(crate) fn restore(&mut self, layout: &Layout) -> Result<(), IngestError> {
-        self.spill.open(false)?;
-        self.spill.end = layout.end;
+        let file = self.spill.file(false)?;
+        *owned(&mut self.spill.open) = Some((file, layout.end));
         self.shift = layout.shift;
-        let partition = |(records, spilled): &(usize, Vec<Extent>)| Partition {
-            spilled: spilled.clone(),
-            records: *records,
-            ..Partition::default()
+        let partition = |(records, spilled): &(usize, Vec<Extent>)| {
+            Mutex::new(Partition { spilled: spilled.clone(), records: *records, ..Partition::default() })
         };
         self.partitions = layout.partitions.iter().map(partition).collect();
         Ok(())
@@ -159,7 +162,7 @@ impl Partitions {
     }
 
     pub(crate) fn records_of(&self, partition: usize) -> usize {
-        self.partitions[partition].records
+        held(&self.partitions[partition]).records
     }
 
     pub(crate) fn push(&mut self, record: Record, position: i64) -> Result<(), IngestError> {
@@ -169,9 +172,9 @@ impl Partitions {
             at = (record.user >> self.shift) as usize;
         }
         if at >= self.partitions.len() {
-            self.partitions.resize_with(at + 1, Partition::default);
+            self.partitions.resize_with(at + 1, Mutex::default);
         }
-        let partition = &mut self.partitions[at];
+        let partition = owned(&mut self.partitions[at]);
         partition.records += 1;
         let mut grown = 0;
         if partition.open.records.len() >= CHUNK {
@@ -183,9 +186,12 @@ impl Partitions {
         let before = partition.open.bytes();
         partition.open.push(record, position);
         grown += partition.open.bytes() - before;
-        self.bytes += grown;
-        if grown > 0 && self.bytes > self.bytes_max && self.spill.path.is_some() {
-            self.spill_all()?;
+        if grown > 0 {
+            let bytes = self.bytes.get_mut();
+            *bytes += grown;
+            if *bytes > self.bytes_max && self.spill.path.is_some() {
+                self.spill_all()?;
+            }
         }
         Ok(())
     }
@@ -193,24 +199,26 @@ impl Partitions {
     fn join_neighbours(&mut self) {
         self.shift += 1;
         let old = std::mem::take(&mut self.partitions);
-        for (at, mut partition) in old.into_iter().enumerate() {
+        for (at, mut odd) in old.into_iter().enumerate() {
             if at % 2 == 0 {
-                self.partitions.push(partition);
+                self.partitions.push(odd);
                 continue;
             }
             let even = self.partitions.last_mut().expect("an even one stands before an odd one");
-            even.spilled.append(&mut partition.spilled);
+            let (even, partition) = (owned(even), std::mem::take(owned(&mut odd)));
+            let Partition { mut spilled, mut full, open, records } = partition;
+            even.spilled.append(&mut spilled);
             if !even.open.records.is_empty() {
                 even.full.push(std::mem::take(&mut even.open));
             }
-            even.full.append(&mut partition.full);
-            even.open = partition.open;
-            even.records += partition.records;
+            even.full.append(&mut full);
+            even.open = open;
+            even.records += records;
         }
     }
 
     fn spill_all(&mut self) -> Result<(), IngestError> {
-        for partition in &mut self.partitions {
+        for partition in self.partitions.iter_mut().map(owned) {
             let mut whole = Chunk::default();
             for chunk in partition.full.drain(..) {
                 whole.append(&chunk);
@@ -220,15 +228,15 @@ impl Partitions {
                 partition.spilled.push(self.spill.write(&whole)?);
             }
         }
-        self.bytes = 0;
+        *self.bytes.get_mut() = 0;
         Ok(())
     }
 
     /// Takes all records of a partition out, in order of arrival.
-    pub(crate) fn take(&mut self, at: usize) -> Taken {
-        let partition = std::mem::take(&mut self.partitions[at]);
-        let held: usize = partition.full.iter().map(Chunk::bytes).sum::<usize>() + partition.open.bytes();
-        self.bytes = self.bytes.saturating_sub(held);
+    pub(crate) fn take(&self, at: usize) -> Taken {
+        let partition = std::mem::take(&mut *held(&self.partitions[at]));
+        let bytes: usize = partition.full.iter().map(Chunk::bytes).sum::<usize>() + partition.open.bytes();
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         Taken(partition)
     }
 
@@ -244,7 +252,7 @@ impl Partitions {
 
     /// Shows a partition's records, piece by piece.
     pub(crate) fn visit(&self, at: usize, see: &mut dyn FnMut(&[Record])) -> Result<(), IngestError> {
-        let partition = &self.partitions[at];
+        let partition = held(&self.partitions[at]);
         for extent in &partition.spilled {
             let mut chunk = Chunk::default();
             self.spill.read(extent, &mut chunk)?;
@@ -255,16 +263,16 @@ impl Partitions {
     }
 
     /// Puts a partition back, on disk where memory is full.
-    pub(crate) fn put(&mut self, at: usize, Taken(mut partition): Taken) -> Result<(), IngestError> {
+    pub(crate) fn put(&self, at: usize, Taken(mut partition): Taken) -> Result<(), IngestError> {
         let bytes: usize = partition.full.iter().map(Chunk::bytes).sum();
-        if self.spill.path.is_some() && self.bytes + bytes > self.bytes_max {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.spill.path.is_some() && before + bytes > self.bytes_max {
             for chunk in partition.full.drain(..) {
                 partition.spilled.push(self.spill.write(&chunk)?);
             }
-        } else {
-            self.bytes += bytes;
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
-        self.partitions[at] = partition;
+        *held(&self.partitions[at]) = partition;
         Ok(())
     }
 
@@ -275,9 +283,9 @@ impl Partitions {
         videos: Option<&[u32]>,
     ) -> Result<(), IngestError> {
         let spill = std::mem::take(&mut self.spill);
-        let mut old =
-            Self { shift: self.shift, partitions: Vec::new(), bytes: 0, bytes_max: usize::MAX, spill };
-        old.partitions = std::mem::take(&mut self.partitions);
+        let partitions = std::mem::take(&mut self.partitions);
+        let bytes = std::mem::take(&mut self.bytes);
+        let old = Self { shift: self.shift, partitions, bytes, bytes_max: usize::MAX, spill };
         let path = old.spill.path.as_ref().map(|path| path.with_extension("renumbered"));
         *self = Self::new(self.bytes_max, path);
         let mut chunk = Chunk::default();
@@ -319,13 +327,23 @@ impl Taken {
     }
 }
 
+/// What a lock holds; a thread that has panicked told so itself.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, of a lock that nobody else can have.
+fn owned<T>(lock: &mut Mutex<T>) -> &mut T {
+    lock.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Spill {
     fn failed(&self, source: io::Error) -> IngestError {
         IngestError::Spill { path: self.path.clone().unwrap_or_default(), source }
     }
 
     /// Opens the file, empty or as it is.
-    fn open(&mut self, empty: bool) -> Result<(), IngestError> {
+    fn file(&self, empty: bool) -> Result<File, IngestError> {
         let path = self.path.clone().unwrap_or_default();
         let open = || -> io::Result<File> {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
@@ -334,34 +352,30 @@ impl Spill {
             let _ = file.try_lock();
             Ok(file)
         };
-        self.file = Some(Mutex::new(open().map_err(|source| self.failed(source))?));
-        Ok(())
+        open().map_err(|source| self.failed(source))
     }
 
-    fn write(&mut self, chunk: &Chunk) -> Result<Extent, IngestError> {
-        if self.file.is_none() {
-            self.open(true)?;
-        }
-        let has_positions = !chunk.positions.is_empty();
-        let extent = Extent { offset: self.end, records: chunk.records.len(), has_positions };
+    fn write(&self, chunk: &Chunk) -> Result<Extent, IngestError> {
         let mut bytes = Vec::with_capacity(RECORD_BYTES * chunk.records.len());
         chunk.records.iter().for_each(|record| record.write_to(&mut bytes));
         chunk.positions.iter().for_each(|position| bytes.extend_from_slice(&position.to_le_bytes()));
-        let written = self.file.as_ref().map_or(Ok(()), |file| {
-            let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            file.seek(SeekFrom::Start(self.end))?;
-            file.write_all(&bytes)
-        });
+        let mut open = held(&self.open);
+        let (file, end) = match &mut *open {
+            Some(open) => open,
+            none => none.insert((self.file(true)?, 0)),
+        };
+        let written = file.seek(SeekFrom::Start(*end)).and_then(|_| file.write_all(&bytes));
         written.map_err(|source| self.failed(source))?;
-        self.end += bytes.len() as u64;
+        let has_positions = !chunk.positions.is_empty();
+        let extent = Extent { offset: *end, records: chunk.records.len(), has_positions };
+        *end += bytes.len() as u64;
         Ok(extent)
     }
 
     fn read(&self, extent: &Extent, into: &mut Chunk) -> Result<(), IngestError> {
         let each = RECORD_BYTES + if extent.has_positions { 8 } else { 0 };
         let mut bytes = vec![0; each * extent.records];
-        let read = self.file.as_ref().map_or(Ok(()), |file| {
-            let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let read = held(&self.open).as_mut().map_or(Ok(()), |(file, _)| {
             file.seek(SeekFrom::Start(extent.offset))?;
             file.read_exact(&mut bytes)
         });
@@ -383,7 +397,7 @@ impl Spill {
 
 impl Drop for Spill {
     fn drop(&mut self) {
-        if let (Some(path), Some(_), false) = (&self.path, self.file.take(), self.stays) {
+        if let (Some(path), Some(_), false) = (&self.path, owned(&mut self.open).take(), self.stays) {
             // Nobody else knows the file; that it may stay behind hides no result.
             let _ = std::fs::remove_file(path);
         }
