@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 /// A number as a time: `20200705` is a date, then seconds, milliseconds, microseconds or nanoseconds since 1970
 /// by size. Seconds below 10^11 reach beyond the year 5000, so the sizes do not overlap for times after 1973.
+#[inline]
 pub(crate) fn from_number(number: f64) -> i64 {
     if let Some(date) = as_date(number) {
         return date;

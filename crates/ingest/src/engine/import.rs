@@ -347,14 +347,17 @@ impl Stripe {
         // Most logs know one action only.
         let actions = match self.actions.first() {
             Some(first) if self.actions.iter().all(|action| action == first) => {
-                StringArray::new_repeated(first.name(), self.actions.len())
+                Column::Repeated(first.name(), self.actions.len())
             }
-            _ => StringArray::from_iter_values(self.actions.iter().map(|action| action.name())),
+            _ => {
+                let names = self.actions.iter().map(|action| action.name());
+                Column::Array(Arc::new(StringArray::from_iter_values(names)))
+            }
         };
         let mut columns = vec![
             Column::Ints(&self.users),
             Column::Ints(&self.videos),
-            Column::Array(Arc::new(actions)),
+            actions,
             Column::Longs(&self.times),
             Column::Floats(&self.values),
             Column::Floats(&self.ratios),

@@ -66,6 +66,7 @@ impl Survey {
         }
     }
 
+    /// Looks at records that come by user.
     pub(crate) fn pass(&mut self, records: &[Record]) {
         self.events += records.len() as u64;
         // One question after the other: each is quick, and all records of a partition are at hand.
@@ -79,14 +80,21 @@ impl Survey {
         self.shorter.retain(|rule| {
             records.iter().zip(&judged).all(|(record, &judgement)| rule.judge(&record.event()) == judgement)
         });
-        self.missing.0 |= records.iter().any(|record| record.value.is_nan());
-        self.missing.1 |= records.iter().any(|record| record.ratio.is_nan());
         for record in records {
-            self.user.meet(record.user);
-            self.video.meet(record.video);
+            self.missing.0 |= record.value.is_nan();
+            self.missing.1 |= record.ratio.is_nan();
             if record.is_first_of_pair() {
                 let time = record.time();
                 self.begins = (self.begins.0.min(time), self.begins.1.max(time));
+            }
+        }
+        for record in [records.first(), records.last()].into_iter().flatten() {
+            self.user.meet(record.user);
+        }
+        for record in records {
+            self.video.meet(record.video);
+            if self.video == Sole::Many {
+                break;
             }
         }
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use arrow_array::ArrayRef;
 use arrow_schema::{DataType, SchemaRef};
@@ -13,30 +14,53 @@ use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
 use parquet::basic::{Compression, Encoding};
+use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::{ColumnCloseResult, get_column_writer, get_typed_column_writer};
 use parquet::data_type::{DataType as ParquetType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
 use crate::run::{FileEntry, RunError};
 
-/// A file that is hashed while it is written.
+/// A file that is hashed while it is written, and goes to the disk meanwhile.
 struct HashedFile {
     file: File,
     hasher: blake3::Hasher,
     bytes: u64,
+    /// Bytes since the disk was last asked for, and who asks.
+    unsynced: u64,
+    syncing: Option<JoinHandle<io::Result<()>>>,
 }
+
+/// Bytes after which the disk begins to write.
+const SYNC_BYTES: u64 = 32 << 20;
 
 /// Large pieces are written, and hashed, several times as fast as small ones.
 const WRITE_BYTES: usize = 1 << 20;
+
+impl HashedFile {
+    /// What came of the last time that the disk was asked.
+    fn synced(&mut self) -> io::Result<()> {
+        let panicked = |_| Err(io::Error::other("the thread that writes to the disk has panicked"));
+        self.syncing.take().map_or(Ok(()), |syncing| syncing.join().unwrap_or_else(panicked))
+    }
+}
 
 impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let got = self.file.write(bytes)?;
         self.hasher.update(&bytes[..got]);
         self.bytes += got as u64;
+        self.unsynced += got as u64;
+        if self.unsynced >= SYNC_BYTES && self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.synced()?;
+            let file = self.file.try_clone()?;
+            self.unsynced = 0;
+            self.syncing = Some(std::thread::spawn(move || file.sync_data()));
+        }
         Ok(got)
     }
 
@@ -69,7 +93,7 @@ impl TableWriter {
         })?;
         // Tells who clears up after dead processes that this file is in use.
         let _ = file.try_lock();
-        let hashed = HashedFile { file, hasher: blake3::Hasher::new(), bytes: 0 };
+        let hashed = HashedFile { file, hasher: blake3::Hasher::new(), bytes: 0, unsynced: 0, syncing: None };
         let hashed = BufWriter::with_capacity(WRITE_BYTES, hashed);
         let properties = Arc::new(properties(&schema));
         let open = || -> Result<_, ParquetError> {
@@ -108,7 +132,10 @@ impl TableWriter {
         let path = &self.encoder.path;
         self.writer.finish().map_err(failed(path))?;
         let written = self.writer.inner_mut();
-        let done = written.flush().and_then(|()| written.get_ref().file.sync_all());
+        let done = written.flush().and_then(|()| {
+            written.get_mut().synced()?;
+            written.get_ref().file.sync_all()
+        });
         done.map_err(|source| RunError::Io { path: path.clone(), action: "written", source })?;
         let HashedFile { bytes, hasher, .. } = written.get_ref();
         Ok(FileEntry { bytes: *bytes, blake3: hasher.finalize().to_hex().to_string() })
@@ -121,6 +148,8 @@ pub(crate) enum Column<'a> {
     Longs(&'a [i64]),
     Floats(&'a [f32]),
     Doubles(&'a [f64]),
+    /// So many times the same word.
+    Repeated(&'a str, usize),
     Array(ArrayRef),
 }
 
@@ -146,6 +175,7 @@ impl Encoder {
                     self.pages::<FloatType>(at, &known, Some(&there))
                 }
                 Column::Floats(values) => self.pages::<FloatType>(at, values, None),
+                Column::Repeated(word, n) => self.repeated(at, word, *n),
                 Column::Array(array) => self.chunk(at, array, writer),
             })
             .collect()
@@ -163,6 +193,60 @@ impl Encoder {
             writer.write(&leaf)?;
         }
         writer.close().map(Encoded::Chunk)
+    }
+
+    /// A dictionary of one word, and one run of it: the general encoder looks each of them up.
+    fn repeated(&self, at: usize, word: &str, n: usize) -> Result<Encoded, ParquetError> {
+        let size = |n: usize| u32::try_from(n).map_err(|error| ParquetError::External(Box::new(error)));
+        let mut words = size(word.len())?.to_le_bytes().to_vec();
+        words.extend_from_slice(word.as_bytes());
+        // Numbers of one bit; the length of a run is twice what it is, seven bits a byte; then the number 0.
+        let (mut run, mut codes) = (2 * u64::from(size(n)?), vec![1]);
+        while run >= 0x80 {
+            codes.push(run as u8 | 0x80);
+            run >>= 7;
+        }
+        codes.extend([run as u8, 0]);
+        let words = Page::DictionaryPage {
+            buf: words.into(),
+            num_values: 1,
+            encoding: Encoding::PLAIN,
+            is_sorted: true,
+        };
+        let codes = Page::DataPage {
+            buf: codes.into(),
+            num_values: size(n)?,
+            encoding: Encoding::RLE_DICTIONARY,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        let mut sink = TrackedWrite::new(Vec::new());
+        let mut pages = SerializedPageWriter::new(&mut sink);
+        let [words, codes] = [words, codes].map(|page| {
+            let bytes = page.buffer().len();
+            pages.write_page(CompressedPage::new(page, bytes))
+        });
+        let (words, codes) = (words?, codes?);
+        let bytes = words.bytes_written + codes.bytes_written;
+        let metadata = ColumnChunkMetaData::builder(self.parquet.column(at))
+            .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_num_values(n as i64)
+            .set_total_compressed_size(bytes as i64)
+            .set_total_uncompressed_size(bytes as i64)
+            .set_dictionary_page_offset(Some(words.offset as i64))
+            .set_data_page_offset(codes.offset as i64)
+            .build()?;
+        let closed = ColumnCloseResult {
+            bytes_written: bytes,
+            rows_written: n as u64,
+            metadata,
+            bloom_filter: None,
+            column_index: None,
+            offset_index: None,
+        };
+        Ok(Encoded::Pages(sink.into_inner()?.into(), closed))
     }
 
     /// Plain numbers go to the encoder as they lie: Arrow's way copies them twice for levels of nesting that they have
@@ -186,19 +270,28 @@ impl Encoder {
 /// Numbers of a log hardly repeat: looking them up in a dictionary takes longest of all and saves little. Whole numbers
 /// are packed by their differences, floats stand as they are, and only text has a dictionary.
 fn properties(schema: &SchemaRef) -> WriterProperties {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::LZ4_RAW)
-        .set_statistics_enabled(EnabledStatistics::Chunk);
+    let mut properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW);
+    // A log knows a few actions, which are a few bits each; other tables have texts.
+    let is_log = schema.fields().iter().any(|field| field.name() == "action");
+    let text_compression = if is_log { Compression::UNCOMPRESSED } else { Compression::LZ4_RAW };
     for field in schema.fields() {
         let column = ColumnPath::from(field.name().as_str());
+        // Rows come by user: of no other column does a row group hold a range of its own.
+        let statistics = match field.name().as_str() {
+            "user" => EnabledStatistics::Chunk,
+            _ => EnabledStatistics::None,
+        };
         properties = match field.data_type() {
-            DataType::Utf8 => properties,
+            DataType::Utf8 => properties
+                .set_column_statistics_enabled(column.clone(), statistics)
+                .set_column_compression(column, text_compression),
             DataType::Float32 | DataType::Float64 => properties
                 .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_statistics_enabled(column.clone(), EnabledStatistics::None)
+                .set_column_statistics_enabled(column.clone(), statistics)
                 .set_column_encoding(column, Encoding::PLAIN),
             _ => properties
                 .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_statistics_enabled(column.clone(), statistics)
                 .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
         };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use upnext_data::{Event, Part};
 
-use super::ids::{Id, Ids};
+use super::ids::{ByNumber, Id, Ids, Outside};
 use crate::IngestError;
 use crate::clean::Reason;
 use crate::columns::Columns;
@@ -18,6 +18,13 @@ pub(super) enum Why {
     Column(usize),
     Fault(Fault),
     Refused(Reason, String),
+}
+
+/// Rows in the set of users and videos that are small whole numbers: most ranges name most of them.
+#[derive(Default)]
+pub(super) struct Numbered {
+    users: ByNumber,
+    videos: ByNumber,
 }
 
 /// The rows of one range: users and videos by rows of its own.
@@ -82,6 +89,7 @@ impl Block {
         (line, blanks): (u64, u64),
         names: &[String],
         columns: &Columns,
+        numbered: &mut Numbered,
         bad: &mut BadCells,
     ) -> Result<(), IngestError> {
         gather.report.read += self.rows;
@@ -112,9 +120,16 @@ impl Block {
         gather.strict()?;
         gather.room_for_events(path, self.records.len())?;
         // Users and videos new to the set get their rows in the order of the file, a row's user before its video.
-        let users: Vec<u32> = self.users.iter().map(|id| gather.user(path, id)).collect::<Result<_, _>>()?;
-        let videos: Vec<u32> =
-            self.videos.iter().map(|id| gather.video(path, id)).collect::<Result<_, _>>()?;
+        let users = self.users.iter().map(|id| match id {
+            Outside::Text(id) => gather.user(path, id),
+            Outside::Number(n) => numbered.users.row(n, || gather.user(path, &n.to_string())),
+        });
+        let users: Vec<u32> = users.collect::<Result<_, _>>()?;
+        let videos = self.videos.iter().map(|id| match id {
+            Outside::Text(id) => gather.video(path, id),
+            Outside::Number(n) => numbered.videos.row(n, || gather.video(path, &n.to_string())),
+        });
+        let videos: Vec<u32> = videos.collect::<Result<_, _>>()?;
         for (&video, duration) in videos.iter().zip(&self.durations) {
             if let Some(seconds) = *duration {
                 gather.videos.video_mut(video).duration_seconds.get_or_insert(seconds);

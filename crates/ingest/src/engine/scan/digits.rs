@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::table::word_of;
+
 /// Powers of ten that are exact as floats.
 pub(super) const EXACT: [f64; 20] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
@@ -188,11 +190,6 @@ pub(super) fn number_for_f32(bytes: &[u8], span: Range<usize>) -> Option<f64> {
 /// A bit pattern with the same byte eight times.
 pub(super) const fn eight(byte: u8) -> u64 {
     byte as u64 * 0x0101_0101_0101_0101
-}
-
-/// At most eight bytes as a number, the first lowest.
-pub(super) fn word_of(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 #[cfg(test)]

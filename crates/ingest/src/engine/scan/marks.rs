@@ -28,17 +28,19 @@ pub(super) struct Marks<'a> {
     delimiter: u8,
     /// Marks not yet given of the 64 bytes before `next`.
     marks: u64,
+    /// Which of these 64 bytes are line ends.
+    lines: u64,
     next: usize,
     /// Whether a quote or a carriage return was met.
     pub(super) met_others: bool,
 }
 
 /// Bytes looked at together.
-pub(super) const WIDE: usize = 64;
+const WIDE: usize = 64;
 
 impl<'a> Marks<'a> {
     pub(super) fn of(bytes: &'a [u8], delimiter: u8) -> Self {
-        Self { bytes, delimiter, marks: 0, next: 0, met_others: false }
+        Self { bytes, delimiter, marks: 0, lines: 0, next: 0, met_others: false }
     }
 
     /// Where the fields of the next row end: how many there are, those beyond the places of `ends` included, and where
@@ -55,13 +57,14 @@ impl<'a> Marks<'a> {
                 }
                 self.look();
             }
+            let mark = self.marks & self.marks.wrapping_neg();
             let at = self.next - WIDE + self.marks.trailing_zeros() as usize;
-            self.marks &= self.marks - 1;
+            self.marks ^= mark;
             if let Some(end) = ends.get_mut(n) {
                 *end = at;
             }
             n += 1;
-            if self.bytes[at] == b'\n' {
+            if self.lines & mark != 0 {
                 return (n, at);
             }
         }
@@ -74,44 +77,45 @@ impl<'a> Marks<'a> {
             padded[..rest.len()].copy_from_slice(rest);
             &padded
         });
-        let (marks, others) = marks(wide, self.delimiter);
-        self.marks = marks;
+        let (delimiters, lines, others) = marks(wide, self.delimiter);
+        (self.marks, self.lines) = (delimiters | lines, lines);
         self.met_others |= others != 0;
         self.next += WIDE;
     }
 }
 
-/// A bit for each delimiter and line end, and a bit for each quote and carriage return.
+/// A bit for each delimiter, one for each line end, and one for each quote and carriage return.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "the compiler takes SSE2 for granted on x86-64, and its rules do not")]
-pub(super) fn marks(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64) {
+fn marks(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64, u64) {
     use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
     #[target_feature(enable = "sse2")]
-    pub(super) fn with_sse2(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64) {
+    fn with_sse2(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64, u64) {
         let (delimiters, lines) = (_mm_set1_epi8(delimiter as i8), _mm_set1_epi8(b'\n' as i8));
         let (quotes, returns) = (_mm_set1_epi8(b'"' as i8), _mm_set1_epi8(b'\r' as i8));
-        let (mut marks, mut others) = (0, 0);
+        let (mut marks, mut ends, mut others) = (0, 0, 0);
         for (at, piece) in bytes.as_chunks::<16>().0.iter().enumerate() {
             let piece = u128::from_le_bytes(*piece);
             let piece = _mm_set_epi64x((piece >> 64) as i64, piece as i64);
-            let found = _mm_or_si128(_mm_cmpeq_epi8(piece, delimiters), _mm_cmpeq_epi8(piece, lines));
-            marks |= u64::from(_mm_movemask_epi8(found) as u32) << (16 * at);
+            let bits = |found| u64::from(_mm_movemask_epi8(found) as u32) << (16 * at);
+            marks |= bits(_mm_cmpeq_epi8(piece, delimiters));
+            ends |= bits(_mm_cmpeq_epi8(piece, lines));
             let found = _mm_or_si128(_mm_cmpeq_epi8(piece, quotes), _mm_cmpeq_epi8(piece, returns));
-            others |= u64::from(_mm_movemask_epi8(found) as u32) << (16 * at);
+            others |= bits(found);
         }
-        (marks, others)
+        (marks, ends, others)
     }
     // SAFETY: every x86-64 has SSE2.
     unsafe { with_sse2(bytes, delimiter) }
 }
 
-/// A bit for each delimiter and line end, and a bit for each quote and carriage return.
+/// A bit for each delimiter, one for each line end, and one for each quote and carriage return.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn marks(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64) {
+fn marks(bytes: &[u8; WIDE], delimiter: u8) -> (u64, u64, u64) {
     let of = |wanted: &dyn Fn(u8) -> bool| {
         bytes.iter().rev().fold(0, |bits, &byte| bits << 1 | u64::from(wanted(byte)))
     };
-    (of(&|byte| byte == delimiter || byte == b'\n'), of(&|byte| byte == b'"' || byte == b'\r'))
+    (of(&|byte| byte == delimiter), of(&|byte| byte == b'\n'), of(&|byte| byte == b'"' || byte == b'\r'))
 }
 
 #[cfg(test)]

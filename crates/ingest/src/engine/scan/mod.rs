@@ -17,8 +17,8 @@ use std::path::Path;
 use memchr::{memchr, memchr2};
 use upnext_data::{Action, Event, Part};
 
-use self::block::{Block, Why};
-use self::digits::{number_for_f32, plain_number, word_of};
+use self::block::{Block, Numbered, Why};
+use self::digits::{number_for_f32, plain_number};
 use self::ids::{Id, small_number};
 use self::marks::{Cut, Marks};
 use super::in_order::{Idle, in_order};
@@ -58,7 +58,7 @@ pub(crate) fn read(
     let starts: Vec<u64> =
         (layout.start..layout.end).step_by(usize::try_from(range_bytes).unwrap_or(usize::MAX)).collect();
     let file = gather.file_number(path);
-    let mut bad = BadCells::default();
+    let (mut bad, mut numbered) = (BadCells::default(), Numbered::default());
     let (mut rows, mut line, mut blanks) = (0, 2, 0);
     let mut done = layout.start;
     let idle: Idle<Block> = Idle::new();
@@ -73,7 +73,9 @@ pub(crate) fn read(
         }
         rows += block.rows;
         done = layout.end.min(done + range_bytes);
-        block.take_in(gather, path, file, (line, blanks), &names, columns, &mut bad).map_err(Some)?;
+        block
+            .take_in(gather, path, file, (line, blanks), &names, columns, &mut numbered, &mut bad)
+            .map_err(Some)?;
         line += block.lines;
         blanks = block.blanks + if block.rows == 0 { blanks } else { 0 };
         gather.say(path, done);
@@ -299,14 +301,7 @@ impl<'a> Layout<'a> {
         let hash = match whole_rows {
             false => 0,
             true if self.delimiter == b',' => {
-                let line = &row.bytes[row.start..row.ends[n_fields - 1]];
-                let mut hash = RowHash::default();
-                let (words, rest) = line.as_chunks::<8>();
-                words.iter().for_each(|word| hash.word(u64::from_le_bytes(*word)));
-                if !rest.is_empty() {
-                    hash.word(word_of(rest));
-                }
-                hash.of_length(line.len()).half()
+                RowHash::of_line(&row.bytes[row.start..], row.ends[n_fields - 1] - row.start)
             }
             true => {
                 let mut hash = RowHash::default();
