@@ -57,6 +57,7 @@ impl Block {
         (self.rows, self.lines, self.blanks, self.needs_sequence) = (0, 0, 0, false);
     }
 
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         user: Id,

@@ -54,13 +54,13 @@ impl Digits {
 }
 
 /// The top bit of each byte above nine, exactly.
-#[inline]
+#[inline(always)]
 fn others(word: u64) -> u64 {
     (((word & eight(0x7f)) + eight(0x76)) | word) & eight(0x80)
 }
 
 /// Eight bytes from 0 to 9, the first highest, as a number: pairs of digits, pairs of pairs, and fours, at once.
-#[inline]
+#[inline(always)]
 fn eight_digits(word: u64) -> u64 {
     let word = word.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff_00ff_00ff;
     let word = word.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
@@ -93,7 +93,7 @@ pub(super) fn run_of_digits(bytes: &[u8], Range { start, end }: Range<usize>, wh
 
 /// Short text of digits with at most one point, as one number and how many of the digits are decimals. Bytes beyond the
 /// span are read and not minded: what is wanted is moved to the end of the word, and zeros stand before it.
-#[inline]
+#[inline(always)]
 fn short(bytes: &[u8], start: usize, n: usize) -> Option<(u64, usize)> {
     debug_assert!(0 < n && n <= 8);
     let word = (u64::from_le_bytes(*bytes[start..].first_chunk()?) ^ eight(b'0')) << (64 - 8 * n);
@@ -109,7 +109,7 @@ fn short(bytes: &[u8], start: usize, n: usize) -> Option<(u64, usize)> {
 }
 
 /// The same for 9 to 16 bytes.
-#[inline]
+#[inline(always)]
 fn medium(bytes: &[u8], start: usize, n: usize) -> Option<(u64, usize)> {
     const ZEROS: u128 = (eight(b'0') as u128) << 64 | eight(b'0') as u128;
     debug_assert!(8 < n && n <= 16);
@@ -127,7 +127,7 @@ fn medium(bytes: &[u8], start: usize, n: usize) -> Option<(u64, usize)> {
 }
 
 /// A whole number of at most eight digits.
-#[inline]
+#[inline(always)]
 pub(super) fn short_whole(bytes: &[u8], Range { start, end }: Range<usize>) -> Option<u64> {
     if bytes.len() - start < 8 {
         let mut whole = 0;
@@ -140,7 +140,7 @@ pub(super) fn short_whole(bytes: &[u8], Range { start, end }: Range<usize>) -> O
 }
 
 /// Digits with at most one point and a minus before, as the exact number they are read as; other text is `None`.
-#[inline]
+#[inline(always)]
 pub(super) fn plain_number(bytes: &[u8], span: Range<usize>) -> Option<f64> {
     let found = match span.len() {
         1..=8 => short(bytes, span.start, span.len()),
@@ -166,7 +166,7 @@ fn any_number(bytes: &[u8], span: Range<usize>) -> Option<f64> {
 
 /// The same, for a number that is kept as a 32-bit float: that is the one of the exact number, the number itself may
 /// be off by a part of 10^10.
-#[inline]
+#[inline(always)]
 pub(super) fn number_for_f32(bytes: &[u8], span: Range<usize>) -> Option<f64> {
     const HALF: u64 = 1 << 28;
     if let 17..=24 = span.len()

@@ -65,6 +65,7 @@ impl<'a> Id<'a> {
 }
 
 impl Ids {
+    #[inline(always)]
     pub(super) fn row(&mut self, Id { text: id, number }: Id) -> u32 {
         if let Some(number) = number {
             let rows = &mut self.rows;
@@ -123,6 +124,7 @@ fn slice<'a>(text: &'a str, ends: &[u32], row: u32) -> &'a str {
 }
 
 /// The number that an id is written as, where no other id is the same number.
+#[inline(always)]
 pub(super) fn small_number(bytes: &[u8], span: Range<usize>) -> Option<usize> {
     let (start, n) = (span.start, span.len());
     if n == 0 || n > 6 || (bytes[start] == b'0' && n > 1) {

@@ -230,8 +230,29 @@ impl<'a> Layout<'a> {
         Ok(Some(begin))
     }
 
-    /// Reads rows of the first `n` bytes.
+    /// Reads rows of the first `n` bytes, with the widest instructions that there are.
     fn rows(&self, bytes: &[u8], n: usize, block: &mut Block) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,bmi1,bmi2")]
+            fn wide(layout: &Layout, bytes: &[u8], n: usize, block: &mut Block) {
+                layout.rows_here(bytes, n, block);
+            }
+            let has = [is_x86_feature_detected!("avx2"), is_x86_feature_detected!("bmi1")];
+            if has == [true; 2] && is_x86_feature_detected!("bmi2") {
+                #[expect(unsafe_code, reason = "the compiler cannot know the machine")]
+                // SAFETY: the machine has been asked.
+                unsafe {
+                    wide(self, bytes, n, block);
+                }
+                return;
+            }
+        }
+        self.rows_here(bytes, n, block);
+    }
+
+    #[inline(always)]
+    fn rows_here(&self, bytes: &[u8], n: usize, block: &mut Block) {
         let mut ends = vec![0; self.field_of.len()];
         let mut marks = Marks::of(&bytes[..n], self.delimiter);
         let (mut start, mut line_of_row) = (0, 0);
@@ -261,6 +282,7 @@ impl<'a> Layout<'a> {
     }
 
     /// Takes a row of plain numbers; anything else is left to [`Self::slow`].
+    #[inline(always)]
     fn quick(&self, row: &Cut, number: u64, block: &mut Block) -> bool {
         let rules = &self.options.rules;
         let whole_rows = rules.duplicate == Duplicates::Row;
@@ -354,6 +376,7 @@ impl<'a> Layout<'a> {
     }
 
     /// An id that has nothing to trim, and is ASCII.
+    #[inline(always)]
     fn plain_id<'b>(&self, bytes: &'b [u8], span: Range<usize>) -> Option<Id<'b>> {
         let text = &bytes[span.clone()];
         if let Some(number) = small_number(bytes, span) {
