@@ -395,7 +395,7 @@ impl<'a> Gather<'a> {
         let clean = |at: usize| {
             let mut cleaner = idle.take().unwrap_or_else(|| Cleaner::new(n_videos));
             let mut taken = partitions.take(at);
-            partitions.load(&taken, &mut cleaner.chunk)?;
+            cleaner.take(partitions, &taken)?;
             let events = cleaner.chunk.records.len() as u64;
             let dropped = cleaner.clean(&asked);
             taken.refill(&cleaner.chunk);

@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::partitions::Chunk;
+use super::partitions::{Chunk, PIECE, Partitions, Taken};
 use super::record::Record;
 use super::rules::{Duplicates, Rules};
+use crate::IngestError;
 use crate::clean::Reason;
 
 /// What is asked of every partition.
@@ -39,9 +40,25 @@ impl Cleaner {
         Self { chunk, last_user: vec![u32::MAX; n_videos], unsorted, keys: Vec::new() }
     }
 
-    /// Cleans the partition at hand; what was dropped of it.
-    pub(crate) fn clean(&mut self, asked: &Neighbours) -> Vec<(Reason, Record)> {
+    /// Takes the records of a partition, sorted.
+    pub(crate) fn take(&mut self, partitions: &Partitions, taken: &Taken) -> Result<(), IngestError> {
+        let Self { chunk, keys, .. } = self;
+        if let Some(pieces) = taken.pieces()
+            && let Some(of_place) = fill_keys(&pieces, keys)
+        {
+            keys.sort_unstable();
+            chunk.clear();
+            let at = |key: &u64| (key & mask(of_place)) as usize;
+            chunk.records.extend(keys.iter().map(|key| pieces[at(key) / PIECE][at(key) % PIECE]));
+            return Ok(());
+        }
+        partitions.load(taken, chunk)?;
         self.sort();
+        Ok(())
+    }
+
+    /// Cleans the sorted partition at hand; what was dropped of it.
+    pub(crate) fn clean(&mut self, asked: &Neighbours) -> Vec<(Reason, Record)> {
         let (chunk, mut dropped) = (&mut self.chunk, Vec::new());
         if asked.drops_duplicates && asked.rules.duplicate != Duplicates::Kept {
             drop_duplicates(chunk, asked.rules, &mut dropped);
@@ -62,20 +79,14 @@ impl Cleaner {
     }
 
     fn sort(&mut self) {
-        let Self { chunk, unsorted, keys, .. } = self;
-        if chunk.positions.is_empty() && !fill_keys(&chunk.records, keys) {
+        let Self { chunk, unsorted, .. } = self;
+        if chunk.positions.is_empty() {
             // Stable, and quick on what is sorted already, as logs often are.
             chunk.records.sort_by_key(|record| (record.user, record.time()));
             return;
         }
         std::mem::swap(chunk, unsorted);
         chunk.clear();
-        if unsorted.positions.is_empty() {
-            keys.sort_unstable();
-            let place = mask(bits(unsorted.records.len() as u64));
-            chunk.records.extend(keys.iter().map(|key| unsorted.records[(key & place) as usize]));
-            return;
-        }
         let mut order: Vec<usize> = (0..unsorted.records.len()).collect();
         let key = |at: usize| (unsorted.records[at].user, unsorted.records[at].time(), unsorted.position(at));
         order.sort_by_key(|&at| key(at));
@@ -93,24 +104,28 @@ fn mask(bits: u32) -> u64 {
     (1u64 << bits) - 1
 }
 
-/// User, time and place of each record in one number, where 64 bits hold them all: quick to sort, ties in order.
-fn fill_keys(records: &[Record], keys: &mut Vec<u64>) -> bool {
+/// User, time and place of each record in one number, where 64 bits hold them all: quick to sort, ties in order. How
+/// many bits the place takes; pieces have [`PIECE`] places each, however many are taken.
+fn fill_keys(pieces: &[&[Record]], keys: &mut Vec<u64>) -> Option<u32> {
     keys.clear();
+    let records = || pieces.iter().copied().flatten();
     let (mut user, mut user_most, mut time, mut time_most) = (u32::MAX, 0, i64::MAX, i64::MIN);
-    for record in records {
+    for record in records() {
         (user, user_most) = (user.min(record.user), user_most.max(record.user));
         (time, time_most) = (time.min(record.time()), time_most.max(record.time()));
     }
-    let of_place = bits(records.len() as u64);
+    let of_place = bits((PIECE * pieces.len()) as u64);
     let of_time = bits(time_most.abs_diff(time));
-    if records.is_empty() || bits(u64::from(user_most - user)) + of_time + of_place >= u64::BITS {
-        return false;
+    if user > user_most || bits(u64::from(user_most - user)) + of_time + of_place >= u64::BITS {
+        return None;
     }
-    let key = |(at, r): (usize, &Record)| {
-        (u64::from(r.user - user) << of_time | r.time().abs_diff(time)) << of_place | at as u64
-    };
-    keys.extend(records.iter().enumerate().map(key));
-    true
+    for (at, piece) in pieces.iter().enumerate() {
+        let key = |(place, r): (usize, &Record)| {
+            (u64::from(r.user - user) << of_time | r.time().abs_diff(time)) << of_place | place as u64
+        };
+        keys.extend((at * PIECE..).zip(*piece).map(key));
+    }
+    Some(of_place)
 }
 
 /// Keeps what `stays` says; the rest goes to `dropped`.
@@ -268,6 +283,7 @@ mod tests {
         };
         let mut cleaner = Cleaner::new(4);
         cleaner.chunk.records = records;
+        cleaner.sort();
         let dropped = cleaner.clean(&asked);
         let lines = cleaner.chunk.records.iter().map(|record| record.line).collect();
         (lines, dropped.into_iter().map(|(reason, record)| (reason, record.line)).collect())

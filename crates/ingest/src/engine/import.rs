@@ -448,7 +448,8 @@ fn write(
         idle.give(stripe);
         Ok::<_, RunError>(())
     })?;
-    drop(partitions);
+    // So much memory is not given back at once.
+    let dropped = std::thread::spawn(move || drop(partitions));
     digest.update(&parts);
     let digest = digest.finish(&shell);
     files.insert(run::EVENTS.to_string(), writer.finish()?);
@@ -460,6 +461,7 @@ fn write(
         files.insert(run::VIDEO_STATISTICS.to_string(), run::entry(&bytes));
     }
     run::write_beside_events(folder, &shell, digest.clone(), files, &cleaning, about)?;
+    dropped.join().expect("memory is given back without a panic");
     let pairs = cuts.map(|_| pairs_in_parts);
     Ok(Written { name: shell.name, digest, cleaning, vectors, pairs, cuts })
 }

@@ -20,8 +20,8 @@ use crate::IngestError;
 const PARTITIONS_MAX: usize = 512;
 /// Users of a partition at first: 2^4.
 const SHIFT: u32 = 4;
-/// Records of a piece of memory.
-const CHUNK: usize = 2_048;
+/// Most records of a piece of memory that is being filled.
+pub(crate) const PIECE: usize = 2_048;
 
 /// Records in order, with their positions where the files gave any (else none at all).
 #[derive(Clone, Debug, Default)]
@@ -177,9 +177,9 @@ impl Partitions {
         let partition = owned(&mut self.partitions[at]);
         partition.records += 1;
         let mut grown = 0;
-        if partition.open.records.len() >= CHUNK {
+        if partition.open.records.len() >= PIECE {
             // Who filled one piece fills another: it need not grow step by step.
-            let next = Chunk { records: Vec::with_capacity(CHUNK), positions: Vec::new() };
+            let next = Chunk { records: Vec::with_capacity(PIECE), positions: Vec::new() };
             grown += next.bytes();
             partition.full.push(std::mem::replace(&mut partition.open, next));
         }
@@ -307,6 +307,14 @@ impl Partitions {
 pub(crate) struct Taken(Partition);
 
 impl Taken {
+    /// The records, where all are in memory, in pieces of at most [`PIECE`], and have no positions.
+    pub(crate) fn pieces(&self) -> Option<Vec<&[Record]>> {
+        let chunks = || self.0.full.iter().chain([&self.0.open]);
+        let is_plain = self.0.spilled.is_empty()
+            && chunks().all(|chunk| chunk.positions.is_empty() && chunk.records.len() <= PIECE);
+        is_plain.then(|| chunks().map(|chunk| &chunk.records[..]).collect())
+    }
+
     /// Gives the partition other records, in the memory that it has.
     pub(crate) fn refill(&mut self, chunk: &Chunk) {
         let mut pieces = std::mem::take(&mut self.0.full);

@@ -270,31 +270,29 @@ impl Encoder {
 /// Numbers of a log hardly repeat: looking them up in a dictionary takes longest of all and saves little. Whole numbers
 /// are packed by their differences, floats stand as they are, and only text has a dictionary.
 fn properties(schema: &SchemaRef) -> WriterProperties {
-    let mut properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW);
-    // A log knows a few actions, which are a few bits each; other tables have texts.
-    let is_log = schema.fields().iter().any(|field| field.name() == "action");
-    let text_compression = if is_log { Compression::UNCOMPRESSED } else { Compression::LZ4_RAW };
+    let mut properties = WriterProperties::builder();
     for field in schema.fields() {
-        let column = ColumnPath::from(field.name().as_str());
+        let (name, column) = (field.name().as_str(), ColumnPath::from(field.name().as_str()));
         // Rows come by user: of no other column does a row group hold a range of its own.
-        let statistics = match field.name().as_str() {
-            "user" => EnabledStatistics::Chunk,
-            _ => EnabledStatistics::None,
+        let statistics = if name == "user" { EnabledStatistics::Chunk } else { EnabledStatistics::None };
+        properties = properties.set_column_statistics_enabled(column.clone(), statistics);
+        let (has_dictionary, encoding, compression) = match field.data_type() {
+            // A log knows a few actions, which are a few bits each.
+            DataType::Utf8 if name == "action" => (true, None, Compression::UNCOMPRESSED),
+            DataType::Utf8 => (true, None, Compression::LZ4_RAW),
+            // Hardly two ratios are the same.
+            DataType::Float32 if name.starts_with("ratio") => {
+                (false, Some(Encoding::PLAIN), Compression::UNCOMPRESSED)
+            }
+            DataType::Float32 | DataType::Float64 => (false, Some(Encoding::PLAIN), Compression::LZ4_RAW),
+            _ => (false, Some(Encoding::DELTA_BINARY_PACKED), Compression::UNCOMPRESSED),
         };
-        properties = match field.data_type() {
-            DataType::Utf8 => properties
-                .set_column_statistics_enabled(column.clone(), statistics)
-                .set_column_compression(column, text_compression),
-            DataType::Float32 | DataType::Float64 => properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_statistics_enabled(column.clone(), statistics)
-                .set_column_encoding(column, Encoding::PLAIN),
-            _ => properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_statistics_enabled(column.clone(), statistics)
-                .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
-        };
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), has_dictionary)
+            .set_column_compression(column.clone(), compression);
+        if let Some(encoding) = encoding {
+            properties = properties.set_column_encoding(column, encoding);
+        }
     }
     properties.build()
 }
