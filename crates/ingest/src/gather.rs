@@ -306,39 +306,45 @@ impl<'a> Gather<'a> {
     /// Gives videos (and users) the rows of their numbers where all ids are small whole numbers: id 1, or 0
     /// where that occurs, is row 0, so that rows agree with other tools and with arrays beside the log.
     pub(crate) fn number_densely(&mut self, also_users: bool) -> Result<(), IngestError> {
-        if let Some((first, last)) = small_numbers(self.videos.names()) {
-            let old = std::mem::take(&mut self.videos);
-            self.videos.labels = old.labels.clone();
-            self.videos.creators = old.creators.clone();
-            for id in first..=last {
-                let id = id.to_string();
-                let row = self.videos.intern(&id);
-                if let Some(from) = old.row(&id) {
-                    *self.videos.video_mut(row) = old.video(from).clone();
+        let ids = |names: &Names| {
+            small_numbers(names).map(|(first, last)| (first..=last).map(|number| number.to_string()))
+        };
+        let (users, videos) = (ids(self.users.names()).filter(|_| also_users), ids(self.videos.names()));
+        let videos = videos.map(|ids| self.number_videos(ids));
+        let users = users.map(|ids| self.number_users(ids));
+        match (&users, &videos) {
+            (None, None) => Ok(()),
+            _ => self.partitions.renumber(users.as_deref(), videos.as_deref()),
+        }
+    }
+
+    /// Makes the catalogue one of these videos, in this order; the new row of each old one that is among them.
+    fn number_videos(&mut self, ids: impl Iterator<Item = String>) -> Vec<u32> {
+        let old = std::mem::take(&mut self.videos);
+        self.videos.labels = old.labels.clone();
+        self.videos.creators = old.creators.clone();
+        for id in ids {
+            let row = self.videos.intern(&id);
+            if let Some(from) = old.row(&id) {
+                *self.videos.video_mut(row) = old.video(from).clone();
+            }
+        }
+        old.names().iter().map(|id| self.videos.row(id).unwrap_or(u32::MAX)).collect()
+    }
+
+    /// The same of users.
+    fn number_users(&mut self, ids: impl Iterator<Item = String>) -> Vec<u32> {
+        let old = std::mem::take(&mut self.users);
+        self.users.labels = old.labels.clone();
+        for id in ids {
+            let row = self.users.intern(&id);
+            if let Some(from) = old.row(&id) {
+                for &label in old.labels_of(from) {
+                    self.users.label(row, old.labels.name(label));
                 }
             }
-            let rows: Vec<u32> = old.names().iter().filter_map(|id| self.videos.row(id)).collect();
-            self.partitions.renumber(None, Some(&rows))?;
         }
-        if !also_users {
-            return Ok(());
-        }
-        if let Some((first, last)) = small_numbers(self.users.names()) {
-            let old = std::mem::take(&mut self.users);
-            self.users.labels = old.labels.clone();
-            for id in first..=last {
-                let id = id.to_string();
-                let row = self.users.intern(&id);
-                if let Some(from) = old.row(&id) {
-                    for &label in old.labels_of(from) {
-                        self.users.label(row, old.labels.name(label));
-                    }
-                }
-            }
-            let rows: Vec<u32> = old.names().iter().filter_map(|id| self.users.row(id)).collect();
-            self.partitions.renumber(Some(&rows), None)?;
-        }
-        Ok(())
+        old.names().iter().map(|id| self.users.row(id).unwrap_or(u32::MAX)).collect()
     }
 
     /// Cleans and checks, and makes the set in memory.
@@ -371,7 +377,7 @@ impl<'a> Gather<'a> {
             return Err(self.no_positives(path)?);
         }
         let Self { users, videos, partitions, mut report, has_parts, .. } = self;
-        report.finish(users.len(), videos.len(), survey.events as usize);
+        report.finish(survey.users, videos.len(), survey.events as usize);
         Ok(Settled { name, users, videos, order, partitions, report, has_parts, survey })
     }
 
@@ -471,6 +477,17 @@ impl<'a> Gather<'a> {
             taken.refill(&kept);
             self.partitions.put(at, taken)?;
             take_back(&mut self.report, &dropped, &self.paths, (&self.users, &self.videos));
+        }
+        // Who is below the least is no user or video of the set.
+        let stay = |names: &Names, stays: &[bool]| -> Vec<String> {
+            names.iter().zip(stays).filter(|(_, stays)| **stays).map(|(id, _)| id.to_string()).collect()
+        };
+        let users = stay(self.users.names(), &users);
+        let videos = stay(self.videos.names(), &videos);
+        if (users.len(), videos.len()) != (self.users.len(), self.videos.len()) {
+            let users = self.number_users(users.into_iter());
+            let videos = self.number_videos(videos.into_iter());
+            self.partitions.renumber(Some(&users), Some(&videos))?;
         }
         Ok(survey)
     }

@@ -228,7 +228,15 @@ fn cores_are_peeled_until_nothing_changes() {
     rules.set("k-core=2").unwrap();
     let set = read(&[folder.path().join("log.csv")], &options(rules), &|_| ()).unwrap();
     assert_eq!(set.cleaning.rows_dropped(Reason::TooFewEvents), 2);
-    assert_eq!((set.dataset.events().len(), set.cleaning.kept), (6, 6));
+    let dataset = &set.dataset;
+    assert_eq!((dataset.events().len(), set.cleaning.kept), (6, 6));
+    // Who is below the least is not in the set, and rows are those of who is.
+    assert!(dataset.users.names().iter().eq(["1", "2", "4"]));
+    assert!(dataset.videos.names().iter().eq(["x", "w"]));
+    assert_eq!((set.cleaning.users, set.cleaning.videos), (3, 2));
+    let events = dataset.events().iter().map(|e| (dataset.users.name(e.user), dataset.videos.name(e.video)));
+    let expected = [("1", "x"), ("1", "w"), ("2", "x"), ("2", "w"), ("4", "x"), ("4", "w")];
+    assert_eq!(events.collect::<Vec<_>>(), expected);
 }
 
 #[test]

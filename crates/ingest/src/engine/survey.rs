@@ -16,6 +16,8 @@ pub(crate) struct Survey {
     shorter: Vec<Relevance>,
     pub(crate) events: u64,
     pub(crate) positives: u64,
+    /// Users with an event; no user's events are in two partitions.
+    pub(crate) users: usize,
     /// Whether an event has no value, and whether one has no ratio.
     pub(crate) missing: (bool, bool),
     /// The least and the largest time at which a pair of user and video begins.
@@ -59,6 +61,7 @@ impl Survey {
             shorter: SHORTER.iter().filter_map(|term| term.parse().ok()).collect(),
             events: 0,
             positives: 0,
+            users: 0,
             missing: (false, false),
             begins: (i64::MAX, i64::MIN),
             user: Sole::None,
@@ -88,6 +91,7 @@ impl Survey {
                 self.begins = (self.begins.0.min(time), self.begins.1.max(time));
             }
         }
+        self.users += records.chunk_by(|one, other| one.user == other.user).count();
         for record in [records.first(), records.last()].into_iter().flatten() {
             self.user.meet(record.user);
         }
@@ -102,6 +106,7 @@ impl Survey {
     pub(crate) fn join(&mut self, other: Self) {
         self.events += other.events;
         self.positives += other.positives;
+        self.users += other.users;
         self.shorter.retain(|rule| other.shorter.contains(rule));
         self.missing = (self.missing.0 | other.missing.0, self.missing.1 | other.missing.1);
         self.begins = (self.begins.0.min(other.begins.0), self.begins.1.max(other.begins.1));
