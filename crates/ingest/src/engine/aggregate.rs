@@ -182,20 +182,22 @@ impl VideoSums {
 #[derive(Clone, Debug)]
 pub(crate) struct Steps {
     least: i64,
-    step: u64,
+    /// A step is 2 to the power of this.
+    shift: u32,
     counts: Vec<u64>,
 }
 
-const STEPS: u64 = 1 << 18;
+const STEPS_BITS: u32 = 18;
 
 impl Steps {
     pub(crate) fn new(least: i64, most: i64) -> Self {
         let span = most.abs_diff(least);
-        Self { least, step: span / STEPS + 1, counts: vec![0; STEPS as usize] }
+        let shift = (u64::BITS - span.leading_zeros()).saturating_sub(STEPS_BITS);
+        Self { least, shift, counts: vec![0; 1 << STEPS_BITS] }
     }
 
     pub(crate) fn of(&self, time: i64) -> usize {
-        (time.abs_diff(self.least) / self.step) as usize
+        (time.abs_diff(self.least) >> self.shift) as usize
     }
 
     pub(crate) fn add(&mut self, time: i64) {

@@ -1,5 +1,6 @@
 //! Parquet, row group by row group: columns are encoded on any thread and appended in order, digests on the way.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -81,6 +82,8 @@ pub(crate) struct Encoder {
     schema: SchemaRef,
     parquet: SchemaDescriptor,
     properties: WriterPropertiesPtr,
+    /// The same, but floats are compressed.
+    compressed: WriterPropertiesPtr,
     factory: ArrowRowGroupWriterFactory,
 }
 
@@ -95,7 +98,8 @@ impl TableWriter {
         let _ = file.try_lock();
         let hashed = HashedFile { file, hasher: blake3::Hasher::new(), bytes: 0, unsynced: 0, syncing: None };
         let hashed = BufWriter::with_capacity(WRITE_BYTES, hashed);
-        let properties = Arc::new(properties(&schema));
+        let compressed = Arc::new(properties(&schema, Compression::LZ4_RAW));
+        let properties = Arc::new(properties(&schema, Compression::UNCOMPRESSED));
         let open = || -> Result<_, ParquetError> {
             let parquet = ArrowSchemaConverter::new().convert(&schema)?;
             let writer =
@@ -104,7 +108,8 @@ impl TableWriter {
             Ok((parquet, writer, factory))
         };
         let (parquet, writer, factory) = open().map_err(failed(path))?;
-        let encoder = Arc::new(Encoder { path: path.into(), schema, parquet, properties, factory });
+        let encoder =
+            Arc::new(Encoder { path: path.into(), schema, parquet, properties, compressed, factory });
         Ok(Self { writer, encoder })
     }
 
@@ -259,7 +264,8 @@ impl Encoder {
     ) -> Result<Encoded, ParquetError> {
         let mut sink = TrackedWrite::new(Vec::with_capacity(size_of_val(values)));
         let pages = Box::new(SerializedPageWriter::new(&mut sink));
-        let column = get_column_writer(self.parquet.column(at), Arc::clone(&self.properties), pages);
+        let properties = if repeats(values) { &self.compressed } else { &self.properties };
+        let column = get_column_writer(self.parquet.column(at), Arc::clone(properties), pages);
         let mut writer = get_typed_column_writer::<T>(column);
         writer.write_batch(values, there, None)?;
         let closed = writer.close()?;
@@ -267,9 +273,19 @@ impl Encoder {
     }
 }
 
+/// Whether numbers come again and again, as stars do and watch ratios do not: only then there is something to compress.
+fn repeats<T: PartialOrd + Clone>(values: &[T]) -> bool {
+    const SAMPLE: usize = 512;
+    let mut sample: Vec<T> =
+        values.iter().step_by((values.len() / SAMPLE).max(1)).take(SAMPLE).cloned().collect();
+    sample.sort_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    let distinct = sample.chunk_by(|one, other| one == other).count();
+    4 * distinct < 3 * sample.len()
+}
+
 /// Numbers of a log hardly repeat: looking them up in a dictionary takes longest of all and saves little. Whole numbers
 /// are packed by their differences, floats stand as they are, and only text has a dictionary.
-fn properties(schema: &SchemaRef) -> WriterProperties {
+fn properties(schema: &SchemaRef, floats: Compression) -> WriterProperties {
     let mut properties = WriterProperties::builder();
     for field in schema.fields() {
         let (name, column) = (field.name().as_str(), ColumnPath::from(field.name().as_str()));
@@ -280,11 +296,7 @@ fn properties(schema: &SchemaRef) -> WriterProperties {
             // A log knows a few actions, which are a few bits each.
             DataType::Utf8 if name == "action" => (true, None, Compression::UNCOMPRESSED),
             DataType::Utf8 => (true, None, Compression::LZ4_RAW),
-            // Hardly two ratios are the same.
-            DataType::Float32 if name.starts_with("ratio") => {
-                (false, Some(Encoding::PLAIN), Compression::UNCOMPRESSED)
-            }
-            DataType::Float32 | DataType::Float64 => (false, Some(Encoding::PLAIN), Compression::LZ4_RAW),
+            DataType::Float32 | DataType::Float64 => (false, Some(Encoding::PLAIN), floats),
             _ => (false, Some(Encoding::DELTA_BINARY_PACKED), Compression::UNCOMPRESSED),
         };
         properties = properties
