@@ -115,8 +115,10 @@ pub enum ImportError {
 
 /// A share of `--memory` for rows that wait; sorting, encoding and reading take the rest.
 const SHARE_FOR_ROWS: f64 = 0.35;
-/// Events of a row group. A few are in memory at once, as columns and encoded.
+/// Most events of a row group; fewer where memory is small, as some are in memory at once, as columns and encoded.
 const STRIPE_EVENTS: usize = 1 << 18;
+/// Bytes that waiting rows may take for each event of a row group.
+const ROWS_BYTES_PER_EVENT: usize = 768;
 
 /// Reads files into a run folder. Memory stays near `memory_bytes`: what exceeds it waits in a file beside the folder,
 /// which is written aside and renamed. An import of several files that was killed, or failed, goes on after the last
@@ -468,11 +470,12 @@ fn write(
 
 /// Neighbouring partitions that make a row group.
 fn stripes(partitions: &Partitions) -> Vec<std::ops::Range<usize>> {
+    let most = (partitions.bytes_max() / ROWS_BYTES_PER_EVENT).clamp(STRIPE_EVENTS / 8, STRIPE_EVENTS);
     let mut stripes = Vec::new();
     let (mut start, mut events) = (0, 0);
     for at in 0..partitions.count() {
         events += partitions.records_of(at);
-        if events >= STRIPE_EVENTS {
+        if events >= most {
             stripes.push(start..at + 1);
             (start, events) = (at + 1, 0);
         }

@@ -157,6 +157,10 @@ impl Partitions {
         Ok(())
     }
 
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.partitions.len()
     }
