@@ -3,6 +3,7 @@
 //! This crate knows slices. It does not know what a row stands for.
 
 pub mod dot;
+pub mod exp;
 pub mod linalg;
 mod matrix;
 pub mod seed;

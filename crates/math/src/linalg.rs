@@ -31,6 +31,69 @@ fn view_mut(matrix: &mut Matrix) -> MatMut<'_, f32> {
     MatMut::from_row_major_slice_mut(matrix.values_mut(), n_rows, n_columns)
 }
 
+/// A matrix within a slice, row after row, the rows `stride` numbers apart; or its transpose.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a>(MatRef<'a, f32>);
+
+impl<'a> View<'a> {
+    /// The matrix that begins with the first number.
+    ///
+    /// # Panics
+    /// If the slice ends before the matrix does.
+    pub fn new(values: &'a [f32], n_rows: usize, n_columns: usize, stride: usize) -> Self {
+        Self(MatRef::from_row_major_slice_with_stride(values, n_rows, n_columns, stride))
+    }
+
+    /// Its transpose, in the same numbers.
+    pub fn t(self) -> Self {
+        Self(self.0.transpose())
+    }
+}
+
+impl<'a> From<&'a Matrix> for View<'a> {
+    fn from(matrix: &'a Matrix) -> Self {
+        Self(view(matrix))
+    }
+}
+
+/// The same, to be written.
+#[derive(Debug)]
+pub struct ViewMut<'a>(MatMut<'a, f32>);
+
+impl<'a> ViewMut<'a> {
+    /// The matrix that begins with the first number.
+    ///
+    /// # Panics
+    /// If the slice ends before the matrix does.
+    pub fn new(values: &'a mut [f32], n_rows: usize, n_columns: usize, stride: usize) -> Self {
+        Self(MatMut::from_row_major_slice_with_stride_mut(values, n_rows, n_columns, stride))
+    }
+}
+
+impl<'a> From<&'a mut Matrix> for ViewMut<'a> {
+    fn from(matrix: &'a mut Matrix) -> Self {
+        Self(view_mut(matrix))
+    }
+}
+
+/// What becomes of what stood in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accumulate {
+    /// It is replaced.
+    Replace,
+    /// The product is added to it.
+    Add,
+}
+
+/// `scale * a b` into a matrix, on one thread: for callers that run many at once.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn multiply<'a>(out: impl Into<ViewMut<'a>>, into: Accumulate, a: View, b: View, scale: f32) {
+    let accum = if into == Accumulate::Add { Accum::Add } else { Accum::Replace };
+    matmul(out.into().0, accum, a.0, b.0, scale, Par::Seq);
+}
+
 /// `a b`, of shape `(a.n_rows, b.n_columns)`.
 pub fn product(a: &Matrix, b: &Matrix) -> Matrix {
     let mut out = Matrix::zeros(a.n_rows(), b.n_columns());

@@ -1,0 +1,111 @@
+//! Functions of each number by itself.
+
+use upnext_math::Matrix;
+use upnext_math::exp::exp;
+
+/// Which function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x Φ(x)` by its tanh form (Hendrycks & Gimpel 2016).
+    Gelu,
+    /// `x σ(x)` (Elfwing et al. 2017).
+    Silu,
+    /// `σ(x)`.
+    Sigmoid,
+    /// `tanh(x)`.
+    Tanh,
+}
+
+/// `σ(x)`.
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+impl Activation {
+    /// The function of each number.
+    pub fn forward(self, input: &Matrix) -> Matrix {
+        let mut output = input.clone();
+        output.values_mut().iter_mut().for_each(|x| *x = self.value(*x));
+        output
+    }
+
+    /// The gradient of the input, which is given as it was.
+    pub fn backward(self, input: &Matrix, mut gradient: Matrix) -> Matrix {
+        let pairs = gradient.values_mut().iter_mut().zip(input.values());
+        pairs.for_each(|(gradient, x)| *gradient *= self.slope(*x));
+        gradient
+    }
+
+    fn value(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => x.max(0.0),
+            Self::Gelu => x * sigmoid(2.0 * inner(x)),
+            Self::Silu => x * sigmoid(x),
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => 2.0 * sigmoid(2.0 * x) - 1.0,
+        }
+    }
+
+    fn slope(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => f32::from(u8::from(x > 0.0)),
+            Self::Gelu => {
+                // (1 + tanh u) / 2 is σ(2u).
+                let s = sigmoid(2.0 * inner(x));
+                s + x * s * (1.0 - s) * 2.0 * ROOT * (1.0 + 3.0 * CUBIC * x * x)
+            }
+            Self::Silu => {
+                let s = sigmoid(x);
+                s * (1.0 + x * (1.0 - s))
+            }
+            Self::Sigmoid => {
+                let s = sigmoid(x);
+                s * (1.0 - s)
+            }
+            Self::Tanh => {
+                let t = self.value(x);
+                1.0 - t * t
+            }
+        }
+    }
+}
+
+/// The root of 2/π.
+const ROOT: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+
+fn inner(x: f32) -> f32 {
+    ROOT * (x + CUBIC * x * x * x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Parameters;
+    use crate::check::{assert_gradients, input};
+
+    const ALL: [Activation; 5] =
+        [Activation::Relu, Activation::Gelu, Activation::Silu, Activation::Sigmoid, Activation::Tanh];
+
+    #[test]
+    fn worked_examples() {
+        let at_one = ALL.map(|function| function.value(1.0));
+        let expected = [1.0, 0.841_192, 0.731_058_6, 0.731_058_6, 0.761_594_2];
+        assert!(at_one.iter().zip(expected).all(|(x, e)| (x - e).abs() < 1e-6), "{at_one:?}");
+        assert_eq!(Activation::Relu.value(-2.0), 0.0);
+    }
+
+    #[test]
+    fn gradients_are_those_of_small_differences() {
+        for function in ALL {
+            assert_gradients(
+                &mut Parameters::new(),
+                &mut input(4, 5, 3),
+                |_, x| function.forward(x),
+                |_, x, gradient, _| function.backward(x, gradient.clone()),
+            );
+        }
+    }
+}

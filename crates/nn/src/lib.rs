@@ -1,0 +1,14 @@
+//! What training and encoding share: parameters, layers with an explicit forward and backward, losses, optimisers.
+//!
+//! This crate knows numbers, gradients and parameters. It does not know what they mean, data sets, files or the clock.
+//! Activations are matrices whose rows are examples, or positions of sequences one after another. A layer keeps no
+//! state: its numbers stand in [`Parameters`], what backward needs is what forward returned, and gradients are added to
+//! [`Gradients`] of the caller, so that several threads train one model, each into gradients of its own.
+
+pub mod layer;
+mod parameters;
+
+pub use parameters::{Gradient, Gradients, Id, Kind, Parameters, RowGradients};
+
+#[cfg(test)]
+mod check;
