@@ -66,7 +66,11 @@ impl<'a> ViewMut<'a> {
     /// # Panics
     /// If the slice ends before the matrix does.
     pub fn new(values: &'a mut [f32], n_rows: usize, n_columns: usize, stride: usize) -> Self {
-        Self(MatMut::from_row_major_slice_with_stride_mut(values, n_rows, n_columns, stride))
+        // (faer 0.24.4's own row-major constructor with a stride takes rows for columns and writes beyond the slice.)
+        Self(
+            MatMut::from_column_major_slice_with_stride_mut(values, n_columns, n_rows, stride)
+                .transpose_mut(),
+        )
     }
 }
 
@@ -243,6 +247,24 @@ mod tests {
             gram.row_mut(at)[at] += 1.0;
         }
         gram
+    }
+
+    #[test]
+    fn a_part_of_a_matrix_is_multiplied_where_it_stands() {
+        // Two columns of a matrix of three, twice: rows are three numbers apart.
+        let a = [1.0, 2.0, 9.0, 3.0, 4.0, 9.0];
+        let mut out = [7.0; 6];
+        let view = View::new(&a, 2, 2, 3);
+        multiply(ViewMut::new(&mut out, 2, 2, 3), Accumulate::Replace, view, view.t(), 1.0);
+        assert_eq!(out, [5.0, 11.0, 7.0, 11.0, 25.0, 7.0]);
+        multiply(ViewMut::new(&mut out, 2, 2, 3), Accumulate::Add, view.t(), view, 2.0);
+        assert_eq!(out, [25.0, 39.0, 7.0, 39.0, 65.0, 7.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "last < len")]
+    fn a_view_beyond_its_slice_is_refused() {
+        ViewMut::new(&mut [0.0; 5], 2, 3, 3);
     }
 
     #[test]

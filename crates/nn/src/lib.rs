@@ -6,9 +6,14 @@
 //! [`Gradients`] of the caller, so that several threads train one model, each into gradients of its own.
 
 pub mod layer;
+pub mod loss;
+pub mod optimiser;
 mod parameters;
+pub mod schedule;
+mod shards;
 
 pub use parameters::{Gradient, Gradients, Id, Kind, Parameters, RowGradients};
+pub use shards::Shards;
 
 #[cfg(test)]
 mod check;

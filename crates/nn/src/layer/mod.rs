@@ -3,13 +3,25 @@
 //! parameters, and returns the gradient of the input.
 
 mod activation;
+mod attention;
 mod dropout;
 mod embedding;
+mod frequency;
 mod linear;
 mod norm;
+mod pooling;
+mod position;
+mod residual;
+mod swiglu;
 
 pub use activation::Activation;
+pub use attention::{Attention, AttentionTape, Mask};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+pub use frequency::FrequencyFilter;
 pub use linear::Linear;
 pub use norm::{LayerNorm, NormTape, RmsNorm};
+pub use pooling::{AttentionPooling, PoolingTape};
+pub use position::{LearnedPositions, RelativeBias, sinusoidal, time_bucket};
+pub use residual::{GatedResidual, GatedTape};
+pub use swiglu::{SwiGlu, SwiGluTape};

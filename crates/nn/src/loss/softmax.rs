@@ -1,0 +1,123 @@
+//! Cross-entropy over all rows of a table, in blocks that fit the cache.
+
+use upnext_math::Matrix;
+use upnext_math::exp::exp_in_place;
+use upnext_math::linalg::{Accumulate, View, ViewMut, multiply};
+
+/// Numbers of a block of logits: 2 MiB, so that memory does not grow with rows times table.
+const BLOCK: usize = 1 << 19;
+
+/// A cross-entropy and what it leaves behind.
+#[derive(Clone, Debug)]
+pub struct Softmax {
+    /// The weighted sum over rows, in nats.
+    pub loss: f64,
+    /// The gradient of the rows.
+    pub of_rows: Matrix,
+}
+
+/// `Σ weight · (log Σ_j exp(x · t_j) - x · t_target)` over rows `x` of `(rows, dimension)` and the rows `t` of a table;
+/// the gradient of the table is added to `of_table`.
+///
+/// # Panics
+/// If a target is no row of the table, or there are not as many targets and weights as rows.
+pub fn softmax(
+    rows: &Matrix,
+    table: &Matrix,
+    (targets, weights): (&[u32], &[f32]),
+    of_table: &mut Matrix,
+) -> Softmax {
+    assert!(targets.len() == rows.n_rows() && weights.len() == rows.n_rows(), "a target for each row");
+    let (n, d) = (table.n_rows(), table.n_columns());
+    let block = (BLOCK / n.max(1)).clamp(1, 512).min(rows.n_rows().max(1));
+    let mut logits = vec![0.0; block * n];
+    let mut of_rows = Matrix::zeros(rows.n_rows(), d);
+    let mut loss = 0.0;
+    for start in (0..rows.n_rows()).step_by(block) {
+        let end = rows.n_rows().min(start + block);
+        let logits = &mut logits[..(end - start) * n];
+        let x = View::new(&rows.values()[start * d..end * d], end - start, d, d);
+        let out = ViewMut::new(logits, end - start, n, n);
+        multiply(out, Accumulate::Replace, x, View::from(table).t(), 1.0);
+        for (logits, row) in logits.chunks_exact_mut(n).zip(start..) {
+            loss += f64::from(weights[row]) * softmax_gradient(logits, targets[row] as usize, weights[row]);
+        }
+        let of_logits = View::new(logits, end - start, n, n);
+        let out = ViewMut::new(&mut of_rows.values_mut()[start * d..end * d], end - start, d, d);
+        multiply(out, Accumulate::Replace, of_logits, table.into(), 1.0);
+        multiply(&mut *of_table, Accumulate::Add, of_logits.t(), x, 1.0);
+    }
+    Softmax { loss, of_rows }
+}
+
+/// Makes logits the gradient of their cross-entropy times a weight; the cross-entropy.
+pub(super) fn softmax_gradient(logits: &mut [f32], target: usize, weight: f32) -> f64 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let of_target = logits[target] - most;
+    logits.iter_mut().for_each(|x| *x -= most);
+    exp_in_place(logits);
+    // Eight sums, so that neither order nor speed depend on the machine.
+    let mut sums = [0.0_f32; 8];
+    let (eights, rest) = logits.as_chunks::<8>();
+    eights.iter().for_each(|eight| sums.iter_mut().zip(eight).for_each(|(sum, x)| *sum += x));
+    let sum = sums.iter().chain(rest).sum::<f32>();
+    let by = weight / sum;
+    logits.iter_mut().for_each(|x| *x *= by);
+    logits[target] -= weight;
+    f64::from(sum.ln() - of_target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{assert_close, difference, input};
+
+    #[test]
+    fn a_worked_example() {
+        // Logits 0 and ln 3: the second has three quarters.
+        let (rows, table) =
+            (Matrix::from_rows(1, 1, vec![1.0]), Matrix::from_rows(2, 1, vec![0.0, 3_f32.ln()]));
+        let mut of_table = Matrix::zeros(2, 1);
+        let found = softmax(&rows, &table, (&[1], &[2.0]), &mut of_table);
+        assert!((found.loss - 2.0 * (4.0_f64 / 3.0).ln()).abs() < 1e-6, "{}", found.loss);
+        assert!((of_table.values()[0] - 0.5).abs() < 1e-6 && (of_table.values()[1] + 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn gradients_are_those_of_small_differences() {
+        let (mut rows, mut table) = (input(5, 3, 1), input(7, 3, 2));
+        let (targets, weights) = ([0, 6, 3, 3, 1], [1.0, 0.5, 2.0, 1.0, 0.0]);
+        let mut of_table = Matrix::zeros(7, 3);
+        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table);
+        let loss = |rows: &Matrix, table: &Matrix| {
+            softmax(rows, table, (&targets, &weights), &mut Matrix::zeros(7, 3)).loss
+        };
+        for at in 0..rows.values().len() {
+            let numeric = difference(&mut rows, at, |rows| loss(rows, &table));
+            assert_close(found.of_rows.values()[at], numeric, || format!("row {at}"));
+        }
+        for at in 0..table.values().len() {
+            let numeric = difference(&mut table, at, |table| loss(&rows, table));
+            assert_close(of_table.values()[at], numeric, || format!("table {at}"));
+        }
+    }
+
+    #[test]
+    fn blocks_are_the_whole() {
+        let (rows, table) = (input(700, 4, 1), input(2_000, 4, 2));
+        let targets: Vec<u32> = (0..700).map(|row| row * 7 % 2_000).collect();
+        let weights = vec![1.0; 700];
+        let mut of_table = Matrix::zeros(2_000, 4);
+        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table);
+        let mut loss = 0.0;
+        for (row, &target) in targets.iter().enumerate() {
+            let one = Matrix::from_rows(1, 4, rows.row(row).to_vec());
+            let one = softmax(&one, &table, (&[target], &[1.0]), &mut Matrix::zeros(2_000, 4));
+            loss += one.loss;
+            let pairs = one.of_rows.values().iter().zip(found.of_rows.row(row));
+            let furthest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(furthest < 5e-5, "row {row}: {furthest}");
+        }
+        assert!((loss / found.loss - 1.0).abs() < 1e-6);
+    }
+}
