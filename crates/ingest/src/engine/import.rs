@@ -155,7 +155,9 @@ pub fn import(
             return Err(ImportError::AfterSome { source: Box::new(error), files, of_files, folder });
         }
         (done, kept) => {
-            kept.map(Kept::discard);
+            if let Some(kept) = kept {
+                kept.discard();
+            }
             done
         }
     };

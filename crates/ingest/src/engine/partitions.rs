@@ -443,11 +443,10 @@ pub(crate) fn remove_stale(out: &Path) {
         let (pid, kind) = rest.split_once('.').unwrap_or((rest, ""));
         let is_gone = pid.parse::<u32>().is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
         // What stays is in nobody's way.
+        let is_unlocked = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         match kind {
-            "rows" | "quarantine" | "renumbered" if is_gone => {
-                if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-                    let _ = std::fs::remove_file(entry.path());
-                }
+            "rows" | "quarantine" | "renumbered" if is_gone && is_unlocked() => {
+                let _ = std::fs::remove_file(entry.path());
             }
             "" if is_gone && entry.path().is_dir() && is_untouched(&entry.path()) => {
                 let _ = std::fs::remove_dir_all(entry.path());
