@@ -488,6 +488,7 @@ impl<'a> Gather<'a> {
             let users = self.number_users(users.into_iter());
             let videos = self.number_videos(videos.into_iter());
             self.partitions.renumber(Some(&users), Some(&videos))?;
+            survey.renumber(&users, &videos);
         }
         Ok(survey)
     }

@@ -275,7 +275,7 @@ impl Table {
     }
 }
 
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn mix(state: u64, word: u64) -> u64 {
     (state ^ word).wrapping_mul(ODD).rotate_left(29)

@@ -217,6 +217,49 @@ fn pairs_are_cut_at_the_exact_quantiles_of_their_first_times() {
 }
 
 #[test]
+fn rows_that_are_numbered_twice_on_disk_are_those_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    // Small whole numbers are rows of their own first; then a core leaves some out.
+    let line = |user: u32| -> String {
+        let videos = (0..30).map(|step| (user * 7 + step * step) % 300 + 1 + u32::from(user == 9) * 2_000);
+        videos.map(|video| format!("{} {video}\n", user + 1)).collect()
+    };
+    fs::write(folder.path().join("log.txt"), (0..1_500).map(line).collect::<String>()).unwrap();
+    let mut rules = Rules::default();
+    rules.set("k-core=3").unwrap();
+    let options = Options { format: upnext_ingest::Format::Sasrec, ..options(rules) };
+    let whole = read(&[folder.path().join("log.txt")], &options, &|_| ()).unwrap();
+    assert!(whole.cleaning.rows_dropped(Reason::TooFewEvents) >= 30, "{}", whole.cleaning);
+    let run = folder.path().join("run");
+    let target = Target {
+        run: Some(&run),
+        replace: true,
+        command: String::new(),
+        seed: 1,
+        relevance: &|_, natural: &Relevance| natural.clone(),
+        memory_bytes: 1 << 20,
+        quarantine: true,
+        split: None,
+        keep_every: None,
+        go_on: false,
+    };
+    let made = import(&[folder.path().join("log.txt")], &options, &target, &|_| ()).unwrap();
+    assert_eq!((made.digest, made.cleaning), (whole.dataset.digest(), whole.cleaning));
+}
+
+#[test]
+fn the_only_user_that_a_least_leaves_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [("a", "x"), ("b", "x"), ("b", "y"), ("b", "z")]
+        .map(|(user, video)| format!("{user},{video},5,10,a,b,1593898100,0.5\n"));
+    fs::write(folder.path().join("log.csv"), HEADER.to_string() + &rows.concat()).unwrap();
+    let mut rules = Rules::default();
+    rules.set("min-user-events=2").unwrap();
+    let error = read(&[folder.path().join("log.csv")], &options(rules), &|_| ()).unwrap_err();
+    assert!(matches!(&error, IngestError::OnlyOne { what: "user", id, .. } if id == "b"), "{error}");
+}
+
+#[test]
 fn cores_are_peeled_until_nothing_changes() {
     let folder = tempfile::tempdir().unwrap();
     // 3 and z go first, then y has one event left.

@@ -135,6 +135,16 @@ fn other_files_or_options_and_whoever_asks_for_it_start_over() {
     assert_eq!(went_on(&|_, target| target.go_on = false), None);
     interrupt();
     assert_eq!(went_on(&|options, _| options.rules = "kuairec".parse().unwrap()), None);
+    // Whoever overwrites what was kept leaves no state that speaks of it, even when killed before its own first.
+    interrupt();
+    fs::write(&files[4], BAD).unwrap();
+    let other = |options: &mut Options, target: &mut Target| {
+        options.rules = "none".parse().unwrap();
+        target.keep_every = Some(Duration::from_secs(3_600));
+    };
+    assert!(into("run", &files, &other).0.is_err());
+    fs::write(&files[4], &good).unwrap();
+    assert_eq!(went_on(&|_, _| ()), None);
     interrupt();
     fs::write(&files[0], log(0) + "u1,v1,1,30,1593898068,\n").unwrap();
     assert_eq!(went_on(&|_, _| ()), None);

@@ -98,8 +98,8 @@ pub enum ImportError {
     },
     /// Any of these, after files were read that need not be read again.
     #[error(
-        "{source}\n{files} of {of_files} files of events were read before, and are kept in {folder}: the same command goes \
-         on after them"
+        "{source}\n{files} of {of_files} files of events were read before, and are kept in {folder}: the same \
+         command (without --fresh) goes on after them"
     )]
     AfterSome {
         /// What happened.
@@ -143,10 +143,8 @@ pub fn import(
     remove_stale(&scratch);
     let parent = scratch.parent().filter(|parent| !parent.exists());
     let mut kept = Kept::begin(&scratch, &plan, options, target)?;
-    let now = kept.as_ref().map_or(options.now, |kept| kept.now);
-    let options = Options { now, ..options.clone() };
     let spill = spill_beside(&scratch);
-    let done = import_with(plan, &options, target, progress, &spill, kept.as_mut());
+    let done = import_with(plan, options, target, progress, &spill, kept.as_mut());
     // Of the run by now, or of no use.
     let _ = fs::remove_file(spill.with_extension("quarantine"));
     let done = match (done, kept) {

@@ -3,9 +3,9 @@
 //!
 //! Beside the run folder to be lies `.NAME.kept`: `rows`, the file that takes all records that were read; `state`, names,
 //! counts and where the records lie; `dropped-N.parquet`, the rows dropped between two states; and `lock`. A state is
-//! written aside and renamed after what it speaks of is on the disk. It counts for the same options and build where the files
+//! written aside and renamed after what it speaks of is on the disk. It counts for the same options and binary where the files
 //! that it covers come first and are unchanged (path, size and time of change); those after them may be mended, and more may
-//! come. Another import into the same folder removes it.
+//! come. An import into the same folder that does not go on from it removes it before it writes anything.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use upnext_data::Relevance;
 
 use super::import::Target;
 use super::quarantine;
@@ -29,8 +30,6 @@ pub(crate) struct Kept {
     /// Of the files up to each that is ended.
     fingerprints: Vec<[u8; 32]>,
     every: Duration,
-    /// The moment that times are judged by; one that goes on judges as it began.
-    pub(crate) now: Option<i64>,
     /// When a state was written, or the import began.
     since: Instant,
     /// Files of events that the newest state covers, and files of dropped rows that were ended.
@@ -43,7 +42,6 @@ pub(crate) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Head {
     fingerprint: [u8; 32],
-    now: Option<i64>,
     files: usize,
     pieces: usize,
 }
@@ -73,22 +71,43 @@ impl Kept {
         let failed = |source| IngestError::Spill { path: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
         let Some(lock) = lock(&folder).map_err(failed)? else { return Ok(None) };
-        let (now, since) = (options.now, Instant::now());
+        let since = Instant::now();
         let mut kept =
-            Self { folder, _lock: lock, fingerprints, every, now, since, files: 0, pieces: 0, state: None };
-        if let Some((head, state)) = kept.read().filter(|_| target.go_on) {
-            (kept.now, kept.files, kept.pieces, kept.state) =
-                (head.now, head.files, head.pieces, Some(state));
+            Self { folder, _lock: lock, fingerprints, every, since, files: 0, pieces: 0, state: None };
+        match kept.read().filter(|_| target.go_on) {
+            Some((head, state)) => {
+                (kept.files, kept.pieces, kept.state) = (head.files, head.pieces, Some(state));
+            }
+            // What this import is about to overwrite must not be gone on from.
+            None => {
+                kept.clear().map_err(|source| IngestError::Spill { path: kept.folder.clone(), source })?
+            }
         }
         Ok(Some(kept))
     }
 
+    /// Removes all that was kept, the state first.
+    fn clear(&self) -> io::Result<()> {
+        let gone = |path: &Path| match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        gone(&self.folder.join(STATE))?;
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name != LOCK) {
+                gone(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest state, if it is of the same import and all that it speaks of is there.
     fn read(&self) -> Option<(Head, State)> {
-        let bytes = fs::read(self.folder.join("state")).ok()?;
+        let bytes = fs::read(self.folder.join(STATE)).ok()?;
         let (head, rest) = postcard::take_from_bytes::<Head>(&bytes).ok()?;
         let is_same = head.files > 0 && self.fingerprints.get(head.files - 1) == Some(&head.fingerprint);
-        if !is_same || head.now.is_some() != self.now.is_some() {
+        if !is_same {
             return None;
         }
         let state: State = postcard::from_bytes(rest).ok()?;
@@ -129,8 +148,8 @@ impl Kept {
     /// Writes the state after so many files. Its records are on the disk, and its dropped rows in ended files.
     pub(crate) fn write(&mut self, files: usize, state: &State, has_pieces: bool) -> Result<(), IngestError> {
         let pieces = self.pieces + usize::from(has_pieces);
-        let head = Head { fingerprint: self.fingerprints[files - 1], now: self.now, files, pieces };
-        let (path, aside) = (self.folder.join("state"), self.folder.join("state.aside"));
+        let head = Head { fingerprint: self.fingerprints[files - 1], files, pieces };
+        let (path, aside) = (self.folder.join(STATE), self.folder.join("state.aside"));
         let written = postcard::to_extend(&head, Vec::new())
             .and_then(|bytes| postcard::to_extend(state, bytes))
             .map_err(io::Error::other)
@@ -163,19 +182,42 @@ impl Kept {
     }
 }
 
+const STATE: &str = "state";
+const LOCK: &str = "lock";
+
 /// A lock on the folder, unless somebody has it. Where locks are unknown nothing is kept.
 fn lock(folder: &Path) -> io::Result<Option<File>> {
-    let file = File::options().create(true).append(true).open(folder.join("lock"))?;
-    Ok(file.try_lock().is_ok().then_some(file))
+    let path = folder.join(LOCK);
+    let file = File::options().create(true).append(true).open(&path)?;
+    if file.try_lock().is_err() {
+        return Ok(None);
+    }
+    // Whoever had it may have removed the folder meanwhile: then this locks a file that nobody finds.
+    let is_there =
+        fs::metadata(&path).is_ok_and(|there| file.metadata().is_ok_and(|held| is_one(&there, &held)));
+    Ok(is_there.then_some(file))
+}
+
+#[cfg(unix)]
+fn is_one(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn is_one(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
 }
 
 /// Tells imports apart that have read so many files, from one to all; `None` where a source is no file, or has a path
 /// that is not Unicode.
 fn fingerprints(plan: &Plan, options: &Options, quarantine: bool) -> Option<Vec<[u8; 32]>> {
     let mut hasher = blake3::Hasher::new();
-    let asked = Options { now: None, ..options.clone() };
-    let (build, format) = (env!("CARGO_PKG_VERSION"), plan.format);
-    hasher.update(format!("{build} {quarantine} {format} {asked:?}").as_bytes());
+    // Reading does not ask what is relevant, and the clock goes on.
+    let asked = Options { now: None, relevance: Relevance::default(), ..options.clone() };
+    let binary = fs::metadata(std::env::current_exe().ok()?).ok()?;
+    let build = (env!("CARGO_PKG_VERSION"), binary.len(), binary.modified().ok()?);
+    hasher.update(format!("{build:?} {quarantine} {} {asked:?}", plan.format).as_bytes());
     let each = plan.events.iter().map(EventFile::path).map(|path| {
         let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         let changed = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;

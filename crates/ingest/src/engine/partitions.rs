@@ -110,7 +110,7 @@ struct Spill {
 
 /// Where all records lie in the file, and from where on it may be written.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Layout {
+pub(crate) struct Spilled {
     shift: u32,
     /// Records and pieces of each partition.
     partitions: Vec<(usize, Vec<Extent>)>,
@@ -132,7 +132,7 @@ impl Partitions {
     }
 
     /// Writes all records down to the disk, and tells where they lie there.
-    pub(crate) fn spill_to_disk(&mut self) -> Result<Layout, IngestError> {
+    pub(crate) fn spill_to_disk(&mut self) -> Result<Spilled, IngestError> {
         self.spill_all()?;
         let end = match &*held(&self.spill.open) {
             Some((file, end)) => {
@@ -142,11 +142,11 @@ impl Partitions {
         };
         let partitions = self.partitions.iter_mut().map(owned);
         let partitions = partitions.map(|of| (of.records, of.spilled.clone())).collect();
-        Ok(Layout { shift: self.shift, partitions, end })
+        Ok(Spilled { shift: self.shift, partitions, end })
     }
 
     /// Takes the records that lie in the file by an earlier [`Self::spill_to_disk`].
-    pub(crate) fn restore(&mut self, layout: &Layout) -> Result<(), IngestError> {
+    pub(crate) fn restore(&mut self, layout: &Spilled) -> Result<(), IngestError> {
         let file = self.spill.file(false)?;
         *owned(&mut self.spill.open) = Some((file, layout.end));
         self.shift = layout.shift;
@@ -290,7 +290,11 @@ impl Partitions {
         let partitions = std::mem::take(&mut self.partitions);
         let bytes = std::mem::take(&mut self.bytes);
         let old = Self { shift: self.shift, partitions, bytes, bytes_max: usize::MAX, spill };
-        let path = old.spill.path.as_ref().map(|path| path.with_extension("renumbered"));
+        // Never the file that is read: rows may be numbered twice.
+        let path = old.spill.path.as_ref().map(|path| match path.extension() {
+            Some(extension) if extension == "renumbered" => path.with_extension("again"),
+            _ => path.with_extension("renumbered"),
+        });
         *self = Self::new(self.bytes_max, path);
         let mut chunk = Chunk::default();
         for at in 0..old.partitions.len() {
@@ -445,7 +449,7 @@ pub(crate) fn remove_stale(out: &Path) {
         // What stays is in nobody's way.
         let is_unlocked = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         match kind {
-            "rows" | "quarantine" | "renumbered" if is_gone && is_unlocked() => {
+            "rows" | "quarantine" | "renumbered" | "again" if is_gone && is_unlocked() => {
                 let _ = std::fs::remove_file(entry.path());
             }
             "" if is_gone && entry.path().is_dir() && is_untouched(&entry.path()) => {

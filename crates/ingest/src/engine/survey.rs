@@ -114,6 +114,15 @@ impl Survey {
         self.video.join(other.video);
     }
 
+    /// Names the only user and video by their new rows.
+    pub(crate) fn renumber(&mut self, users: &[u32], videos: &[u32]) {
+        for (sole, rows) in [(&mut self.user, users), (&mut self.video, videos)] {
+            if let Sole::One(row) = sole {
+                *row = rows[*row as usize];
+            }
+        }
+    }
+
     /// The default rule, or the one of its terms that alone says the same of the set.
     pub(crate) fn natural(&self) -> Relevance {
         self.shorter.first().cloned().unwrap_or_else(|| self.all.clone())

@@ -1,6 +1,5 @@
 //! Parquet, row group by row group: columns are encoded on any thread and appended in order, digests on the way.
 
-use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::{ColumnCloseResult, get_column_writer, get_typed_column_writer};
 use parquet::data_type::{DataType as ParquetType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
@@ -171,15 +170,22 @@ impl Encoder {
             let writers = self.factory.create_column_writers(0)?;
             let each = columns.iter().zip(writers).enumerate();
             each.map(|(at, (column, writer))| match column {
-                Column::Ints(values) => self.pages::<Int32Type>(at, values, None),
-                Column::Longs(values) => self.pages::<Int64Type>(at, values, None),
-                Column::Doubles(values) => self.pages::<DoubleType>(at, values, None),
+                Column::Ints(values) => self.pages::<Int32Type>(at, values, None, false),
+                Column::Longs(values) => self.pages::<Int64Type>(at, values, None, false),
+                Column::Doubles(values) => {
+                    let repeats = repeats(values, |x| x.to_bits());
+                    self.pages::<DoubleType>(at, values, None, repeats)
+                }
                 Column::Floats(values) if self.schema.field(at).is_nullable() => {
                     let there: Vec<i16> = values.iter().map(|x| i16::from(!x.is_nan())).collect();
                     let known: Vec<f32> = values.iter().copied().filter(|x| !x.is_nan()).collect();
-                    self.pages::<FloatType>(at, &known, Some(&there))
+                    let repeats = repeats(&known, |x| u64::from(x.to_bits()));
+                    self.pages::<FloatType>(at, &known, Some(&there), repeats)
                 }
-                Column::Floats(values) => self.pages::<FloatType>(at, values, None),
+                Column::Floats(values) => {
+                    let repeats = repeats(values, |x| u64::from(x.to_bits()));
+                    self.pages::<FloatType>(at, values, None, repeats)
+                }
                 Column::Repeated(word, n) => self.repeated(at, word, *n),
                 Column::Array(array) => self.chunk(at, array, writer),
             })
@@ -243,13 +249,17 @@ impl Encoder {
             .set_dictionary_page_offset(Some(words.offset as i64))
             .set_data_page_offset(codes.offset as i64)
             .build()?;
+        let mut places = OffsetIndexBuilder::new();
+        places.append_row_count(n as i64);
+        places.append_offset_and_size(codes.offset as i64, codes.bytes_written as i32);
+        places.append_unencoded_byte_array_data_bytes(None);
         let closed = ColumnCloseResult {
             bytes_written: bytes,
             rows_written: n as u64,
             metadata,
             bloom_filter: None,
             column_index: None,
-            offset_index: None,
+            offset_index: Some(places.build()),
         };
         Ok(Encoded::Pages(sink.into_inner()?.into(), closed))
     }
@@ -261,10 +271,11 @@ impl Encoder {
         at: usize,
         values: &[T::T],
         there: Option<&[i16]>,
+        compress: bool,
     ) -> Result<Encoded, ParquetError> {
         let mut sink = TrackedWrite::new(Vec::with_capacity(size_of_val(values)));
         let pages = Box::new(SerializedPageWriter::new(&mut sink));
-        let properties = if repeats(values) { &self.compressed } else { &self.properties };
+        let properties = if compress { &self.compressed } else { &self.properties };
         let column = get_column_writer(self.parquet.column(at), Arc::clone(properties), pages);
         let mut writer = get_typed_column_writer::<T>(column);
         writer.write_batch(values, there, None)?;
@@ -274,13 +285,14 @@ impl Encoder {
 }
 
 /// Whether numbers come again and again, as stars do and watch ratios do not: only then there is something to compress.
-fn repeats<T: PartialOrd + Clone>(values: &[T]) -> bool {
+fn repeats<T>(values: &[T], bits: impl Fn(&T) -> u64) -> bool {
     const SAMPLE: usize = 512;
-    let mut sample: Vec<T> =
-        values.iter().step_by((values.len() / SAMPLE).max(1)).take(SAMPLE).cloned().collect();
-    sample.sort_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));
-    let distinct = sample.chunk_by(|one, other| one == other).count();
-    4 * distinct < 3 * sample.len()
+    let mut sample: Vec<u64> =
+        values.iter().step_by((values.len() / SAMPLE).max(1)).take(SAMPLE).map(bits).collect();
+    sample.sort_unstable();
+    let n = sample.len();
+    sample.dedup();
+    4 * sample.len() < 3 * n
 }
 
 /// Numbers of a log hardly repeat: looking them up in a dictionary takes longest of all and saves little. Whole numbers

@@ -9,13 +9,13 @@ use super::{Gather, Named};
 use crate::IngestError;
 use crate::beside::Beside;
 use crate::clean::CleaningReport;
-use crate::engine::partitions::Layout;
+use crate::engine::partitions::Spilled;
 use crate::engine::quarantine::Sink;
 
 /// What [`Gather`] holds when a file of events has ended. Records themselves lie on disk.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct State {
-    pub(crate) partitions: Layout,
+    pub(crate) partitions: Spilled,
     users: Users,
     videos: Catalogue,
     report: CleaningReport,
@@ -63,7 +63,7 @@ impl Gather<'_> {
         Ok(())
     }
 
-    fn take_state(&mut self, partitions: Layout) -> State {
+    fn take_state(&mut self, partitions: Spilled) -> State {
         use std::mem::take;
         let sink = self.report.sink.clone();
         let report = take(&mut self.report);

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 
 use super::digits::short_whole;
 use crate::source::text;
-use crate::table::word_of;
+use crate::table::{ODD, word_of};
 
 /// Ids that are whole numbers below this are looked up by number.
 const NUMBERED_MAX: u32 = 1 << 18;
@@ -136,7 +136,6 @@ pub(super) fn small_number(bytes: &[u8], span: Range<usize>) -> Option<usize> {
 /// Quick, and good enough for the few thousand ids of one range. An id made to collide costs time alone, and is
 /// checked against the seeded table of the set afterwards.
 fn hash(bytes: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = bytes.len() as u64;
     let mut mix = |word: u64| {
         hash = (hash.rotate_left(23) ^ word).wrapping_mul(ODD);

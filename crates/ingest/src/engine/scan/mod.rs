@@ -106,10 +106,12 @@ const FIELDS: [Field; 9] = [
     Field::Rating,
 ];
 
-/// Bytes that may be read beyond a field, so that short numbers are taken from one word.
-const BEYOND: usize = 24;
 /// The place of the watch ratio among them.
 const RATIO: u8 = 7;
+
+/// Bytes that may be read beyond a field, so that short numbers are taken from one word.
+const BEYOND: usize = 24;
+
 /// What is known of a file before its rows.
 struct Layout<'a> {
     options: &'a Options,
