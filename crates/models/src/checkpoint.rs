@@ -14,7 +14,8 @@ use upnext_math::{Matrix, Sparse};
 use crate::Recommender;
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
-    Bias, Blend, Constant, ContentCosine, ContentScores, Ials, OnMaxima, Part, Random, UserKnn,
+    Bias, Blend, Constant, ContentCosine, ContentScores, Ials, OnMaxima, Part, Random, Sasrec, SasrecShape,
+    UserKnn,
 };
 
 /// The version of the description; a file of another version is refused.
@@ -105,6 +106,17 @@ pub enum Form {
         /// The mean confidence in training, where observations are weighted by confidence.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confidence_mean: Option<f32>,
+    },
+    /// A transformer over the history.
+    Sasrec {
+        /// Numbers of a vector.
+        dimension: usize,
+        /// Attention and feed-forward, so many times.
+        n_blocks: usize,
+        /// Heads of an attention.
+        n_heads: usize,
+        /// Videos of a history that are read.
+        length: usize,
     },
     /// Cosine of scores.
     ContentScores {},
@@ -381,6 +393,20 @@ impl Reader<'_> {
                     return Err(self.broken("confidence_mean", "it is not a positive number"));
                 }
                 Arc::new(Ials::new(self.matrix("videos", None)?, *confidence_mean))
+            }
+            &Form::Sasrec { dimension, n_blocks, n_heads, length } => {
+                let is_sane = (1..=4_096).contains(&dimension)
+                    && n_blocks <= 64
+                    && n_heads > 0
+                    && dimension.is_multiple_of(n_heads)
+                    && (1..=65_536).contains(&length);
+                if !is_sane {
+                    return Err(self.broken("shape", "no such network can be"));
+                }
+                let n_videos = self.matrix("videos", None)?.n_rows();
+                let shape = SasrecShape { dimension, n_blocks, n_heads, length };
+                let model = Sasrec::from_parameters(shape, n_videos, |name| self.matrix(name, None).ok());
+                Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             Form::ContentScores {} => Arc::new(ContentScores::new(self.matrix("videos", None)?)),
             Form::Content { n_columns } => {

@@ -44,6 +44,21 @@ pub enum FitError {
         /// All names.
         known: String,
     },
+    /// Training left the numbers.
+    #[error(
+        "{model}: the loss or a gradient is not finite in epoch {epoch}, step {step}; the first such parameter: {at}; \
+         the data may hold a video that nothing else is seen with, or the rate is too large"
+    )]
+    Diverged {
+        /// The model.
+        model: String,
+        /// From 0.
+        epoch: u32,
+        /// From 0, within the epoch.
+        step: usize,
+        /// The first parameter that is not finite.
+        at: String,
+    },
     /// The numbers do not allow it.
     #[error("{model}: {cause}")]
     Numbers {

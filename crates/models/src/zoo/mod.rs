@@ -9,6 +9,7 @@ mod knn;
 pub(crate) mod linear;
 mod markov;
 mod popular;
+mod sasrec;
 mod scores;
 mod slit;
 mod svd;
@@ -26,6 +27,8 @@ pub use ials::Ials;
 pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
+pub use sasrec::Sasrec;
+pub(crate) use sasrec::Shape as SasrecShape;
 pub use scores::ContentScores;
 use serde::{Deserialize, Serialize};
 use upnext_math::Sparse;
@@ -74,6 +77,8 @@ pub enum Kind {
     Ials,
     /// The same, each observation weighted by how sure its watch ratio makes us.
     IalsConfidence,
+    /// A transformer that reads the history in order.
+    Sasrec,
     /// Cosine of labels and text.
     Content,
     /// Cosine of the scores that daily statistics make.
@@ -91,7 +96,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -110,6 +115,7 @@ impl Kind {
         Self::Svd,
         Self::Ials,
         Self::IalsConfidence,
+        Self::Sasrec,
         Self::Content,
         Self::ContentScores,
         Self::ContentNeighbours,
@@ -139,6 +145,7 @@ impl Kind {
             Self::Svd => "svd",
             Self::Ials => "ials",
             Self::IalsConfidence => "ials-confidence",
+            Self::Sasrec => "sasrec",
             Self::Content => "content",
             Self::ContentScores => "content-scores",
             Self::ContentNeighbours => "content-neighbours",
@@ -310,6 +317,15 @@ impl<'a> Zoo<'a> {
             Kind::Svd => plain(svd::svd(t)?),
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
             Kind::IalsConfidence => (Arc::new(Ials::fit_confident(t)?), String::new()),
+            Kind::Sasrec => {
+                let given = self.choices.get(&kind).and_then(|given| given.first());
+                let (model, epochs, score) = Sasrec::fit(t, given.map(|&epochs| epochs as u32))?;
+                let how = self.how(kind);
+                let score =
+                    score.map_or(String::new(), |score| format!(" (HR@10 + NDCG@10 {score:.4} there)"));
+                self.choices.insert(kind, vec![epochs as f32]);
+                (Arc::new(model), format!("{epochs} epochs, {how}{score}"))
+            }
             Kind::ContentScores => (Arc::new(ContentScores::fit(t)?), String::new()),
             Kind::Content => (Arc::new(ContentCosine::fit(t)?), String::new()),
             Kind::ContentNeighbours => plain(content::content_neighbours(self.likeness(kind)?)),

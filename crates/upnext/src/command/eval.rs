@@ -29,7 +29,7 @@ pub(crate) struct EvalArgs {
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, item-knn, user-knn,
     /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, slit, svd, ials,
-    /// ials-confidence, content, content-scores (daily statistics of before the first question),
+    /// ials-confidence, sasrec (trained here: minutes), content, content-scores (daily statistics of before the first question),
     /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
     models: Vec<String>,
