@@ -46,6 +46,11 @@ pub fn exp(x: f32) -> f32 {
     p * power
 }
 
+/// `1 / (1 + e^-x)`.
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -125,6 +125,7 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::Slit,
         Kind::Ials,
         Kind::IalsConfidence,
+        Kind::Sasrec,
         Kind::Content,
         Kind::ContentScores,
         Kind::Smoothed,
@@ -153,6 +154,7 @@ fn without_an_order_the_models_that_need_one_say_so() {
             | Kind::DirectedCosineContent
             | Kind::Slit
             | Kind::Svd
+            | Kind::Sasrec
             | Kind::Smoothed,
             Err(FitError::Needs { needs, .. }),
         ) => assert!(needs.contains("order") || needs.contains("times")),

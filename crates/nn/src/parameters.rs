@@ -259,6 +259,12 @@ pub(crate) fn add(to: &mut [f32], more: &[f32]) {
     to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
 }
 
+/// Each number of one matrix times that of another of the same shape.
+pub(crate) fn times(a: &Matrix, b: &Matrix) -> Matrix {
+    let values = a.values().iter().zip(b.values()).map(|(a, b)| a * b).collect();
+    Matrix::from_rows(a.n_rows(), a.n_columns(), values)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use upnext_data::History;
+use upnext_math::Matrix;
+use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::product_transposed_into;
 use upnext_math::seed::{Random, mix};
-use upnext_math::{Matrix, dot::dot};
 use upnext_nn::layer::{
     Activation, Attention, AttentionTape, Dropout, Embedding, LayerNorm, Linear, Mask, NormTape,
 };
@@ -275,7 +276,7 @@ impl Network {
 }
 
 fn add(to: &mut [f32], more: &[f32]) {
-    to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
+    add_scaled(to, 1.0, more);
 }
 
 impl Sasrec {

@@ -1,7 +1,7 @@
 //! Functions of each number by itself.
 
 use upnext_math::Matrix;
-use upnext_math::exp::exp;
+use upnext_math::exp::sigmoid;
 
 /// Which function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +16,6 @@ pub enum Activation {
     Sigmoid,
     /// `tanh(x)`.
     Tanh,
-}
-
-/// `σ(x)`.
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
 }
 
 impl Activation {

@@ -4,6 +4,7 @@ use upnext_math::Matrix;
 use upnext_math::seed::Random;
 
 use super::{Activation, Linear};
+use crate::parameters::times;
 use crate::{Gradients, Parameters};
 
 /// `x + σ(W x) f`, where `f` is what a layer made of `x`.
@@ -45,10 +46,6 @@ impl GatedResidual {
         gradient: &Matrix,
         gradients: &mut Gradients,
     ) -> (Matrix, Matrix) {
-        let times = |a: &Matrix, b: &Matrix| {
-            let values = a.values().iter().zip(b.values()).map(|(a, b)| a * b).collect();
-            Matrix::from_rows(a.n_rows(), a.n_columns(), values)
-        };
         let of_before = Activation::Sigmoid.backward(&tape.before, times(gradient, made));
         let mut of_input = self.gate.backward(parameters, input, &of_before, gradients);
         crate::parameters::add(of_input.values_mut(), gradient.values());

@@ -4,6 +4,7 @@ use upnext_math::Matrix;
 use upnext_math::seed::Random;
 
 use super::{Activation, Linear};
+use crate::parameters::times;
 use crate::{Gradients, Parameters};
 
 /// `(silu(x W) * x V) U`.
@@ -65,11 +66,6 @@ impl SwiGlu {
         crate::parameters::add(of_input.values_mut(), more.values());
         of_input
     }
-}
-
-fn times(a: &Matrix, b: &Matrix) -> Matrix {
-    let values = a.values().iter().zip(b.values()).map(|(a, b)| a * b).collect();
-    Matrix::from_rows(a.n_rows(), a.n_columns(), values)
 }
 
 #[cfg(test)]

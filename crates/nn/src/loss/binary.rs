@@ -1,14 +1,10 @@
 //! Yes or no, from a logit.
 
-use upnext_math::exp::exp;
+use upnext_math::exp::{exp, sigmoid};
 
 /// `log(1 + e^x)` without overflow.
 fn softplus(x: f32) -> f32 {
     x.max(0.0) + exp(-x.abs()).ln_1p()
-}
-
-pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
 }
 
 /// `-label · log σ(x) - (1 - label) · log(1 - σ(x))` and its slope; a label may lie between 0 and 1.
