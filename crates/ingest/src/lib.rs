@@ -14,6 +14,7 @@ mod gather;
 mod glob;
 pub mod lists;
 mod options;
+mod row_hash;
 pub mod run;
 mod source;
 mod sources;

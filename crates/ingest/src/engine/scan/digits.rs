@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::table::word_of;
+use crate::row_hash::word_of;
 
 /// Powers of ten that are exact as floats.
 pub(super) const EXACT: [f64; 20] = [

@@ -6,8 +6,8 @@ use std::ops::Range;
 use hashbrown::HashTable;
 
 use super::digits::short_whole;
+use crate::row_hash::{ODD, word_of};
 use crate::source::text;
-use crate::table::{ODD, word_of};
 
 /// Ids that are whole numbers below this are looked up by number.
 const NUMBERED_MAX: u32 = 1 << 18;

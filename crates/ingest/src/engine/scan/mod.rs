@@ -26,8 +26,9 @@ use super::rules::{Duplicates, Missing};
 use crate::columns::Columns;
 use crate::formats::events::{BadCells, measure};
 use crate::gather::{Gather, refused};
+use crate::row_hash::RowHash;
 use crate::source::text;
-use crate::table::{Column, Row, RowHash, Table};
+use crate::table::{Column, Row, Table};
 use crate::{Field, IngestError, Options, time};
 
 /// How far the ranges went.
