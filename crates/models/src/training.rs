@@ -47,7 +47,7 @@ pub enum FitError {
     /// Training left the numbers.
     #[error(
         "{model}: the loss or a gradient is not finite in epoch {epoch}, step {step}; the first such parameter: {at}; \
-         the data may hold a video that nothing else is seen with, or the rate is too large"
+         leave the model out by name"
     )]
     Diverged {
         /// The model.

@@ -34,11 +34,9 @@ impl LayerNorm {
 
     /// Normalises each row.
     pub fn forward(&self, parameters: &Parameters, input: &Matrix) -> (Matrix, NormTape) {
-        let (mut output, tape) = normalised(input, true);
-        let (scale, shift) = (parameters.get(self.scale).values(), parameters.get(self.shift).values());
-        for row in output.values_mut().chunks_exact_mut(scale.len()) {
-            row.iter_mut().zip(scale).zip(shift).for_each(|((x, scale), shift)| *x = *x * scale + shift);
-        }
+        let (mut output, tape) = normalised(input, parameters.get(self.scale).values(), true);
+        let shift = parameters.get(self.shift).values();
+        output.values_mut().chunks_exact_mut(shift.len()).for_each(|row| crate::parameters::add(row, shift));
         (output, tape)
     }
 
@@ -73,12 +71,7 @@ impl RmsNorm {
 
     /// Normalises each row.
     pub fn forward(&self, parameters: &Parameters, input: &Matrix) -> (Matrix, NormTape) {
-        let (mut output, tape) = normalised(input, false);
-        let scale = parameters.get(self.scale).values();
-        for row in output.values_mut().chunks_exact_mut(scale.len()) {
-            row.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale);
-        }
-        (output, tape)
+        normalised(input, parameters.get(self.scale).values(), false)
     }
 
     /// The gradient of the input.
@@ -94,8 +87,8 @@ impl RmsNorm {
     }
 }
 
-/// The normalised rows, twice.
-fn normalised(input: &Matrix, is_centred: bool) -> (Matrix, NormTape) {
+/// The normalised rows times a scale.
+fn normalised(input: &Matrix, scale: &[f32], is_centred: bool) -> (Matrix, NormTape) {
     let n = input.n_columns();
     let mut normalised = input.clone();
     let mut inverse = Vec::with_capacity(input.n_rows());
@@ -109,7 +102,11 @@ fn normalised(input: &Matrix, is_centred: bool) -> (Matrix, NormTape) {
         row.iter_mut().for_each(|x| *x *= by);
         inverse.push(by);
     }
-    (normalised.clone(), NormTape { normalised, inverse })
+    let mut output = normalised.clone();
+    for row in output.values_mut().chunks_exact_mut(n) {
+        row.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale);
+    }
+    (output, NormTape { normalised, inverse })
 }
 
 fn backward(
