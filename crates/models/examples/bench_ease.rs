@@ -20,15 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pair = |video| Interaction { video, time: 0, value: None, judgement: Judgement::Positive };
     let by_user = sequences.into_iter().map(|videos| videos.into_iter().map(pair).collect()).collect();
     let interactions = Interactions::from_users(n_videos, by_user);
-    let training = Training {
-        interactions: &interactions,
-        content: None,
-        scores: None,
-        order: Order::Sequence,
-        validation: &[],
-        candidates: &[],
-        seed: 1,
-    };
+    let training = Training::of(&interactions, Order::Sequence, 1);
     let choices = Choices::from([(Kind::Ease, vec![lambda.parse()?])]);
     let started = Instant::now();
     let model = Zoo::with_choices(training, choices).fit(Kind::Ease, &[])?.model;

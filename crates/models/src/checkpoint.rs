@@ -117,6 +117,12 @@ pub enum Form {
         n_heads: usize,
         /// Videos of a history that are read.
         length: usize,
+        /// Share of a frequency filter; 0 has none.
+        #[serde(default)]
+        filter: f32,
+        /// Frequencies that pass it.
+        #[serde(default)]
+        filter_low: usize,
     },
     /// Cosine of scores.
     ContentScores {},
@@ -394,17 +400,18 @@ impl Reader<'_> {
                 }
                 Arc::new(Ials::new(self.matrix("videos", None)?, *confidence_mean))
             }
-            &Form::Sasrec { dimension, n_blocks, n_heads, length } => {
+            &Form::Sasrec { dimension, n_blocks, n_heads, length, filter, filter_low } => {
                 let is_sane = (1..=4_096).contains(&dimension)
                     && n_blocks <= 64
                     && n_heads > 0
                     && dimension.is_multiple_of(n_heads)
-                    && (1..=65_536).contains(&length);
+                    && (1..=4_096).contains(&length)
+                    && (0.0..=1.0).contains(&filter);
                 if !is_sane {
                     return Err(self.broken("shape", "no such network can be"));
                 }
                 let n_videos = self.matrix("videos", None)?.n_rows();
-                let shape = SasrecShape { dimension, n_blocks, n_heads, length };
+                let shape = SasrecShape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low) };
                 let model = Sasrec::from_parameters(shape, n_videos, |name| self.matrix(name, None).ok());
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }

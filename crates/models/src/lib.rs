@@ -7,9 +7,12 @@ pub mod checkpoint;
 mod choose;
 pub mod contract;
 mod recommender;
+mod settings;
+pub mod train;
 mod training;
 pub mod zoo;
 
 pub use choose::{Choice, Pool};
 pub use recommender::{Context, Recommender};
+pub use settings::Settings;
 pub use training::{FitError, Training};

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use upnext_data::{Interactions, Order, Query};
 use upnext_features::{Content, Table};
 
+use crate::Settings;
+use crate::train::{TrainingFileError, Unwatched, Watch};
+
 /// Everything `fit` may see: the training pairs, what is known of the videos, and validation questions to
 /// choose settings by. The test is not here.
 #[derive(Clone)]
@@ -23,6 +26,27 @@ pub struct Training<'a> {
     pub candidates: &'a [u32],
     /// For everything drawn at random.
     pub seed: u64,
+    /// Settings of the models that have some.
+    pub settings: Arc<Settings>,
+    /// Who watches a network learn.
+    pub watch: &'a dyn Watch,
+}
+
+impl<'a> Training<'a> {
+    /// On these pairs alone: no content, no validation, the default settings, nobody watching.
+    pub fn of(interactions: &'a Interactions, order: Order, seed: u64) -> Self {
+        Self {
+            interactions,
+            content: None,
+            scores: None,
+            order,
+            validation: &[],
+            candidates: &[],
+            seed,
+            settings: Arc::default(),
+            watch: &Unwatched,
+        }
+    }
 }
 
 /// Why a model cannot be fitted on a set.
@@ -58,6 +82,34 @@ pub enum FitError {
         step: usize,
         /// The first parameter that is not finite.
         at: String,
+    },
+    /// The watcher stopped a training; it was kept.
+    #[error("{model}: stopped in epoch {epoch}, after step {step}; the same command goes on from there")]
+    Stopped {
+        /// The model.
+        model: String,
+        /// From 0.
+        epoch: u32,
+        /// Steps of that epoch that were taken.
+        step: usize,
+    },
+    /// What was kept of a training cannot be gone on with.
+    #[error("{model}: {cause}; remove it, or start over with --fresh")]
+    Kept {
+        /// The model.
+        model: String,
+        /// What is wrong with it.
+        cause: TrainingFileError,
+    },
+    /// A setting that cannot be meant.
+    #[error("{model}.{key}: expected {expected}")]
+    Setting {
+        /// The model.
+        model: &'static str,
+        /// The key, with its path under the model.
+        key: String,
+        /// What was expected.
+        expected: &'static str,
     },
     /// The numbers do not allow it.
     #[error("{model}: {cause}")]

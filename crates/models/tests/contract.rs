@@ -56,13 +56,11 @@ fn fit_all(
     let split = Split::new(&set, &Relevance::default(), rule, 1).unwrap();
     let candidates: Vec<u32> = (0..20).collect();
     let mut zoo = Zoo::new(Training {
-        interactions: &split.train,
         content: Content::new(&set.videos).map(Arc::new),
         scores: Some(Arc::new(scores())),
-        order,
         validation: &split.validation,
         candidates: &candidates,
-        seed: 1,
+        ..Training::of(&split.train, order, 1)
     });
     for kind in Kind::ALL {
         each(kind, zoo.fit(kind, &[Kind::Popular, Kind::Ease]).map(|fitted| fitted.model));
@@ -173,15 +171,7 @@ fn what_a_set_lacks_is_told_by_name() {
         .users()
         .map(|rows| rows.iter().map(|row| upnext_data::Interaction { value: None, ..*row }).collect());
     let without_values = upnext_data::Interactions::from_users(20, rows.collect());
-    let mut zoo = Zoo::new(Training {
-        interactions: &without_values,
-        content: None,
-        scores: None,
-        order: Order::Timed,
-        validation: &[],
-        candidates: &[],
-        seed: 1,
-    });
+    let mut zoo = Zoo::new(Training::of(&without_values, Order::Timed, 1));
     let mut error = |kind| zoo.fit(kind, &[]).err().unwrap().to_string();
     assert!(error(Kind::ContentScores).contains("content-scores needs daily statistics"));
     assert!(error(Kind::IalsConfidence).contains("ials-confidence needs watch ratios"));

@@ -244,6 +244,18 @@ impl Gradients {
         norm
     }
 
+    /// The first parameter whose gradient holds a number that is not finite.
+    pub fn first_not_finite<'a>(&self, parameters: &'a Parameters) -> Option<&'a str> {
+        let is_wrong = |id: &Id| {
+            let values = match &self.0[id.0] {
+                Gradient::Dense(gradient) => gradient.values(),
+                Gradient::Rows(gradient) => &gradient.values,
+            };
+            values.iter().any(|x| !x.is_finite())
+        };
+        parameters.ids().find(is_wrong).map(|id| parameters.name(id))
+    }
+
     fn each_mut(&mut self, mut change: impl FnMut(&mut [f32])) {
         for gradient in &mut self.0 {
             match gradient {

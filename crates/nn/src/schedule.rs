@@ -46,6 +46,16 @@ impl Plateau {
         self.best
     }
 
+    /// What it remembers, for a checkpoint: the share, the best metric, epochs since that and since the last change.
+    pub fn state(&self) -> (f32, f64, u32, u32) {
+        (self.share, self.best, self.since_best, self.since_change)
+    }
+
+    /// Remembers what a checkpoint says.
+    pub fn set_state(&mut self, state: (f32, f64, u32, u32)) {
+        (self.share, self.best, self.since_best, self.since_change) = state;
+    }
+
     /// Takes the metric of an epoch, larger being better; one that is not a number is no better than any.
     pub fn see(&mut self, metric: f64) -> Verdict {
         if metric > self.best {

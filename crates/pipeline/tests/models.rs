@@ -51,13 +51,9 @@ fn world(main: Kind) -> World {
     let interactions = dataset.interactions(&relevance);
     let candidates: Vec<u32> = (0..40).collect();
     let training = Training {
-        interactions: &interactions,
         content: Content::new(&dataset.videos).map(Arc::new),
-        scores: None,
-        order: dataset.order,
-        validation: &[],
         candidates: &candidates,
-        seed: 1,
+        ..Training::of(&interactions, dataset.order, 1)
     };
     let mut zoo = Zoo::new(training);
     let mut fit = |kind| -> Arc<dyn Recommender> { zoo.fit(kind, &[]).unwrap().model };

@@ -120,13 +120,9 @@ fn feed(store: Arc<Faulty>) -> Feed {
     let interactions = dataset.interactions(&Relevance::default());
     let candidates: Vec<u32> = (0..12).collect();
     let mut zoo = Zoo::new(Training {
-        interactions: &interactions,
         content: Content::new(&dataset.videos).map(Arc::new),
-        scores: None,
-        order: dataset.order,
-        validation: &[],
         candidates: &candidates,
-        seed: 1,
+        ..Training::of(&interactions, dataset.order, 1)
     });
     let main = zoo.fit(Kind::ItemKnn, &[]).unwrap().model;
     let similarity = Arc::new(SharedLabels::new(Arc::clone(&dataset)));

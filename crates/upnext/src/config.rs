@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 use upnext_pipeline::FeedConfig;
 use upnext_serve::ServeConfig;
 use upnext_store::StoreConfig;
@@ -29,17 +31,72 @@ impl Config {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{}: the configuration cannot be read", path.display()))?;
-        let config: Self = toml::from_str(&text)
+        let config: Self = from_toml(&text, &[])
             .with_context(|| format!("{}: expected the keys of config/demo.toml", path.display()))?;
         config.feed.check().with_context(|| format!("{}", path.display()))?;
         Ok(config)
     }
 }
 
+/// Settings from a text that says only what differs from the defaults, and from `key=value` pairs that say it once more.
+///
+/// # Errors
+/// When the text is not TOML, a value cannot be meant, or a key does not exist: then the nearest one is named.
+pub(crate) fn from_toml<T: Default + Serialize + DeserializeOwned>(text: &str, set: &[String]) -> Result<T> {
+    let mut all = Table::try_from(T::default())?;
+    let given: Table = text.parse()?;
+    // First as it stands: the reader's own message names the line.
+    if let Err(error) = toml::from_str::<T>(text) {
+        return Err(match unknown(&given, &all, "") {
+            Some(hint) => anyhow!("{error}\n{hint}"),
+            None => error.into(),
+        });
+    }
+    merge(&mut all, given);
+    for pair in set {
+        let (key, value) = pair.split_once('=').with_context(|| format!("`{pair}`: expected KEY=VALUE"))?;
+        // What is no TOML is a string, so that nobody has to quote twice.
+        let value = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+        let value = value.unwrap_or_else(|| Value::String(pair[key.len() + 1..].into()));
+        let nested = key.trim().rsplit('.').fold(value, |inner, part| {
+            Value::Table(Table::from_iter([(part.to_string(), inner)]))
+        });
+        let Value::Table(nested) = nested else { unreachable!("a key has at least one part") };
+        if let Some(hint) = unknown(&nested, &all, "") {
+            return Err(anyhow!(hint));
+        }
+        merge(&mut all, nested);
+    }
+    all.try_into().with_context(|| set.join(" "))
+}
+
+/// The first key of `given` that `known` has not, and the nearest that it has.
+fn unknown(given: &Table, known: &Table, path: &str) -> Option<String> {
+    given.iter().find_map(|(key, value)| match (known.get(key), value) {
+        (Some(Value::Table(known)), Value::Table(given)) => unknown(given, known, &format!("{path}{key}.")),
+        (Some(_), _) => None,
+        (None, _) => {
+            let nearest = known.keys().max_by(|a, b| {
+                strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
+            })?;
+            Some(format!("no key `{path}{key}`; the nearest is `{path}{nearest}`"))
+        }
+    })
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
+            // A whole number where a fraction is meant.
+            (Some(old @ Value::Float(_)), Value::Integer(new)) => *old = Value::Float(new as f64),
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use toml::{Table, Value};
-
     use super::*;
 
     fn folder() -> &'static Path {
@@ -112,6 +169,7 @@ mod tests {
         std::fs::write(file.path(), "[feed]\nlamda = 0.5\n").unwrap();
         let error = format!("{:#}", Config::read(Some(file.path())).unwrap_err());
         assert!(error.contains("lamda") && error.contains("line 2"), "{error}");
+        assert!(error.contains("the nearest is `feed.lambda`"), "{error}");
         assert!(error.contains(&file.path().display().to_string()), "{error}");
     }
 }

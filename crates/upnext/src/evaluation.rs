@@ -23,6 +23,7 @@ use upnext_ingest::vectors::{self, Stored};
 use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, FitError, Training};
 
+use crate::learning::{Learning, Watcher};
 use crate::lists::{Ranking, cases};
 use crate::progress;
 use crate::true_top::{ContentScores, against_true_top, content_scores};
@@ -63,6 +64,8 @@ pub(crate) struct Conditions {
     pub(crate) vectors: Arc<[Stored]>,
     /// Rows of generated videos: ranked too, and how many of them were shown is told.
     pub(crate) generated_videos: Vec<u32>,
+    /// How networks learn.
+    pub(crate) learning: Learning,
     /// What a reader must know of where the questions come from; stands among the notes.
     pub(crate) remarks: Vec<String>,
 }
@@ -82,6 +85,7 @@ impl Default for Conditions {
             allow_leak: Vec::new(),
             vectors: Arc::default(),
             generated_videos: Vec::new(),
+            learning: Learning::default(),
             remarks: Vec::new(),
         }
     }
@@ -158,21 +162,24 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         choices = choose_on_a_tenth(set, &split.train, content.clone(), &candidates, conditions)?;
         held_out_note = Some("settings chosen on a random tenth of train, models then fitted on all of it");
     }
+    let watcher = Watcher::new(&conditions.learning);
     let training = Training {
-        interactions: &split.train,
         content,
         scores,
-        order: set.order,
         validation: &split.validation,
         candidates: &candidates,
-        seed: conditions.seed,
+        settings: Arc::clone(&conditions.learning.settings),
+        watch: &watcher,
+        ..Training::of(&split.train, set.order, conditions.seed)
     };
     let mut zoo = Zoo::with_choices(training, choices);
     let depth = conditions.k.iter().copied().max().unwrap_or(10);
     let ranking = Ranking { candidates: &candidates, depth, ties: conditions.ties, seed: conditions.seed };
     let mut measured = Vec::new();
     for &kind in &conditions.models {
-        match fit_and_measure(kind, &mut zoo, set, split, &ranking, conditions)? {
+        let done = fit_and_measure(kind, &mut zoo, set, split, &ranking, conditions)?;
+        watcher.rest();
+        match done {
             Ok(model) => measured.push(model),
             Err(reason) => left_out.push(LeftOut { name: kind.name().into(), reason }),
         }
@@ -338,14 +345,14 @@ fn choose_on_a_tenth(
     conditions: &Conditions,
 ) -> Result<Choices> {
     let (left, validation) = hold_out(train, conditions.seed);
+    let watcher = Watcher::new(&conditions.learning.under("choosing"));
     let mut zoo = Zoo::new(Training {
-        interactions: &left,
         content,
-        scores: None,
-        order: set.order,
         validation: &validation,
         candidates,
-        seed: conditions.seed,
+        settings: Arc::clone(&conditions.learning.settings),
+        watch: &watcher,
+        ..Training::of(&left, set.order, conditions.seed)
     });
     for &kind in conditions.models.iter().filter(|kind| needs_choice(**kind)) {
         let wheel = progress::wheel(&format!("choosing for {kind}"));

@@ -147,15 +147,7 @@ mod tests {
                 .collect()
         });
         let interactions = Interactions::from_users(counts.len(), users.collect());
-        let training = upnext_models::Training {
-            interactions: &interactions,
-            content: None,
-            scores: None,
-            order: Order::Sequence,
-            validation: &[],
-            candidates: &[],
-            seed: 0,
-        };
+        let training = upnext_models::Training::of(&interactions, Order::Sequence, 0);
         Zoo::new(training).fit(Kind::Popular, &[]).unwrap().model
     }
 

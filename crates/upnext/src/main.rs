@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod evaluation;
 mod generated;
+mod learning;
 mod lists;
 mod loading;
 mod output;

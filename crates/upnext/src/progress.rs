@@ -26,6 +26,14 @@ pub(crate) fn wheel(what: &str) -> ProgressBar {
     wheel
 }
 
+/// A bar over the steps of an epoch of training.
+pub(crate) fn learning() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg} {bar:20} {percent}%");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
 /// Runs an import, with a bar for each of its stages: share, rows, rows a second, and time left.
 pub(crate) fn importing<T>(work: impl FnOnce(&dyn Fn(Progress)) -> T) -> T {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());

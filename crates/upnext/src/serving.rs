@@ -9,6 +9,7 @@ use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, FitError, Recommender, Training, checkpoint};
 use upnext_pipeline::{FeedModels, Similarity};
 
+use crate::learning::{Learning, Watcher};
 use crate::progress;
 
 /// The strongest entries of each video that a served model keeps. On the bundled films the closed blend loses
@@ -32,20 +33,19 @@ pub(crate) fn fit(
     set: &Dataset,
     relevance: &Relevance,
     seed: u64,
-    choices: Choices,
+    (choices, learning): (Choices, &Learning),
     depth: Depth,
 ) -> Result<FeedModels> {
     let interactions = set.interactions(relevance);
     let candidates: Vec<u32> = (0..set.videos.len() as u32).collect();
     let content = Content::new(&set.videos).map(Arc::new);
+    let watcher = Watcher::new(learning);
     let training = Training {
-        interactions: &interactions,
         content: content.clone(),
-        scores: None,
-        order: set.order,
-        validation: &[],
         candidates: &candidates,
-        seed,
+        settings: Arc::clone(&learning.settings),
+        watch: &watcher,
+        ..Training::of(&interactions, set.order, seed)
     };
     let mut zoo = Zoo::with_choices(training, choices);
     let sources = source_models(&mut zoo, set, depth)?;

@@ -181,15 +181,7 @@ mod tests {
     #[test]
     fn one_confidence_for_all_gives_plain_factors_bit_for_bit() {
         let interactions = watched(Some(0.7));
-        let training = Training {
-            interactions: &interactions,
-            content: None,
-            scores: None,
-            order: Order::Timed,
-            validation: &[],
-            candidates: &[],
-            seed: 3,
-        };
+        let training = Training::of(&interactions, Order::Timed, 3);
         let (plain, confident) = (Ials::fit(&training), Ials::fit_confident(&training).unwrap());
         let bits = |model: &Ials| model.videos.values().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&plain), bits(&confident));

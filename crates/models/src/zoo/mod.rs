@@ -9,7 +9,7 @@ mod knn;
 pub(crate) mod linear;
 mod markov;
 mod popular;
-mod sasrec;
+pub(crate) mod sasrec;
 mod scores;
 mod slit;
 mod svd;

@@ -2,53 +2,112 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use upnext_data::History;
 use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::product_transposed_into;
 use upnext_math::seed::{Random, mix};
-use upnext_nn::layer::{
-    Activation, Attention, AttentionTape, Dropout, Embedding, LayerNorm, Linear, Mask, NormTape,
-};
-use upnext_nn::loss::softmax;
-use upnext_nn::optimiser::{Adam, Settings};
-use upnext_nn::schedule::{Plateau, Verdict};
+use upnext_nn::layer::{Block, BlockShape, BlockTape, Dropout, Embedding, LayerNorm, Mask, NormTape};
+use upnext_nn::loss::{Candidates, sampled_softmax, softmax};
 use upnext_nn::{Gradients, Id, Kind, Parameters, Shards};
 
 use crate::checkpoint::{Form, Writer};
 use crate::choose::validation_score;
+use crate::train::{self, Augmentation, Learnt, Loop, Task, shuffle};
 use crate::{Context, FitError, Recommender, Training};
 
 /// The shape of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Shape {
     pub(crate) dimension: usize,
     pub(crate) n_blocks: usize,
     pub(crate) n_heads: usize,
     /// Videos of a history that are read, the newest.
     pub(crate) length: usize,
+    /// Share of the frequency filter in each block, and the frequencies that pass; 0 has no filter.
+    pub(crate) filter: (f32, usize),
 }
 
-const SHAPE: Shape = Shape { dimension: 64, n_blocks: 2, n_heads: 1, length: 50 };
-/// Numbers of the feed-forward layer for each of the dimension.
-const WIDER: usize = 4;
-const DROPOUT: f32 = 0.3;
-const RATE: f32 = 1e-3;
-const BATCH: usize = 128;
-const NORM_MAX: f32 = 5.0;
-const EPOCHS_MAX: u32 = 200;
-/// Epochs where nothing tells when to stop.
-const EPOCHS_DEFAULT: u32 = 20;
-/// Epochs without a better HR@10 + NDCG@10 on validation after which training ends, and after which the rate halves.
-const PATIENCE: (u32, u32) = (10, 4);
-/// Parts of a batch that have gradients of their own: fixed, so that results do not depend on the machine.
-const SHARDS: usize = 4;
+/// How it is made and how it learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Numbers of a vector.
+    pub dimension: usize,
+    /// Attention and feed-forward, so many times.
+    pub n_blocks: usize,
+    /// Heads of an attention.
+    pub n_heads: usize,
+    /// Videos of a history that are read, the newest.
+    pub length: usize,
+    /// Share of numbers left out in training.
+    pub dropout: f32,
+    /// Share of BSARec's frequency filter in each block; 0 has none. It looks ahead, so it wants `prefixes`.
+    pub filter: f32,
+    /// The lowest frequencies, which pass the filter.
+    pub filter_low: usize,
+    /// Whether each place of a history is an example of its own, asked at its last place alone. Else all places of a
+    /// history are asked at once, which costs less.
+    pub prefixes: bool,
+    /// Videos drawn for each step, against which a softmax is sampled; 0 takes the whole catalogue.
+    pub negatives: usize,
+    /// What is changed at random: `crop` and `mask`.
+    pub augment: Augmentation,
+    /// The loop.
+    pub learn: Loop,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dimension: 64,
+            n_blocks: 2,
+            n_heads: 1,
+            length: 50,
+            dropout: 0.3,
+            filter: 0.0,
+            filter_low: 5,
+            prefixes: false,
+            negatives: 0,
+            augment: Augmentation::default(),
+            learn: Loop { beta2: 0.98, ..Loop::default() },
+        }
+    }
+}
+
+impl Settings {
+    /// Checks what cannot be meant.
+    pub(crate) fn check(&self) -> Result<(), FitError> {
+        let checks = [
+            ((1..=4_096).contains(&self.dimension), "dimension", "1 to 4096"),
+            (self.n_blocks <= 64, "n_blocks", "at most 64"),
+            (self.n_heads > 0 && self.dimension.is_multiple_of(self.n_heads), "n_heads", "a divisor of dimension"),
+            ((1..=4_096).contains(&self.length), "length", "1 to 4096"),
+            ((0.0..1.0).contains(&self.dropout), "dropout", "0 to below 1"),
+            ((0.0..=1.0).contains(&self.filter), "filter", "0 to 1"),
+            (self.filter == 0.0 || self.prefixes, "prefixes", "true where there is a filter, which looks ahead"),
+        ];
+        let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
+        let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
+        match wrong.or_else(of_loop) {
+            Some((key, expected)) => Err(FitError::Setting { model: "sasrec", key, expected }),
+            None => Ok(()),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        let Self { dimension, n_blocks, n_heads, length, .. } = *self;
+        Shape { dimension, n_blocks, n_heads, length, filter: (self.filter, self.filter_low) }
+    }
+}
+
 /// Batches whose histories are sorted by length before they are cut, so that little is padding.
 const SORTED: usize = 16;
 
 /// SASRec (Kang & McAuley 2018) in the form that Klenitskiy & Vasilev (2023) showed to be strong: cross-entropy over all
 /// videos at every place. Pre-norm blocks, GELU, places counted from the newest video, and a learnt start, so that an empty
-/// history has an answer too. Videos have one vector, read and predicted by.
+/// history has an answer too. Videos have one vector, read and predicted by. With a filter it is BSARec (Shin et al. 2024).
 #[derive(Clone, Debug)]
 pub struct Sasrec {
     network: Network,
@@ -58,20 +117,12 @@ pub struct Sasrec {
 #[derive(Clone, Debug)]
 struct Network {
     shape: Shape,
+    dropout: Dropout,
     videos: Embedding,
     places: Embedding,
     start: Id,
     blocks: Vec<Block>,
     last: LayerNorm,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Block {
-    before_attention: LayerNorm,
-    attention: Attention,
-    before_wide: LayerNorm,
-    wide: Linear,
-    narrow: Linear,
 }
 
 /// Histories in rows of `length` places: a start, then videos, oldest first, then padding.
@@ -86,18 +137,6 @@ struct Tape {
     dropped: Option<Vec<f32>>,
     blocks: Vec<BlockTape>,
     last: NormTape,
-}
-
-struct BlockTape {
-    norm: NormTape,
-    normed: Matrix,
-    attention: AttentionTape,
-    dropped: Option<Vec<f32>>,
-    wide_norm: NormTape,
-    wide_normed: Matrix,
-    before: Matrix,
-    hidden: Matrix,
-    wide_dropped: Option<Vec<f32>>,
 }
 
 impl Batch {
@@ -118,36 +157,32 @@ impl Batch {
         }
         batch
     }
+
+    fn there(&self) -> (usize, &[usize]) {
+        (self.length, &self.n_there)
+    }
 }
 
 impl Network {
-    fn new(parameters: &mut Parameters, shape: Shape, n_videos: usize, random: &mut Random) -> Self {
+    fn new(
+        parameters: &mut Parameters,
+        shape: Shape,
+        (n_videos, kind, dropout): (usize, Kind, f32),
+        random: &mut Random,
+    ) -> Self {
         let Shape { dimension: d, n_heads, length, .. } = shape;
-        // The table is read by few rows and predicted by all, so its gradient is dense.
-        let table = parameters.add_normal("videos", Kind::Dense, (n_videos, d), 0.02, random);
+        let table = parameters.add_normal("videos", kind, (n_videos, d), 0.02, random);
         let places = Embedding::new(parameters, "places", (length + 1, d), 0.02, random);
         let start = parameters.add_normal("start", Kind::Dense, (1, d), 0.02, random);
-        let dropout = Dropout { probability: DROPOUT };
-        let blocks = (0..shape.n_blocks).map(|at| {
-            let name = |part: &str| format!("block.{at}.{part}");
-            Block {
-                before_attention: LayerNorm::new(parameters, &name("before_attention"), d),
-                attention: Attention::new(
-                    parameters,
-                    &name("attention"),
-                    d,
-                    n_heads,
-                    (Mask::Causal, dropout),
-                    random,
-                ),
-                before_wide: LayerNorm::new(parameters, &name("before_wide"), d),
-                wide: Linear::new(parameters, &name("wide"), (d, WIDER * d), true, random),
-                narrow: Linear::new(parameters, &name("narrow"), (WIDER * d, d), true, random),
-            }
-        });
+        let dropout = Dropout { probability: dropout };
+        let (share, n_low) = shape.filter;
+        let filter = (share > 0.0).then_some((length + 1, n_low, share));
+        let of_block = BlockShape { dimension: d, n_heads, mask: Mask::Causal, dropout, filter };
+        let blocks =
+            (0..shape.n_blocks).map(|at| Block::new(parameters, &format!("block.{at}"), of_block, random));
         let blocks = blocks.collect();
         let last = LayerNorm::new(parameters, "last", d);
-        Self { shape, videos: Embedding { table }, places, start, blocks, last }
+        Self { shape, dropout, videos: Embedding { table }, places, start, blocks, last }
     }
 
     /// What the network makes of every place: `(histories * length, dimension)`.
@@ -157,7 +192,6 @@ impl Network {
         batch: &Batch,
         mut random: Option<&mut Random>,
     ) -> (Matrix, Tape) {
-        let there = (batch.length, &batch.n_there[..]);
         let mut x = self.videos.forward(parameters, &batch.videos);
         // As in the paper: vectors of 0.02 weigh as much as what blocks add.
         let scale = (self.shape.dimension as f32).sqrt();
@@ -167,35 +201,11 @@ impl Network {
             add(x.row_mut(history * batch.length), start);
         }
         add(x.values_mut(), self.places.forward(parameters, &batch.places).values());
-        let dropout = Dropout { probability: DROPOUT };
-        let dropped = dropout.forward(&mut x, random.as_deref_mut());
-        let mut tapes = Vec::with_capacity(self.blocks.len());
-        for block in &self.blocks {
-            let (normed, norm) = block.before_attention.forward(parameters, &x);
-            let (mut made, attention) =
-                block.attention.forward(parameters, &normed, there, None, random.as_deref_mut());
-            let dropped = dropout.forward(&mut made, random.as_deref_mut());
-            add(x.values_mut(), made.values());
-            let (wide_normed, wide_norm) = block.before_wide.forward(parameters, &x);
-            let before = block.wide.forward(parameters, &wide_normed);
-            let hidden = Activation::Gelu.forward(&before);
-            let mut made = block.narrow.forward(parameters, &hidden);
-            let wide_dropped = dropout.forward(&mut made, random.as_deref_mut());
-            add(x.values_mut(), made.values());
-            tapes.push(BlockTape {
-                norm,
-                normed,
-                attention,
-                dropped,
-                wide_norm,
-                wide_normed,
-                before,
-                hidden,
-                wide_dropped,
-            });
-        }
+        let dropped = self.dropout.forward(&mut x, random.as_deref_mut());
+        let forward = |block: &Block| block.forward(parameters, &mut x, batch.there(), random.as_deref_mut());
+        let blocks = self.blocks.iter().map(forward).collect();
         let (output, last) = self.last.forward(parameters, &x);
-        (output, Tape { dropped, blocks: tapes, last })
+        (output, Tape { dropped, blocks, last })
     }
 
     /// Adds the gradients of all parameters, from that of the output.
@@ -207,29 +217,9 @@ impl Network {
         gradient: &Matrix,
         gradients: &mut Gradients,
     ) {
-        let there = (batch.length, &batch.n_there[..]);
         let mut of_x = self.last.backward(parameters, &tape.last, gradient, gradients);
         for (block, tape) in self.blocks.iter().zip(&tape.blocks).rev() {
-            let mut of_made = of_x.clone();
-            Dropout::backward(tape.wide_dropped.as_deref(), &mut of_made);
-            let of_hidden = block.narrow.backward(parameters, &tape.hidden, &of_made, gradients);
-            let of_before = Activation::Gelu.backward(&tape.before, of_hidden);
-            let of_normed = block.wide.backward(parameters, &tape.wide_normed, &of_before, gradients);
-            let more = block.before_wide.backward(parameters, &tape.wide_norm, &of_normed, gradients);
-            add(of_x.values_mut(), more.values());
-            let mut of_made = of_x.clone();
-            Dropout::backward(tape.dropped.as_deref(), &mut of_made);
-            let of_normed = block.attention.backward(
-                parameters,
-                &tape.normed,
-                there,
-                &tape.attention,
-                &of_made,
-                gradients,
-                None,
-            );
-            let more = block.before_attention.backward(parameters, &tape.norm, &of_normed, gradients);
-            add(of_x.values_mut(), more.values());
+            block.backward(parameters, batch.there(), tape, &mut of_x, gradients);
         }
         Dropout::backward(tape.dropped.as_deref(), &mut of_x);
         self.places.backward(&batch.places, &of_x, gradients);
@@ -240,43 +230,140 @@ impl Network {
         of_x.values_mut().iter_mut().for_each(|x| *x *= scale);
         self.videos.backward(&batch.videos, &of_x, gradients);
     }
-
-    /// The loss of predicting each video of histories from those before it, over `n_targets`, and its gradients.
-    fn learn(
-        &self,
-        parameters: &Parameters,
-        histories: &[&[u32]],
-        n_targets: usize,
-        random: &mut Random,
-        gradients: &mut Gradients,
-    ) -> f64 {
-        let asked: Vec<&[u32]> = histories.iter().map(|history| &history[..history.len() - 1]).collect();
-        let batch = Batch::new(&asked, self.shape);
-        let (output, tape) = self.forward(parameters, &batch, Some(random));
-        // Padding predicts nothing and is left out before the largest product.
-        let d = self.shape.dimension;
-        let rows = |history: usize| {
-            let first = history * batch.length;
-            first..first + batch.n_there[history]
-        };
-        let there: Vec<usize> = (0..histories.len()).flat_map(rows).collect();
-        let values = there.iter().flat_map(|&row| output.row(row)).copied().collect();
-        let asking = Matrix::from_rows(there.len(), d, values);
-        let targets: Vec<u32> = histories.iter().copied().flatten().copied().collect();
-        let weights = vec![1.0 / n_targets as f32; targets.len()];
-        let table = parameters.get(self.videos.table);
-        let found = softmax(&asking, table, (&targets, &weights), gradients.dense(self.videos.table));
-        let mut of_output = Matrix::zeros(output.n_rows(), d);
-        for (at, &row) in there.iter().enumerate() {
-            of_output.row_mut(row).copy_from_slice(found.of_rows.row(at));
-        }
-        self.backward(parameters, &batch, &tape, &of_output, gradients);
-        found.loss
-    }
 }
 
 fn add(to: &mut [f32], more: &[f32]) {
     add_scaled(to, 1.0, more);
+}
+
+/// What is learnt from: histories, and how.
+struct Lesson<'a> {
+    network: &'a Network,
+    settings: &'a Settings,
+    training: &'a Training<'a>,
+    histories: Vec<Vec<u32>>,
+}
+
+/// A part of a batch, and the videos that all parts are compared with.
+struct Part<'a> {
+    /// Each with the videos to be predicted at its end: the last alone, or all.
+    histories: &'a [&'a [u32]],
+    /// Targets of the whole batch.
+    n_targets: usize,
+    /// Drawn for the step; empty where the whole catalogue is compared.
+    negatives: &'a [u32],
+}
+
+impl Lesson<'_> {
+    /// The loss of predicting videos of histories from those before them, over all targets, and its gradients.
+    fn learn(&self, parameters: &Parameters, part: &Part, random: &mut Random, gradients: &mut Gradients) -> f64 {
+        let (network, histories) = (self.network, part.histories);
+        let asked: Vec<&[u32]> = histories.iter().map(|history| &history[..history.len() - 1]).collect();
+        let mut batch = Batch::new(&asked, network.shape);
+        let augment = self.settings.augment;
+        batch.videos.iter_mut().filter(|_| augment.hides(random)).for_each(|video| *video = None);
+        let (output, tape) = network.forward(parameters, &batch, Some(random));
+        // Padding predicts nothing and is left out before the largest product.
+        let rows = |history: usize| {
+            let (first, n) = (history * batch.length, batch.n_there[history]);
+            if self.settings.prefixes { first + n - 1..first + n } else { first..first + n }
+        };
+        let there: Vec<usize> = (0..histories.len()).flat_map(rows).collect();
+        let d = network.shape.dimension;
+        let values = there.iter().flat_map(|&row| output.row(row)).copied().collect();
+        let asking = Matrix::from_rows(there.len(), d, values);
+        let targets: Vec<u32> = match self.settings.prefixes {
+            true => histories.iter().filter_map(|history| history.last()).copied().collect(),
+            false => histories.iter().copied().flatten().copied().collect(),
+        };
+        let weights = vec![1.0 / part.n_targets as f32; targets.len()];
+        let table = parameters.get(network.videos.table);
+        let (loss, of_asking) = if part.negatives.is_empty() {
+            let of_table = gradients.dense(network.videos.table);
+            let found = softmax(&asking, table, (&targets, &weights), of_table);
+            (found.loss, found.of_rows)
+        } else {
+            let take = |ids: &[u32]| {
+                let ids: Vec<Option<u32>> = ids.iter().copied().map(Some).collect();
+                (network.videos.forward(parameters, &ids), ids)
+            };
+            let ((of_targets, target_ids), (of_negatives, negative_ids)) = (take(&targets), take(part.negatives));
+            let log_q = vec![0.0; part.negatives.len()];
+            let candidates = Candidates { vectors: &of_negatives, ids: part.negatives, log_q: &log_q };
+            let found = sampled_softmax(&asking, (&of_targets, &targets, &weights), candidates, 1.0);
+            network.videos.backward(&target_ids, &found.of_targets, gradients);
+            network.videos.backward(&negative_ids, &found.of_candidates, gradients);
+            (found.loss, found.of_rows)
+        };
+        let mut of_output = Matrix::zeros(output.n_rows(), d);
+        for (at, &row) in there.iter().enumerate() {
+            of_output.row_mut(row).copy_from_slice(of_asking.row(at));
+        }
+        network.backward(parameters, &batch, &tape, &of_output, gradients);
+        loss
+    }
+
+    /// All histories once, the newest of each, or each of their prefixes once.
+    fn examples(&self, random: &mut Random) -> Vec<&[u32]> {
+        let length = self.network.shape.length + 1;
+        let mut all: Vec<&[u32]> = Vec::new();
+        for history in &self.histories {
+            if self.settings.prefixes {
+                all.extend((1..=history.len()).map(|end| &history[end.saturating_sub(length)..end]));
+            } else {
+                let newest = &history[history.len().saturating_sub(length)..];
+                all.push(&newest[self.settings.augment.crop(newest.len(), random)]);
+            }
+        }
+        all
+    }
+}
+
+impl<'a> Task for &'a Lesson<'a> {
+    type Epoch = Vec<Vec<&'a [u32]>>;
+
+    fn name(&self) -> &'static str {
+        "sasrec"
+    }
+
+    fn epoch(&self, seed: u64) -> (Self::Epoch, usize) {
+        let mut random = Random::new(seed);
+        let batches = batches(self.examples(&mut random), self.settings.learn.batch, &mut random);
+        let n = batches.len();
+        (batches, n)
+    }
+
+    fn step<'s>(
+        &self,
+        parameters: &Parameters,
+        epoch: &Self::Epoch,
+        step: usize,
+        seed: u64,
+        shards: &'s mut Shards,
+    ) -> (f64, &'s mut Gradients) {
+        let batch = &epoch[step];
+        let n_targets = match self.settings.prefixes {
+            true => batch.len(),
+            false => batch.iter().map(|history| history.len()).sum(),
+        };
+        let (mut random, n_videos) = (Random::new(seed), self.training.interactions.n_videos());
+        let negatives: Vec<u32> =
+            (0..self.settings.negatives).map(|_| random.below(n_videos) as u32).collect();
+        let learn = |shard: usize, part: Range<usize>, gradients: &mut Gradients| {
+            if part.is_empty() {
+                return 0.0;
+            }
+            let part = Part { histories: &batch[part], n_targets, negatives: &negatives };
+            self.learn(parameters, &part, &mut Random::new(mix(seed ^ mix(1 + shard as u64))), gradients)
+        };
+        shards.step(batch.len(), learn)
+    }
+
+    fn judge(&self, parameters: &Parameters) -> Option<f64> {
+        let model = Sasrec { network: self.network.clone(), parameters: parameters.clone() };
+        let Training { validation, candidates, .. } = self.training;
+        (!validation.is_empty()).then(|| validation_score(&model, validation, candidates))
+    }
 }
 
 impl Sasrec {
@@ -287,56 +374,22 @@ impl Sasrec {
         n_epochs: Option<u32>,
     ) -> Result<(Self, u32, Option<f64>), FitError> {
         training.needs_order("sasrec")?;
-        let histories: Vec<Vec<u32>> = (training.interactions.users())
-            .map(|rows| rows.iter().filter(|row| row.is_positive()).map(|row| row.video).collect())
-            .filter(|history: &Vec<u32>| !history.is_empty())
-            .collect();
+        let settings = &training.settings.sasrec;
+        settings.check()?;
+        let mut histories = training.interactions.sequences();
+        histories.retain(|history| !history.is_empty());
         let mut parameters = Parameters::new();
-        let mut random = Random::new(training.seed);
         let n_videos = training.interactions.n_videos();
-        let network = Network::new(&mut parameters, SHAPE, n_videos, &mut random);
-        let mut model = Self { network, parameters };
-        let mut adam = Adam::new(&model.parameters, Settings { beta2: 0.98, ..Settings::default() });
-        let mut shards = Shards::new(&model.parameters, SHARDS);
-        let mut plateau = Plateau::new(0.5, PATIENCE.1, PATIENCE.0);
-        let judged = n_epochs.is_none() && !training.validation.is_empty();
-        let epochs = n_epochs.unwrap_or(if judged { EPOCHS_MAX } else { EPOCHS_DEFAULT });
-        let mut best = (model.parameters.clone(), 0, f64::NEG_INFINITY);
-        for epoch in 0..epochs {
-            let seed = mix(training.seed ^ mix(u64::from(epoch)));
-            for (step, batch) in batches(&histories, seed).iter().enumerate() {
-                let n_targets = batch.iter().map(|history| history.len()).sum();
-                let (network, parameters) = (&model.network, &model.parameters);
-                let learn = |shard: usize, part: Range<usize>, gradients: &mut Gradients| {
-                    if part.is_empty() {
-                        return 0.0;
-                    }
-                    let seed = mix(seed ^ mix((step * SHARDS + shard) as u64));
-                    network.learn(parameters, &batch[part], n_targets, &mut Random::new(seed), gradients)
-                };
-                let (loss, gradients) = shards.step(batch.len(), learn);
-                let norm = gradients.clip(NORM_MAX);
-                if !loss.is_finite() || !norm.is_finite() {
-                    let at = model.parameters.first_not_finite().unwrap_or("no parameter").to_string();
-                    return Err(FitError::Diverged { model: "sasrec".into(), epoch, step, at });
-                }
-                adam.step(&mut model.parameters, gradients, RATE * plateau.share);
-            }
-            if !judged {
-                best.1 = epoch + 1;
-                continue;
-            }
-            let score = validation_score(&model, training.validation, training.candidates);
-            match plateau.see(score) {
-                Verdict::Best => best = (model.parameters.clone(), epoch + 1, score),
-                Verdict::GoOn | Verdict::Slower => {}
-                Verdict::Stop => break,
-            }
-        }
-        if judged {
-            model.parameters = best.0;
-        }
-        Ok((model, best.1, judged.then_some(best.2)))
+        // Compared with the whole catalogue, every row has a gradient in every step.
+        let kind = if settings.negatives == 0 { Kind::Dense } else { Kind::Rows };
+        let shape = (n_videos, kind, settings.dropout);
+        let network =
+            Network::new(&mut parameters, settings.shape(), shape, &mut Random::new(training.seed));
+        let lesson = Lesson { network: &network, settings, training, histories };
+        let fingerprint = train::fingerprint(settings, training);
+        let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
+        let Learnt { parameters, epochs, score } = learnt;
+        Ok((Self { network, parameters }, epochs, score))
     }
 
     /// From parameters of a file, by name; `None` names what is missing or has another shape.
@@ -346,7 +399,8 @@ impl Sasrec {
         mut get: impl FnMut(&str) -> Option<Matrix>,
     ) -> Result<Self, String> {
         let mut parameters = Parameters::new();
-        let network = Network::new(&mut parameters, shape, n_videos, &mut Random::new(0));
+        let network =
+            Network::new(&mut parameters, shape, (n_videos, Kind::Dense, 0.0), &mut Random::new(0));
         for id in parameters.ids() {
             let name = parameters.name(id).to_string();
             let is_same = |found: &Matrix| {
@@ -387,23 +441,16 @@ impl Sasrec {
     }
 }
 
-/// All histories once, the newest of each, in batches of like length and in an order of the seed.
-fn batches(histories: &[Vec<u32>], seed: u64) -> Vec<Vec<&[u32]>> {
-    let mut random = Random::new(seed);
-    let newest = |history: &Vec<u32>| history.len().saturating_sub(SHAPE.length + 1);
-    let mut all: Vec<&[u32]> = histories.iter().map(|history| &history[newest(history)..]).collect();
-    shuffle(&mut all, &mut random);
+/// Examples in batches of like length, in an order that chance decides.
+fn batches<'a>(mut examples: Vec<&'a [u32]>, size: usize, random: &mut Random) -> Vec<Vec<&'a [u32]>> {
+    shuffle(&mut examples, random);
     let mut batches = Vec::new();
-    for group in all.chunks_mut(SORTED * BATCH) {
+    for group in examples.chunks_mut(SORTED * size) {
         group.sort_by_key(|history| history.len());
-        batches.extend(group.chunks(BATCH).map(<[_]>::to_vec));
+        batches.extend(group.chunks(size).map(<[_]>::to_vec));
     }
-    shuffle(&mut batches, &mut random);
+    shuffle(&mut batches, random);
     batches
-}
-
-fn shuffle<T>(values: &mut [T], random: &mut Random) {
-    (1..values.len()).rev().for_each(|at| values.swap(at, random.below(at + 1)));
 }
 
 impl Recommender for Sasrec {
@@ -438,8 +485,8 @@ impl Recommender for Sasrec {
         for id in self.parameters.ids() {
             out.matrix(self.parameters.name(id), self.parameters.get(id));
         }
-        let Shape { dimension, n_blocks, n_heads, length } = self.network.shape;
-        Form::Sasrec { dimension, n_blocks, n_heads, length }
+        let Shape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low) } = self.network.shape;
+        Form::Sasrec { dimension, n_blocks, n_heads, length, filter, filter_low }
     }
 }
 
@@ -447,69 +494,87 @@ impl Recommender for Sasrec {
 mod tests {
     use super::*;
 
-    fn small(n_videos: usize) -> (Parameters, Network) {
+    const SHAPE: Shape = Shape { dimension: 8, n_blocks: 2, n_heads: 2, length: 6, filter: (0.0, 0) };
+
+    fn small(n_videos: usize, settings: &Settings) -> (Parameters, Network) {
         let mut parameters = Parameters::new();
-        let shape = Shape { dimension: 8, n_blocks: 2, n_heads: 2, length: 6 };
-        let network = Network::new(&mut parameters, shape, n_videos, &mut Random::new(3));
+        let shape = Shape { filter: (settings.filter, 2), ..SHAPE };
+        let kind = if settings.negatives == 0 { Kind::Dense } else { Kind::Rows };
+        let network = Network::new(&mut parameters, shape, (n_videos, kind, 0.3), &mut Random::new(3));
         (parameters, network)
     }
 
     #[test]
     fn the_gradient_of_the_whole_network_is_that_of_small_differences() {
-        let (mut parameters, network) = small(7);
-        // Vectors that a small step hardly turns.
-        for name in ["videos", "places", "start"] {
-            let id = parameters.find(name).or(parameters.find(&format!("{name}.weight"))).unwrap();
-            parameters.get_mut(id).values_mut().iter_mut().for_each(|x| *x *= 25.0);
-        }
-        let histories: [&[u32]; 3] = [&[0, 1, 2, 3], &[5], &[6, 6, 1]];
-        // The same seed leaves out the same numbers each time.
-        let loss = |parameters: &Parameters, gradients: &mut Gradients| {
-            network.learn(parameters, &histories, 8, &mut Random::new(5), gradients)
-        };
-        let mut gradients = Gradients::zeros(&parameters);
-        loss(&parameters, &mut gradients);
-        for id in parameters.ids() {
-            let n_columns = parameters.get(id).n_columns();
-            for at in (0..parameters.get(id).values().len()).step_by(13) {
-                let analytic = gradients.row(id, (at / n_columns) as u32)[at % n_columns];
-                let before = parameters.get(id).values()[at];
-                let mut at_step = |step: f32| {
-                    parameters.get_mut(id).values_mut()[at] = before + step;
-                    loss(&parameters, &mut Gradients::zeros(&parameters))
-                };
-                let numeric = (at_step(4e-3) - at_step(-4e-3)) / 8e-3;
-                parameters.get_mut(id).values_mut()[at] = before;
-                let error = (f64::from(analytic) - numeric).abs();
-                let name = parameters.name(id);
-                assert!(error < 2e-3 * (1.0 + numeric.abs()), "{name} {at}: {analytic} is not {numeric}");
+        let interactions = upnext_data::Interactions::from_users(7, Vec::new());
+        let training = Training::of(&interactions, upnext_data::Order::Sequence, 1);
+        let plain = Settings::default();
+        let filtered = Settings { prefixes: true, filter: 0.7, ..Settings::default() };
+        let sampled = Settings { negatives: 4, ..Settings::default() };
+        for settings in [plain, filtered, sampled] {
+            let (mut parameters, network) = small(7, &settings);
+            // Vectors that a small step hardly turns.
+            for name in ["videos", "places", "start"] {
+                let id = parameters.find(name).or(parameters.find(&format!("{name}.weight"))).unwrap();
+                parameters.get_mut(id).values_mut().iter_mut().for_each(|x| *x *= 25.0);
+            }
+            let histories: [&[u32]; 3] = [&[0, 1, 2, 3], &[5], &[6, 6, 1]];
+            let lesson =
+                Lesson { network: &network, settings: &settings, training: &training, histories: vec![] };
+            let negatives = [0, 3, 4, 1];
+            let part =
+                Part { histories: &histories, n_targets: 8, negatives: &negatives[..settings.negatives] };
+            // The same seed leaves out the same numbers each time.
+            let loss = |parameters: &Parameters, gradients: &mut Gradients| {
+                lesson.learn(parameters, &part, &mut Random::new(5), gradients)
+            };
+            let mut gradients = Gradients::zeros(&parameters);
+            loss(&parameters, &mut gradients);
+            for id in parameters.ids() {
+                let n_columns = parameters.get(id).n_columns();
+                for at in (0..parameters.get(id).values().len()).step_by(13) {
+                    let analytic = gradients.row(id, (at / n_columns) as u32)[at % n_columns];
+                    let before = parameters.get(id).values()[at];
+                    let mut at_step = |step: f32| {
+                        parameters.get_mut(id).values_mut()[at] = before + step;
+                        loss(&parameters, &mut Gradients::zeros(&parameters))
+                    };
+                    let numeric = (at_step(4e-3) - at_step(-4e-3)) / 8e-3;
+                    parameters.get_mut(id).values_mut()[at] = before;
+                    let error = (f64::from(analytic) - numeric).abs();
+                    let name = parameters.name(id);
+                    assert!(error < 2e-3 * (1.0 + numeric.abs()), "{name} {at}: {analytic} is not {numeric}");
+                }
             }
         }
     }
 
     #[test]
     fn a_batch_is_its_single_histories_and_old_videos_beyond_the_length_are_not_read() {
-        let (parameters, network) = small(20);
-        let model = Sasrec { network, parameters };
-        let videos: Vec<u32> = (0..12).collect();
-        let (long, cut) = (History::of_positives(&videos), History::of_positives(&videos[6..]));
-        let (short, none) = (History::of_positives(&[4]), History::default());
-        let together = model.questions(&[&long, &short, &none, &cut]);
-        for (at, history) in [&long, &short, &none, &cut].into_iter().enumerate() {
-            let alone = model.questions(&[history]);
-            let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
-            assert!(alone.values().iter().zip(together.row(at)).all(close), "history {at}");
+        for settings in [Settings::default(), Settings { filter: 0.5, ..Settings::default() }] {
+            let (parameters, network) = small(20, &settings);
+            let model = Sasrec { network, parameters };
+            let videos: Vec<u32> = (0..12).collect();
+            let (long, cut) = (History::of_positives(&videos), History::of_positives(&videos[6..]));
+            let (short, none) = (History::of_positives(&[4]), History::default());
+            let together = model.questions(&[&long, &short, &none, &cut]);
+            for (at, history) in [&long, &short, &none, &cut].into_iter().enumerate() {
+                let alone = model.questions(&[history]);
+                let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+                assert!(alone.values().iter().zip(together.row(at)).all(close), "history {at}");
+            }
+            assert_eq!(together.row(0), together.row(3));
         }
-        assert_eq!(together.row(0), together.row(3));
     }
 
     #[test]
     fn every_history_is_in_one_batch_and_the_seed_decides_the_order() {
         let histories: Vec<Vec<u32>> = (0..300).map(|user| (0..1 + user % 60).collect()).collect();
-        let sizes = |seed| batches(&histories, seed).iter().map(|batch| batch.len()).collect::<Vec<_>>();
-        assert_eq!(sizes(1).iter().sum::<usize>(), 300);
-        let longest = |seed| batches(&histories, seed).iter().map(|b| b[0].len()).collect::<Vec<_>>();
-        assert_eq!(longest(1), longest(1));
-        assert!(batches(&histories, 1).iter().flatten().all(|history| history.len() <= SHAPE.length + 1));
+        let slices = || histories.iter().map(Vec::as_slice).collect::<Vec<_>>();
+        let of = |seed| batches(slices(), 32, &mut Random::new(seed));
+        assert_eq!(of(1).iter().map(Vec::len).sum::<usize>(), 300);
+        assert!(of(1) == of(1) && of(1) != of(2));
+        let spread = |batch: &Vec<&[u32]>| batch[batch.len() - 1].len() - batch[0].len();
+        assert!(of(1).iter().all(|batch| spread(batch) <= 10), "batches are of like length");
     }
 }

@@ -9,38 +9,47 @@ use upnext_math::seed::Random;
 use crate::{Gradients, Id, Kind, Parameters};
 
 /// `low + β² (x - low)`, where `low` holds the lowest frequencies of each column along the sequence, and β is a number
-/// for each column.
+/// for each column. A sequence shorter than the window is followed by zeros.
 #[derive(Clone, Debug)]
 pub struct FrequencyFilter {
     share: Id,
-    length: usize,
-    /// What keeps the lowest frequencies: `(length, length)`, symmetric.
+    window: usize,
+    /// What keeps the lowest frequencies: `(window, window)`, symmetric.
     low_pass: Vec<f32>,
 }
 
 impl FrequencyFilter {
-    /// Keeps the `n_low` lowest of the `length / 2 + 1` frequencies.
+    /// Keeps the `n_low` lowest of the `window / 2 + 1` frequencies.
     pub fn new(
         parameters: &mut Parameters,
         name: &str,
-        (length, dimension): (usize, usize),
+        (window, dimension): (usize, usize),
         n_low: usize,
         random: &mut Random,
     ) -> Self {
         // Of the real transform each frequency but 0 and the highest of an even length stands for two.
-        let twice = |k: usize| if k == 0 || 2 * k == length { 1.0 } else { 2.0 };
+        let twice = |k: usize| if k == 0 || 2 * k == window { 1.0 } else { 2.0 };
         let along = |distance: usize| -> f32 {
-            let part = |k: usize| twice(k) * (TAU * (k * distance % length) as f32 / length as f32).cos();
-            (0..n_low.min(length / 2 + 1)).map(part).sum::<f32>() / length as f32
+            let part = |k: usize| twice(k) * (TAU * (k * distance % window) as f32 / window as f32).cos();
+            (0..n_low.min(window / 2 + 1)).map(part).sum::<f32>() / window as f32
         };
-        let low_pass = (0..length * length).map(|at| along((at / length).abs_diff(at % length))).collect();
+        let low_pass = (0..window * window).map(|at| along((at / window).abs_diff(at % window))).collect();
         let share = parameters.add_normal(format!("{name}.share"), Kind::Dense, (1, dimension), 1.0, random);
-        Self { share, length, low_pass }
+        Self { share, window, low_pass }
     }
 
-    /// `input` holds sequences of `length` rows each.
-    pub fn forward(&self, parameters: &Parameters, input: &Matrix) -> Matrix {
-        let mut output = self.low(input);
+    /// `input` holds sequences of `length` rows, at most the window; of sequence `i` the first `n_there[i]` count, and
+    /// the others give nothing.
+    ///
+    /// # Panics
+    /// If a sequence is longer than the window.
+    pub fn forward(
+        &self,
+        parameters: &Parameters,
+        input: &Matrix,
+        there: (usize, &[usize]),
+    ) -> Matrix {
+        let mut output = self.low(input, there);
         let share = parameters.get(self.share).values();
         let rows = output.values_mut().chunks_exact_mut(share.len());
         for (low, x) in rows.zip(input.values().chunks_exact(share.len())) {
@@ -56,10 +65,11 @@ impl FrequencyFilter {
         &self,
         parameters: &Parameters,
         input: &Matrix,
+        there: (usize, &[usize]),
         gradient: &Matrix,
         gradients: &mut Gradients,
     ) -> Matrix {
-        let low = self.low(input);
+        let low = self.low(input, there);
         let share = parameters.get(self.share).values();
         let of_share = gradients.dense(self.share).values_mut();
         let mut of_low = gradient.clone();
@@ -72,7 +82,7 @@ impl FrequencyFilter {
             }
         }
         // The filter is symmetric: its transpose is itself.
-        let mut of_input = self.low(&of_low);
+        let mut of_input = self.low(&of_low, there);
         let rows = of_input.values_mut().chunks_exact_mut(n).zip(gradient.values().chunks_exact(n));
         for (row, gradient) in rows {
             let each = row.iter_mut().zip(gradient).zip(share);
@@ -81,14 +91,15 @@ impl FrequencyFilter {
         of_input
     }
 
-    fn low(&self, input: &Matrix) -> Matrix {
+    fn low(&self, input: &Matrix, (length, n_there): (usize, &[usize])) -> Matrix {
+        assert!(length <= self.window, "a sequence of {length} in a window of {}", self.window);
         let d = input.n_columns();
         let mut low = Matrix::zeros(input.n_rows(), d);
-        let size = self.length * d;
-        for (low, x) in low.values_mut().chunks_exact_mut(size).zip(input.values().chunks_exact(size)) {
-            let filter = View::new(&self.low_pass, self.length, self.length, self.length);
-            let out = ViewMut::new(low, self.length, d, d);
-            multiply(out, Accumulate::Replace, filter, View::new(x, self.length, d, d), 1.0);
+        let sequences = low.values_mut().chunks_exact_mut(length * d).zip(input.values().chunks_exact(length * d));
+        for ((low, x), &n) in sequences.zip(n_there) {
+            let filter = View::new(&self.low_pass, n, n, self.window);
+            let out = ViewMut::new(&mut low[..n * d], n, d, d);
+            multiply(out, Accumulate::Replace, filter, View::new(&x[..n * d], n, d, d), 1.0);
         }
         low
     }
@@ -110,14 +121,14 @@ mod tests {
         let (mut parameters, layer) = self::layer(2);
         parameters.get_mut(layer.share).values_mut().fill(0.0);
         let rows = (0..6).flat_map(|at| [3.0, if at % 2 == 0 { 1.0 } else { -1.0 }]).collect();
-        let output = layer.forward(&parameters, &Matrix::from_rows(6, 2, rows));
+        let output = layer.forward(&parameters, &Matrix::from_rows(6, 2, rows), (6, &[6]));
         for row in output.values().chunks_exact(2) {
             assert!((row[0] - 3.0).abs() < 1e-5 && row[1].abs() < 1e-5, "{row:?}");
         }
         let (_, layer) = self::layer(4);
         let x = input(12, 2, 1);
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
-        assert!(layer.low(&x).values().iter().zip(x.values()).all(close));
+        assert!(layer.low(&x, (6, &[6, 6])).values().iter().zip(x.values()).all(close));
     }
 
     #[test]
@@ -126,8 +137,30 @@ mod tests {
         assert_gradients(
             &mut parameters,
             &mut input(12, 2, 2),
-            |p, x| layer.forward(p, x),
-            |p, x, gradient, gradients| layer.backward(p, x, gradient, gradients),
+            |p, x| only(layer.forward(p, x, (4, &THERE))),
+            |p, x, gradient, gradients| {
+                layer.backward(p, x, (4, &THERE), &only(gradient.clone()), gradients)
+            },
         );
+    }
+
+    const THERE: [usize; 3] = [4, 1, 2];
+
+    /// Without the rows of padding.
+    fn only(mut rows: Matrix) -> Matrix {
+        for (sequence, n) in THERE.into_iter().enumerate() {
+            (n..4).for_each(|at| rows.row_mut(4 * sequence + at).fill(0.0));
+        }
+        rows
+    }
+
+    #[test]
+    fn a_sequence_is_the_same_alone_and_in_a_batch_of_longer_ones() {
+        let (parameters, layer) = layer(2);
+        let x = input(12, 2, 1);
+        let together = layer.forward(&parameters, &x, (6, &[6, 3]));
+        let short = Matrix::from_rows(3, 2, x.values()[12..18].to_vec());
+        let alone = layer.forward(&parameters, &short, (3, &[3]));
+        assert_eq!(alone.values(), &together.values()[12..18]);
     }
 }

@@ -4,6 +4,7 @@
 
 mod activation;
 mod attention;
+mod block;
 mod dropout;
 mod embedding;
 mod frequency;
@@ -16,6 +17,7 @@ mod swiglu;
 
 pub use activation::Activation;
 pub use attention::{Attention, AttentionTape, Mask};
+pub use block::{Block, BlockShape, BlockTape};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use frequency::FrequencyFilter;

@@ -55,13 +55,8 @@ pub(crate) fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
     let interactions = dataset.interactions(&Relevance::default());
     let candidates: Vec<u32> = (0..dataset.videos.len() as u32).collect();
     let training = Training {
-        interactions: &interactions,
-        content: None,
-        scores: None,
-        order: Order::Timed,
-        validation: &[],
         candidates: &candidates,
-        seed: 1,
+        ..Training::of(&interactions, Order::Timed, 1)
     };
     let mut zoo = Zoo::new(training);
     let main = zoo.fit(Kind::ItemKnn, &[]).unwrap().model;

@@ -201,6 +201,7 @@ struct Background {
 
 impl Background {
     fn publish(&self, choices: Choices, depth: Depth) -> Result<()> {
+        let choices = (choices, &self.conditions.learning);
         let models = serving::fit(&self.set, &self.relevance, self.conditions.seed, choices, depth)?;
         let (set, store) = (Arc::clone(&self.set), Arc::clone(&self.store));
         let feed = Feed::new(self.config.feed.clone(), set, self.relevance.clone(), models, store)?;

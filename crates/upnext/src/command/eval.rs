@@ -12,6 +12,7 @@ use upnext_ingest::run;
 use upnext_models::zoo::Kind;
 
 use crate::evaluation::{CandidateRule, Conditions, evaluate_split, vectors_of};
+use crate::learning::LearningArgs;
 use crate::loading::{DataArgs, natural_split, parse_split};
 use crate::{WrongUse, output};
 
@@ -64,6 +65,8 @@ pub(crate) struct EvalArgs {
     /// features_after_cut, candidate_pool, duplicate_videos, target_feature, all
     #[arg(long, value_name = "NAME")]
     allow_leak: Vec<String>,
+    #[command(flatten)]
+    learning: LearningArgs,
     /// Write the report here too
     #[arg(long, value_name = "FILE")]
     out: Option<std::path::PathBuf>,
@@ -127,6 +130,7 @@ impl EvalArgs {
                 _ => Arc::default(),
             },
             generated_videos: Vec::new(),
+            learning: self.learning.read()?,
             remarks: Vec::new(),
         };
         let missing: Vec<&str> =

@@ -10,6 +10,7 @@ use upnext_models::zoo::{Choices, Kind};
 
 use crate::command::eval::{check_leaks, parse_models, print_report};
 use crate::evaluation::{Conditions, evaluate, vectors_of};
+use crate::learning::LearningArgs;
 use crate::loading::{natural_split, parse_split};
 use crate::serving::{self, Depth};
 
@@ -32,6 +33,8 @@ pub(crate) struct TrainArgs {
     /// features_after_cut, candidate_pool, duplicate_videos, target_feature, all
     #[arg(long, value_name = "NAME")]
     allow_leak: Vec<String>,
+    #[command(flatten)]
+    learning: LearningArgs,
     /// The report as one JSON object
     #[arg(long)]
     json: bool,
@@ -39,6 +42,8 @@ pub(crate) struct TrainArgs {
 
 /// The names of what training leaves in a run.
 pub(crate) const MODEL_FILE: &str = "model.safetensors";
+/// Where checkpoints of networks and the metrics of their epochs lie.
+pub(crate) const TRAINING_FOLDER: &str = "training";
 /// The results table.
 pub(crate) const REPORT_FILE: &str = "report.json";
 
@@ -60,6 +65,8 @@ impl TrainArgs {
         conditions.allow_leak = self.allow_leak;
         conditions.vectors = vectors_of(&self.run)?;
         conditions.split = split.unwrap_or(conditions.split);
+        conditions.learning = self.learning.read()?;
+        conditions.learning.folder.get_or_insert_with(|| self.run.join(TRAINING_FOLDER));
         let report = train(&self.run, &folder, &conditions)?;
         print_report(&report, self.json)
     }
@@ -99,7 +106,9 @@ pub(crate) fn add_models(
     conditions: &Conditions,
     choices: Choices,
 ) -> Result<()> {
-    let models = serving::fit(&folder.dataset, &conditions.relevance, conditions.seed, choices, Depth::Full)?;
+    let learning = conditions.learning.under("served");
+    let (relevance, seed) = (&conditions.relevance, conditions.seed);
+    let models = serving::fit(&folder.dataset, relevance, seed, (choices, &learning), Depth::Full)?;
     run::add_file(path, MODEL_FILE, &serving::to_bytes(&models)?)?;
     Ok(())
 }

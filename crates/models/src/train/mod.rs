@@ -1,0 +1,265 @@
+//! The loop in which every network learns: seeded epochs, clipped gradients, a rate that falls at a plateau, early
+//! stopping on validation, and checkpoints of the best and of the last from which a training goes on bit for bit.
+
+mod augment;
+mod state;
+mod watch;
+
+pub use augment::Augmentation;
+use serde::{Deserialize, Serialize};
+use state::State;
+pub use state::TrainingFileError;
+use upnext_math::seed::{Random, mix};
+use upnext_nn::optimiser;
+use upnext_nn::schedule::{Plateau, Verdict, warm_up};
+use upnext_nn::{Gradients, Parameters, Shards};
+pub use watch::{Epoch, Step, Unwatched, Watch, Which, Wish};
+
+use crate::{FitError, Training};
+
+/// How a network learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Loop {
+    /// Examples of a step.
+    pub batch: usize,
+    /// The rate of Adam.
+    pub rate: f32,
+    /// How much of the past the mean of gradients keeps.
+    pub beta1: f32,
+    /// How much of the past the mean of their squares keeps.
+    pub beta2: f32,
+    /// Share of each number that a step of the rate 1 takes away (AdamW); 0 is plain Adam.
+    pub weight_decay: f32,
+    /// Whether of tables only the rows that were touched move (LazyAdam).
+    pub lazy: bool,
+    /// Largest norm of a gradient; 0 clips nothing.
+    pub clip: f32,
+    /// Steps in which the rate rises from 0.
+    pub warm_up_steps: u64,
+    /// Epochs at most.
+    pub epochs_max: u32,
+    /// Epochs where no validation part tells when to stop.
+    pub epochs_default: u32,
+    /// Epochs without a better metric on validation after which training ends.
+    pub patience: u32,
+    /// Epochs without a better metric after which the rate falls.
+    pub slower_after: u32,
+    /// What the rate is multiplied by then.
+    pub slower_by: f32,
+}
+
+impl Default for Loop {
+    fn default() -> Self {
+        Self {
+            batch: 128,
+            rate: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            weight_decay: 0.0,
+            lazy: true,
+            clip: 5.0,
+            warm_up_steps: 0,
+            epochs_max: 200,
+            epochs_default: 20,
+            patience: 10,
+            slower_after: 4,
+            slower_by: 0.5,
+        }
+    }
+}
+
+impl Loop {
+    /// The first key that cannot be meant, and what was expected.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let share = |x: f32| (0.0..1.0).contains(&x);
+        let checks = [
+            (self.batch > 0, "batch", "at least 1"),
+            (self.rate > 0.0 && self.rate.is_finite(), "rate", "a positive number"),
+            (share(self.beta1), "beta1", "0 to below 1"),
+            (share(self.beta2), "beta2", "0 to below 1"),
+            (self.weight_decay >= 0.0 && self.weight_decay.is_finite(), "weight_decay", "0 or more"),
+            (self.clip >= 0.0 && self.clip.is_finite(), "clip", "0 or more"),
+            (self.epochs_max > 0, "epochs_max", "at least 1"),
+            (self.epochs_default > 0, "epochs_default", "at least 1"),
+            (self.patience > 0, "patience", "at least 1"),
+            (self.slower_after > 0, "slower_after", "at least 1"),
+            (self.slower_by > 0.0 && self.slower_by <= 1.0, "slower_by", "above 0, at most 1"),
+        ];
+        checks.into_iter().find(|(fine, _, _)| !fine).map_or(Ok(()), |(_, key, why)| Err((key, why)))
+    }
+}
+
+/// Parts of a batch that have gradients of their own: fixed, so that results do not depend on the machine.
+pub(crate) const SHARDS: usize = 4;
+
+/// What the loop must know of a model.
+pub(crate) trait Task {
+    /// The batches of an epoch.
+    type Epoch;
+
+    /// The name of the model.
+    fn name(&self) -> &'static str;
+
+    /// Batches that a seed draws, and how many there are.
+    fn epoch(&self, seed: u64) -> (Self::Epoch, usize);
+
+    /// The loss of one batch and its gradients. Whatever is drawn at random comes from the seed.
+    fn step<'a>(
+        &self,
+        parameters: &Parameters,
+        epoch: &Self::Epoch,
+        step: usize,
+        seed: u64,
+        shards: &'a mut Shards,
+    ) -> (f64, &'a mut Gradients);
+
+    /// What it comes to on validation, larger being better; `None` without a validation part.
+    fn judge(&self, parameters: &Parameters) -> Option<f64>;
+
+    /// What [`Task::judge`] measures, in words.
+    fn metric(&self) -> &'static str {
+        "hr@10 + ndcg@10"
+    }
+}
+
+/// What came of a training.
+pub(crate) struct Learnt {
+    /// Of the best epoch, or of the last where nothing judged.
+    pub(crate) parameters: Parameters,
+    /// How many epochs these have seen.
+    pub(crate) epochs: u32,
+    /// What they came to on validation.
+    pub(crate) score: Option<f64>,
+}
+
+/// Trains until validation no longer gains, or for exactly `n_epochs`; goes on where a training of the same settings on
+/// the same pairs was left.
+///
+/// # Errors
+/// When a number is no longer finite, the watcher stops it, or what was kept cannot be read.
+pub(crate) fn learn(
+    task: &impl Task,
+    parameters: Parameters,
+    settings: &Loop,
+    training: &Training,
+    (n_epochs, fingerprint): (Option<u32>, u64),
+) -> Result<Learnt, FitError> {
+    let name = task.name();
+    let judged = n_epochs.is_none() && !training.validation.is_empty();
+    let epochs_max =
+        n_epochs.unwrap_or(if judged { settings.epochs_max } else { settings.epochs_default });
+    let fingerprint = mix(fingerprint ^ mix(u64::from(epochs_max)) ^ mix(u64::from(judged)));
+    let adam = optimiser::Settings {
+        beta1: settings.beta1,
+        beta2: settings.beta2,
+        weight_decay: settings.weight_decay,
+        is_lazy: settings.lazy,
+        ..optimiser::Settings::default()
+    };
+    let plateau = Plateau::new(settings.slower_by, settings.slower_after, settings.patience);
+    let watch = training.watch;
+    let mut state = State::new(parameters, adam, plateau);
+    match state.go_on(|which| watch.kept(name, which), fingerprint) {
+        Ok(true) => watch.note(name, &format!("goes on after epoch {}, step {}", state.epoch, state.step)),
+        Ok(false) => {}
+        Err(cause) => return Err(FitError::Kept { model: name.into(), cause }),
+    }
+    let keep_last = |state: &State| watch.keep(name, Which::Last, &state.last(fingerprint));
+    let mut shards = Shards::new(&state.parameters, SHARDS);
+    while state.epoch < epochs_max && !state.ended {
+        let seed = mix(training.seed ^ mix(u64::from(state.epoch)));
+        let (epoch, n_steps) = task.epoch(seed);
+        while state.step < n_steps {
+            let seed = mix(seed ^ mix(state.step as u64));
+            let (loss, gradients) = task.step(&state.parameters, &epoch, state.step, seed, &mut shards);
+            let most = if settings.clip > 0.0 { settings.clip } else { f32::INFINITY };
+            let norm = gradients.clip(most);
+            if !loss.is_finite() || !norm.is_finite() {
+                let at = state.parameters.first_not_finite();
+                let at = at.or(gradients.first_not_finite(&state.parameters)).unwrap_or("the loss alone");
+                let (epoch, step) = (state.epoch, state.step);
+                return Err(FitError::Diverged { model: name.into(), epoch, step, at: at.into() });
+            }
+            let rate = settings.rate * state.plateau.share * warm_up(state.adam.n_steps, settings.warm_up_steps);
+            state.adam.step(&mut state.parameters, gradients, rate);
+            state.step += 1;
+            state.loss += loss;
+            state.norm += f64::from(norm);
+            let step = Step {
+                model: name,
+                epoch: state.epoch,
+                epochs_max,
+                step: state.step,
+                n_steps,
+                loss: state.loss / state.step as f64,
+                best: state.best,
+            };
+            match watch.step(&step) {
+                Wish::GoOn => {}
+                Wish::Keep => keep_last(&state),
+                Wish::Stop => {
+                    keep_last(&state);
+                    return Err(FitError::Stopped { model: name.into(), epoch: state.epoch, step: state.step });
+                }
+            }
+        }
+        let score = if judged { task.judge(&state.parameters) } else { None };
+        let rate = f64::from(settings.rate * state.plateau.share);
+        let verdict = score.map(|score| state.plateau.see(score));
+        let n = n_steps.max(1) as f64;
+        let told = Epoch {
+            model: name.into(),
+            epoch: state.epoch + 1,
+            steps: state.adam.n_steps,
+            loss: state.loss / n,
+            validation: score,
+            metric: task.metric(),
+            rate,
+            gradient_norm: state.norm / n,
+            best: verdict == Some(Verdict::Best),
+        };
+        (state.epoch, state.step, state.loss, state.norm) = (state.epoch + 1, 0, 0.0, 0.0);
+        match (verdict, score) {
+            (Some(Verdict::Best), Some(score)) => {
+                state.best = Some((state.epoch, score));
+                state.best_parameters = Some(state.parameters.clone());
+                watch.keep(name, Which::Best, &state.best_file(fingerprint));
+            }
+            (Some(Verdict::Stop), _) => state.ended = true,
+            _ => {}
+        }
+        keep_last(&state);
+        watch.epoch(&told);
+    }
+    Ok(match (state.best, state.best_parameters) {
+        (Some((epochs, score)), Some(parameters)) => Learnt { parameters, epochs, score: Some(score) },
+        _ => Learnt { parameters: state.parameters, epochs: state.epoch, score: None },
+    })
+}
+
+/// What tells one training from another: its settings, its seed and its pairs.
+pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64 {
+    let settings = serde_json::to_string(settings).unwrap_or_default();
+    let mut all = settings.bytes().fold(mix(training.seed), |all, byte| mix(all ^ u64::from(byte)));
+    let mut add = |x: u64| all = mix(all ^ x);
+    add(training.interactions.n_videos() as u64);
+    for rows in training.interactions.users() {
+        add(rows.len() as u64);
+        for row in rows {
+            add(u64::from(row.video) << 8 | row.judgement as u64);
+            add(row.time as u64);
+            add(u64::from(row.value.map_or(u32::MAX, f32::to_bits)));
+        }
+    }
+    add(training.validation.len() as u64);
+    all
+}
+
+/// Puts values into an order that the source of chance decides.
+pub(crate) fn shuffle<T>(values: &mut [T], random: &mut Random) {
+    (1..values.len()).rev().for_each(|at| values.swap(at, random.below(at + 1)));
+}
+
+#[cfg(test)]
+mod tests;
