@@ -70,6 +70,33 @@ impl Action {
     }
 }
 
+/// Which actions occurred, as one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Actions(u16);
+
+impl Actions {
+    /// These.
+    pub fn of(actions: impl IntoIterator<Item = Action>) -> Self {
+        actions.into_iter().fold(Self::default(), |all, action| all.with(action))
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn with(self, action: Action) -> Self {
+        Self(self.0 | 1 << action as u16)
+    }
+
+    /// Whether one occurred.
+    pub fn has(self, action: Action) -> bool {
+        self.0 & 1 << action as u16 != 0
+    }
+
+    /// One bit each, in the order of [`Action::ALL`].
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+}
+
 /// One line of a log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {

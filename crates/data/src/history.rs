@@ -1,6 +1,6 @@
 //! What a model may know of a user when it answers.
 
-use crate::Judgement;
+use crate::{Actions, Judgement};
 
 /// One video of a user's past.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Past {
     pub value: Option<f32>,
     /// Whether the user wanted it.
     pub judgement: Judgement,
+    /// What was done, where known.
+    pub actions: Actions,
 }
 
 /// A user's past, oldest first. Every model answers from this alone, so an event changes the very next answer.
@@ -37,6 +39,7 @@ impl History {
             time: 0,
             value: None,
             judgement: Judgement::Positive,
+            actions: Actions::default(),
         }))
     }
 

@@ -1,6 +1,6 @@
 //! One row for each pair of user and video: what models are fitted on.
 
-use crate::{Event, History, Judgement, Past, Relevance};
+use crate::{Actions, Event, History, Judgement, Past, Relevance};
 
 /// What one user did with one video, all events together.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Interaction {
     pub value: Option<f32>,
     /// What the rule says of all events together: a `hate` outweighs, then any positive.
     pub judgement: Judgement,
+    /// Which actions occurred.
+    pub actions: Actions,
 }
 
 impl Interaction {
@@ -51,6 +53,7 @@ impl Interactions {
             let (stamp, at) = slot[event.video as usize];
             if stamp == event.user {
                 let row = &mut rows[at as usize];
+                row.actions = row.actions.with(event.action);
                 row.value = match (row.value, value) {
                     (Some(old), Some(new)) if event.ratio.is_some() => Some(old.max(new)),
                     (old, new) => new.or(old),
@@ -65,7 +68,8 @@ impl Interactions {
                 }
             } else {
                 slot[event.video as usize] = (event.user, rows.len() as u32);
-                rows.push(Interaction { video: event.video, time: event.time, value, judgement });
+                let actions = Actions::of([event.action]);
+                rows.push(Interaction { video: event.video, time: event.time, value, judgement, actions });
             }
         }
         for rows in &mut by_user {
@@ -150,6 +154,7 @@ impl Interactions {
             time: row.time,
             value: row.value,
             judgement: row.judgement,
+            actions: row.actions,
         }))
     }
 }
@@ -177,6 +182,7 @@ mod tests {
         assert_eq!((rows[0].video, rows[0].time, rows[0].value), (3, 2, Some(0.9)));
         assert_eq!((rows[1].video, rows[1].time, rows[1].value), (7, 3, Some(0.1)));
         assert!(rows.iter().all(Interaction::is_positive));
+        assert_eq!(rows[1].actions, Actions::of([Action::Watch, Action::Like]));
     }
 
     #[test]

@@ -592,7 +592,7 @@ mod tests {
     use crate::{History, Interaction, Interactions, Judgement, Past};
 
     fn row(video: u32, time: i64) -> Interaction {
-        Interaction { video, time, value: None, judgement: Judgement::Positive }
+        Interaction { video, time, value: None, judgement: Judgement::Positive, actions: crate::Actions::default() }
     }
 
     fn split(train: Vec<Interaction>, history: &[(u32, i64)], relevant: u32, at: i64) -> Split {
@@ -601,6 +601,7 @@ mod tests {
             time,
             value: None,
             judgement: Judgement::Positive,
+            actions: crate::Actions::default(),
         }));
         Split {
             rule: SplitRule::GlobalTime,
@@ -616,6 +617,7 @@ mod tests {
             cuts: None,
             pairs_on_both_sides: 0,
             held_out_values: Vec::new(),
+            validation_values: Vec::new(),
             warm: Vec::new(),
         }
     }

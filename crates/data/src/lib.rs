@@ -29,7 +29,7 @@ pub use cold::{COLD_INTERACTIONS, GENERATED_COLD, WithCold, with_cold};
 pub use counts::{CoOccurrence, Counts, Transition};
 pub use daily::Daily;
 pub use dataset::{Dataset, Digest, Order, Part};
-pub use event::{Action, Event, Events};
+pub use event::{Action, Actions, Event, Events};
 pub use history::{History, Past};
 pub use ids::Names;
 pub use interactions::{Interaction, Interactions};

@@ -187,6 +187,8 @@ pub struct Split {
     /// User and row of every pair of the test part whose watch ratio or rating is known, wanted or not: what
     /// predictions are measured on.
     pub held_out_values: Vec<(u32, Interaction)>,
+    /// The same of the validation part: what predictions are chosen by.
+    pub validation_values: Vec<(u32, Interaction)>,
     /// Beside a cold test, questions about what train knows well, to be reported apart: a tenth of the positives
     /// of users and videos that are not cold. Empty under other rules.
     pub warm: Vec<Query>,
@@ -227,7 +229,7 @@ impl Split {
             SplitRule::Given => given(rows),
             SplitRule::LeaveLastOut => by_user(rule, all, leave_last_out),
             SplitRule::PerUser9010 => by_user(rule, all, ninety_ten),
-            SplitRule::Random => random(all, seed),
+            SplitRule::Random => random(all, seed, true),
             SplitRule::GlobalTime | SplitRule::Rolling => {
                 Self { rule, ..window(all, cuts.unwrap_or((i64::MAX, i64::MAX)), i64::MAX) }
             }
@@ -317,13 +319,14 @@ fn query(user: u32, past: &[Interaction], held_out: &[Interaction]) -> Option<Qu
 
 fn by_user(rule: SplitRule, all: &Interactions, cut: Cut) -> Split {
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
-    let mut held_out_values = Vec::new();
+    let (mut validation_values, mut held_out_values) = (Vec::new(), Vec::new());
     for (user, rows) in all.users().enumerate() {
         match cut(rows) {
             None => train.push(rows.to_vec()),
             Some((a, b, end)) => {
                 train.push(rows[..a].to_vec());
                 validation.extend(query(user as u32, &rows[..a], &rows[a..b]));
+                validation_values.extend(with_values(user as u32, &rows[a..b]));
                 test.extend(query(user as u32, &rows[..b], &rows[b..end]));
                 held_out_values.extend(with_values(user as u32, &rows[b..end]));
             }
@@ -338,6 +341,7 @@ fn by_user(rule: SplitRule, all: &Interactions, cut: Cut) -> Split {
         cuts: None,
         pairs_on_both_sides: 0,
         held_out_values,
+        validation_values,
         warm: Vec::new(),
     }
 }
@@ -354,13 +358,14 @@ fn cuts_of(all: &Interactions, train_percent: usize) -> (i64, i64) {
 /// and nothing later exists.
 fn window(all: &Interactions, (first, second): (i64, i64), end: i64) -> Split {
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
-    let mut held_out_values = Vec::new();
+    let (mut validation_values, mut held_out_values) = (Vec::new(), Vec::new());
     for (user, rows) in all.users().enumerate() {
         let a = rows.partition_point(|row| row.time < first);
         let b = rows.partition_point(|row| row.time < second);
         let c = rows.partition_point(|row| row.time < end).max(b);
         train.push(rows[..a].to_vec());
         validation.extend(query(user as u32, &rows[..a], &rows[a..b]));
+        validation_values.extend(with_values(user as u32, &rows[a..b]));
         test.extend(query(user as u32, &rows[..b], &rows[b..c]));
         held_out_values.extend(with_values(user as u32, &rows[b..c]));
     }
@@ -376,26 +381,46 @@ fn window(all: &Interactions, (first, second): (i64, i64), end: i64) -> Split {
         cuts: Some((first, second)),
         pairs_on_both_sides: 0,
         held_out_values,
+        validation_values,
         warm: Vec::new(),
     }
 }
 
-fn random(all: &Interactions, seed: u64) -> Split {
+/// Of each user a tenth of the wanted videos for each part, and, where `with_unwanted`, a tenth of the others too if their
+/// value is known: predictions are measured on both, and whoever was watched stays masked.
+fn random(all: &Interactions, seed: u64, with_unwanted: bool) -> Split {
     let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
-    let mut held_out_values = Vec::new();
+    let (mut validation_values, mut held_out_values) = (Vec::new(), Vec::new());
     for (user, rows) in all.users().enumerate() {
-        // The order of drawing depends on user and video alone.
-        let mut drawn = positions_of_positives(rows);
-        drawn.sort_by_key(|&at| mix(mix(seed ^ ((user as u64) << 32)) ^ u64::from(rows[at].video)));
-        let held_out = if drawn.len() < 3 { 0 } else { (drawn.len() / 10).max(1) };
-        let part_of = |at: &usize| drawn[..2 * held_out].iter().position(|d| d == at).map(|i| i < held_out);
-        let part = |wanted: &[Option<bool>]| -> Vec<Interaction> {
-            (0..rows.len()).filter(|at| wanted.contains(&part_of(at))).map(|at| rows[at]).collect()
+        let mut part_of = vec![Part::Train; rows.len()];
+        let mut draw = |mut drawn: Vec<usize>, least: usize| {
+            // The order of drawing depends on user and video alone.
+            drawn.sort_by_key(|&at| mix(mix(seed ^ ((user as u64) << 32)) ^ u64::from(rows[at].video)));
+            let held_out = if drawn.len() < 3 { 0 } else { (drawn.len() / 10).max(least) };
+            drawn[..held_out].iter().for_each(|&at| part_of[at] = Part::Test);
+            drawn[held_out..2 * held_out].iter().for_each(|&at| part_of[at] = Part::Validation);
         };
-        let past = part(&[None]);
-        validation.extend(query(user as u32, &past, &part(&[Some(false)])));
-        let last = part(&[Some(true)]);
-        test.extend(query(user as u32, &part(&[None, Some(false)]), &last));
+        draw(positions_of_positives(rows), 1);
+        if with_unwanted {
+            let is_other = |&at: &usize| !rows[at].is_positive() && rows[at].value.is_some();
+            draw((0..rows.len()).filter(is_other).collect(), 0);
+        }
+        let part = |wanted: &[Part]| -> Vec<Interaction> {
+            (0..rows.len()).filter(|&at| wanted.contains(&part_of[at])).map(|at| rows[at]).collect()
+        };
+        let (past, middle, last) =
+            (part(&[Part::Train]), part(&[Part::Validation]), part(&[Part::Test]));
+        let ask = |past: &[Interaction], held_out: &[Interaction]| {
+            let mut query = query(user as u32, past, held_out)?;
+            let unwanted = middle.iter().chain(&last).filter(|row| !row.is_positive());
+            query.masked.extend(unwanted.map(|row| row.video));
+            query.masked.sort_unstable();
+            query.masked.dedup();
+            Some(query)
+        };
+        validation.extend(ask(&past, &middle));
+        test.extend(ask(&part(&[Part::Train, Part::Validation]), &last));
+        validation_values.extend(with_values(user as u32, &middle));
         held_out_values.extend(with_values(user as u32, &last));
         train.push(past);
     }
@@ -410,6 +435,7 @@ fn random(all: &Interactions, seed: u64) -> Split {
         cuts: None,
         pairs_on_both_sides: 0,
         held_out_values,
+        validation_values,
         warm: Vec::new(),
     }
 }
@@ -430,26 +456,27 @@ fn drawn_warm(seed: u64, user: usize, row: &Interaction) -> bool {
 
 fn cold_videos(all: &Interactions, seed: u64) -> Split {
     let (mut train, mut validation, mut test, mut warm) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut held_out_values = Vec::new();
+    let (mut validation_values, mut held_out_values) = (Vec::new(), Vec::new());
     for (user, rows) in all.users().enumerate() {
         let part = |wanted| -> Vec<Interaction> {
             rows.iter().filter(|row| drawn_part(seed, row.video) == wanted).copied().collect()
         };
         let (asked, past): (Vec<_>, Vec<_>) =
             part(Part::Train).into_iter().partition(|row| drawn_warm(seed, user, row));
-        let cold = part(Part::Test);
-        validation.extend(query(user as u32, &past, &part(Part::Validation)));
+        let (cold, middle) = (part(Part::Test), part(Part::Validation));
+        validation.extend(query(user as u32, &past, &middle));
+        validation_values.extend(with_values(user as u32, &middle));
         test.extend(query(user as u32, &past, &cold));
         warm.extend(query(user as u32, &past, &asked));
         held_out_values.extend(with_values(user as u32, &cold));
         train.push(past);
     }
-    cold(SplitRule::ColdVideos, all.n_videos(), train, [validation, test, warm], held_out_values)
+    cold(SplitRule::ColdVideos, all.n_videos(), train, [validation, test, warm], [validation_values, held_out_values])
 }
 
 fn cold_users(all: &Interactions, seed: u64) -> Split {
     let (mut train, mut validation, mut test, mut warm) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut held_out_values = Vec::new();
+    let (mut validation_values, mut held_out_values) = (Vec::new(), Vec::new());
     for (user, rows) in all.users().enumerate() {
         let shown = SHOWN_OF_COLD_USER.min(rows.len());
         match drawn_part(seed, user as u32) {
@@ -460,7 +487,10 @@ fn cold_users(all: &Interactions, seed: u64) -> Split {
                 train.push(past);
                 continue;
             }
-            Part::Validation => validation.extend(query(user as u32, &rows[..shown], &rows[shown..])),
+            Part::Validation => {
+                validation.extend(query(user as u32, &rows[..shown], &rows[shown..]));
+                validation_values.extend(with_values(user as u32, &rows[shown..]));
+            }
             Part::Test => {
                 test.extend(query(user as u32, &rows[..shown], &rows[shown..]));
                 held_out_values.extend(with_values(user as u32, &rows[shown..]));
@@ -468,7 +498,7 @@ fn cold_users(all: &Interactions, seed: u64) -> Split {
         }
         train.push(Vec::new());
     }
-    cold(SplitRule::ColdUsers, all.n_videos(), train, [validation, test, warm], held_out_values)
+    cold(SplitRule::ColdUsers, all.n_videos(), train, [validation, test, warm], [validation_values, held_out_values])
 }
 
 fn cold(
@@ -476,8 +506,9 @@ fn cold(
     n_videos: usize,
     train: Vec<Vec<Interaction>>,
     questions: [Vec<Query>; 3],
-    held_out_values: Vec<(u32, Interaction)>,
+    values: [Vec<(u32, Interaction)>; 2],
 ) -> Split {
+    let [validation_values, held_out_values] = values;
     let [mut validation, mut test, mut warm] = questions;
     // What is cold is drawn over all times: there is no moment at which a question is asked.
     validation.iter_mut().chain(&mut test).chain(&mut warm).for_each(|query| query.at = None);
@@ -489,6 +520,7 @@ fn cold(
         cuts: None,
         pairs_on_both_sides: 0,
         held_out_values,
+        validation_values,
         warm,
     }
 }
@@ -496,7 +528,7 @@ fn cold(
 /// Takes a tenth of each training user's positives away at random, to choose settings by where a given split
 /// has no validation: what is left to fit on, and the questions.
 pub fn hold_out(train: &Interactions, seed: u64) -> (Interactions, Vec<Query>) {
-    let split = random(train, seed);
+    let split = random(train, seed, false);
     let mut left: Vec<Vec<Interaction>> = split.train.users().map(<[_]>::to_vec).collect();
     // Only one of the two held-out parts is needed; the other goes back.
     for query in split.validation {
@@ -531,10 +563,13 @@ fn given(parts: &[Interactions]) -> Split {
             .collect()
     };
     let (validation, test) = (ask(validation), ask(last));
-    let held_out_values = (0..last.n_users() as u32)
-        .flat_map(|user| with_values(user, last.of(user)))
-        .filter(|(user, row)| !train.of(*user).iter().any(|known| known.video == row.video))
-        .collect();
+    let values_of = |part: &Interactions| -> Vec<(u32, Interaction)> {
+        (0..part.n_users() as u32)
+            .flat_map(|user| with_values(user, part.of(user)))
+            .filter(|(user, row)| !train.of(*user).iter().any(|known| known.video == row.video))
+            .collect()
+    };
+    let (validation_values, held_out_values) = (values_of(&parts[1]), values_of(&parts[2]));
     Split {
         rule: SplitRule::Given,
         train: train.clone(),
@@ -543,6 +578,7 @@ fn given(parts: &[Interactions]) -> Split {
         cuts: None,
         pairs_on_both_sides,
         held_out_values,
+        validation_values,
         warm: Vec::new(),
     }
 }

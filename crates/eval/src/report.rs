@@ -212,7 +212,11 @@ impl Report {
         let Some(first) = self.predictions.first() else { return };
         *out += &format!("\npredicted watch ratio or rating, {} held-out pairs\n", first.errors.n);
         for row in &self.predictions {
-            *out += &format!("{:24} MAE {:.4}  RMSE {:.4}\n", row.name, row.errors.mae, row.errors.rmse);
+            *out += &format!("{:24} MAE {:.4}  RMSE {:.4}", row.name, row.errors.mae, row.errors.rmse);
+            if let Some(Interval { mean, low, high }) = row.against_bias {
+                *out += &format!("  MAE of a user - bias-median's {mean:+.4} [{low:+.4}, {high:+.4}]");
+            }
+            out.push('\n');
         }
     }
 

@@ -89,6 +89,7 @@ impl Sequences {
             time,
             value: None,
             judgement: Judgement::Positive,
+            actions: upnext_data::Actions::default(),
         }))
     }
 

@@ -15,7 +15,7 @@ use crate::Recommender;
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
     Bias, Blend, Constant, ContentCosine, ContentScores, Ials, OnMaxima, Part, Random, Sasrec, SasrecShape,
-    UserKnn,
+    UserKnn, Watch, MedianBias,
 };
 
 /// The version of the description; a file of another version is refused.
@@ -123,6 +123,18 @@ pub enum Form {
         /// Frequencies that pass it.
         #[serde(default)]
         filter_low: usize,
+    },
+    /// A regressor of watch time.
+    Watch {
+        /// The model's name.
+        name: String,
+        /// How it was made.
+        settings: Box<crate::zoo::watch::Settings>,
+    },
+    /// Median offsets.
+    MedianBias {
+        /// The set's median.
+        median: f32,
     },
     /// Cosine of scores.
     ContentScores {},
@@ -415,6 +427,11 @@ impl Reader<'_> {
                 let model = Sasrec::from_parameters(shape, n_videos, |name| self.matrix(name, None).ok());
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
+            Form::Watch { name, settings } => {
+                let model = Watch::load(name, (**settings).clone(), |name| self.matrix(name, None).ok());
+                Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
+            }
+            Form::MedianBias { median } => Arc::new(MedianBias::of(*median, self.vector("videos", None)?)),
             Form::ContentScores {} => Arc::new(ContentScores::new(self.matrix("videos", None)?)),
             Form::Content { n_columns } => {
                 let content = Content::from_vectors(self.sparse("vectors", *n_columns)?);

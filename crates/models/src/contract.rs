@@ -22,9 +22,10 @@ pub fn check(model: &dyn Recommender) {
             time: 1,
             value: Some(0.5),
             judgement: Judgement::Negative,
+            actions: upnext_data::Actions::default(),
         })),
     ];
-    let context = Context { now: Some(1_000), seed: 7 };
+    let context = Context { now: Some(1_000), user: Some(1), seed: 7 };
     let scores_of = |history: &History| {
         let mut scores = vec![f32::NAN; n];
         model.score_all(history, &context, &mut scores);

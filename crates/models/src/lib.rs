@@ -6,6 +6,7 @@
 pub mod checkpoint;
 mod choose;
 pub mod contract;
+mod facts;
 mod recommender;
 mod settings;
 pub mod train;
@@ -13,6 +14,7 @@ mod training;
 pub mod zoo;
 
 pub use choose::{Choice, Pool};
+pub use facts::{Facts, Vectors};
 pub use recommender::{Context, Recommender};
 pub use settings::Settings;
 pub use training::{FitError, Training};

@@ -12,6 +12,8 @@ use crate::checkpoint::{Form, Writer};
 pub struct Context {
     /// Milliseconds since 1970 at which the question is asked, where known.
     pub now: Option<i64>,
+    /// The row of who asks, where the model may have seen them in training.
+    pub user: Option<u32>,
     /// For models that draw at random; the same seed gives the same scores.
     pub seed: u64,
 }

@@ -3,14 +3,37 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::sasrec;
+use crate::zoo::{sasrec, watch};
 
 /// One section a model; a file of these says only what differs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Settings {
     /// Of `sasrec`.
     pub sasrec: sasrec::Settings,
+    /// Of `watch-towers`.
+    pub watch_towers: watch::Settings,
+    /// Of `watch-ids`.
+    pub watch_ids: watch::Settings,
+    /// Of `watch-d2q`.
+    pub watch_d2q: watch::Settings,
+    /// Of `watch-logistic`.
+    pub watch_logistic: watch::Settings,
+    /// Of `watch-tasks`.
+    pub watch_tasks: watch::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sasrec: sasrec::Settings::default(),
+            watch_towers: watch::Settings::towers(),
+            watch_ids: watch::Settings::default(),
+            watch_d2q: watch::Settings::d2q(),
+            watch_logistic: watch::Settings::weighted_logistic(),
+            watch_tasks: watch::Settings::tasks(),
+        }
+    }
 }
 
 impl Settings {
@@ -19,6 +42,11 @@ impl Settings {
     /// # Errors
     /// Names the first setting that cannot be meant, and what was expected.
     pub fn check(&self) -> Result<(), FitError> {
-        self.sasrec.check()
+        self.sasrec.check()?;
+        self.watch_towers.check("watch-towers")?;
+        self.watch_ids.check("watch-ids")?;
+        self.watch_d2q.check("watch-d2q")?;
+        self.watch_logistic.check("watch-logistic")?;
+        self.watch_tasks.check("watch-tasks")
     }
 }

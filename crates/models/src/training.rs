@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use upnext_data::{Interactions, Order, Query};
+use upnext_data::{Interaction, Interactions, Order, Query};
 use upnext_features::{Content, Table};
 
+use crate::facts::Facts;
 use crate::Settings;
 use crate::train::{TrainingFileError, Unwatched, Watch};
 
@@ -22,6 +23,10 @@ pub struct Training<'a> {
     pub order: Order,
     /// To choose settings and weights by; may be empty, then the stated defaults hold.
     pub validation: &'a [Query],
+    /// Users and rows of the validation part whose ratio or rating is known: what predictions are chosen by.
+    pub validation_values: &'a [(u32, Interaction)],
+    /// What is known beside events.
+    pub facts: Option<Arc<Facts>>,
     /// The videos that may be ranked, sorted.
     pub candidates: &'a [u32],
     /// For everything drawn at random.
@@ -41,6 +46,8 @@ impl<'a> Training<'a> {
             scores: None,
             order,
             validation: &[],
+            validation_values: &[],
+            facts: None,
             candidates: &[],
             seed,
             settings: Arc::default(),

@@ -124,7 +124,7 @@ pub struct Query {
 impl Query {
     /// A question of somebody unknown, with an empty past.
     pub fn new(request: Request, stock: Stock, models: Arc<[Arc<dyn Recommender>]>) -> Self {
-        let context = Context { now: Some(request.now), seed: request.seed };
+        let context = Context { now: Some(request.now), user: None, seed: request.seed };
         let mut excluded: Vec<u32> = request.exclude.iter().filter_map(|id| stock.row(id)).collect();
         excluded.sort_unstable();
         let scores = (0..models.len()).map(|_| OnceLock::new()).collect();

@@ -288,6 +288,7 @@ impl Hydrate for Arc<Viewers> {
             time: video.time,
             value: video.value,
             judgement: video.judgement,
+            actions: upnext_data::Actions::default(),
         }));
         query.failures = failures;
         Ok(query)

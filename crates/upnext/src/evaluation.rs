@@ -23,6 +23,7 @@ use upnext_ingest::vectors::{self, Stored};
 use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, FitError, Training};
 
+use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
 use crate::lists::{Ranking, cases};
 use crate::progress;
@@ -167,6 +168,8 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         content,
         scores,
         validation: &split.validation,
+        validation_values: &split.validation_values,
+        facts: Some(Arc::new(facts(set, &conditions.vectors))),
         candidates: &candidates,
         settings: Arc::clone(&conditions.learning.settings),
         watch: &watcher,
@@ -298,8 +301,24 @@ fn predictions(zoo: &mut Zoo, split: &Split, conditions: &Conditions) -> Result<
     if train.is_empty() || test.is_empty() {
         return Ok(rows);
     }
-    let predicting = [Kind::VideoMean, Kind::VideoMedian, Kind::Bias];
-    let asked: Vec<Kind> = predicting.into_iter().filter(|kind| conditions.models.contains(kind)).collect();
+    let predicting = [
+        Kind::VideoMean,
+        Kind::VideoMedian,
+        Kind::Bias,
+        Kind::BiasMedian,
+        Kind::WatchTowers,
+        Kind::WatchIds,
+        Kind::WatchD2q,
+        Kind::WatchLogistic,
+    ];
+    let mut asked: Vec<Kind> =
+        predicting.into_iter().filter(|kind| conditions.models.contains(kind) && zoo.has(*kind)).collect();
+    // What every regressor is held against.
+    if !asked.is_empty() {
+        asked.retain(|&kind| kind != Kind::BiasMedian);
+        asked.insert(0, Kind::BiasMedian);
+    }
+    let mut errors_of_bias: Vec<f64> = Vec::new();
     for kind in asked {
         let model = zoo.fit(kind, &[])?.model;
         let mut predicted = Vec::with_capacity(test.len());
@@ -307,18 +326,34 @@ fn predictions(zoo: &mut Zoo, split: &Split, conditions: &Conditions) -> Result<
             let history = split.train.history(pairs[0].user);
             let videos: Vec<u32> = pairs.iter().map(|pair| pair.video).collect();
             let mut scores = vec![0.0; videos.len()];
-            model.score(&history, &Context { now: None, seed: conditions.seed }, &videos, &mut scores);
+            let context = Context { now: None, user: Some(pairs[0].user), seed: conditions.seed };
+            model.score(&history, &context, &videos, &mut scores);
             predicted.extend(scores.into_iter().map(f64::from));
         }
+        let errors = mean_errors_of_users(&test, &predicted);
+        if kind == Kind::BiasMedian {
+            errors_of_bias = errors.clone();
+        }
+        let bootstrap = Bootstrap { samples: conditions.bootstrap_samples, ..Bootstrap::default() };
+        let resampled = bootstrap.resample(&[&errors, &errors_of_bias], conditions.seed)?;
+        let against_bias = (kind != Kind::BiasMedian).then(|| resampled.difference(0, 1));
         for row in against_baselines(&train, &test, &predicted)? {
             if row.name == "model" {
-                rows.push(PredictionRow { name: kind.name().into(), ..row });
+                rows.push(PredictionRow { name: kind.name().into(), against_bias, ..row });
             } else if !rows.iter().any(|known| known.name == row.name) {
                 rows.push(row);
             }
         }
     }
     Ok(rows)
+}
+
+/// The mean absolute error of each user, who come in their order.
+fn mean_errors_of_users(test: &[Observation], predicted: &[f64]) -> Vec<f64> {
+    let errors: Vec<(u32, f64)> =
+        test.iter().zip(predicted).map(|(seen, said)| (seen.user, (said - seen.value).abs())).collect();
+    let of_users = errors.chunk_by(|a, b| a.0 == b.0);
+    of_users.map(|of_user| of_user.iter().map(|(_, error)| error).sum::<f64>() / of_user.len() as f64).collect()
 }
 
 fn needs_choice(kind: Kind) -> bool {

@@ -5,6 +5,7 @@
 mod command;
 mod config;
 mod evaluation;
+mod facts;
 mod generated;
 mod learning;
 mod lists;

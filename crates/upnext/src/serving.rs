@@ -9,6 +9,7 @@ use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, FitError, Recommender, Training, checkpoint};
 use upnext_pipeline::{FeedModels, Similarity};
 
+use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
 use crate::progress;
 
@@ -42,6 +43,7 @@ pub(crate) fn fit(
     let watcher = Watcher::new(learning);
     let training = Training {
         content: content.clone(),
+        facts: Some(Arc::new(facts(set, &[]))),
         candidates: &candidates,
         settings: Arc::clone(&learning.settings),
         watch: &watcher,

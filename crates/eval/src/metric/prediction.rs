@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::mean;
-use crate::EvalError;
+use crate::{EvalError, Interval};
 
 /// One value that a user gave, or that was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +39,10 @@ pub struct PredictionRow {
     pub name: String,
     /// How far off it is.
     pub errors: Errors,
+    /// By how much the mean absolute error of a user is larger than that of median offsets of user and video: the mean
+    /// over users, paired; below 0 is better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against_bias: Option<Interval>,
 }
 
 /// The errors of predictions, one for each actual value.
@@ -98,7 +102,7 @@ pub fn against_baselines(
         ("model", predicted.to_vec()),
     ];
     let row = |(name, predicted): (&str, Vec<f64>)| {
-        Ok(PredictionRow { name: name.into(), errors: errors(&predicted, &actual)? })
+        Ok(PredictionRow { name: name.into(), errors: errors(&predicted, &actual)?, against_bias: None })
     };
     rows.into_iter().map(row).collect()
 }

@@ -114,6 +114,9 @@ pub(crate) trait Task {
         shards: &'a mut Shards,
     ) -> (f64, &'a mut Gradients);
 
+    /// Whether there is a validation part that tells it anything.
+    fn is_judged(&self) -> bool;
+
     /// What it comes to on validation, larger being better; `None` without a validation part.
     fn judge(&self, parameters: &Parameters) -> Option<f64>;
 
@@ -146,7 +149,7 @@ pub(crate) fn learn(
     (n_epochs, fingerprint): (Option<u32>, u64),
 ) -> Result<Learnt, FitError> {
     let name = task.name();
-    let judged = n_epochs.is_none() && !training.validation.is_empty();
+    let judged = n_epochs.is_none() && task.is_judged();
     let epochs_max =
         n_epochs.unwrap_or(if judged { settings.epochs_max } else { settings.epochs_default });
     let fingerprint = mix(fingerprint ^ mix(u64::from(epochs_max)) ^ mix(u64::from(judged)));

@@ -173,7 +173,7 @@ mod tests {
 
     /// Six users, each with a run of videos, all watched to the same ratio.
     fn watched(ratio: Option<f32>) -> Interactions {
-        let row = |video| Interaction { video, time: 1, value: ratio, judgement: Judgement::Positive };
+        let row = |video| Interaction { video, time: 1, value: ratio, judgement: Judgement::Positive, actions: upnext_data::Actions::default() };
         let users = (0..6u32).map(|user| (user..user + 4).map(|video| row(video % 8)).collect()).collect();
         Interactions::from_users(8, users)
     }
@@ -190,11 +190,12 @@ mod tests {
             time: row.time,
             value: row.value,
             judgement: row.judgement,
+            actions: row.actions,
         };
         let history = History::new(interactions.of(0).iter().map(past));
         let scores = |model: &Ials| {
             let mut scores = vec![0.0; 8];
-            model.score_all(&history, &Context { now: None, seed: 3 }, &mut scores);
+            model.score_all(&history, &Context { seed: 3, ..Context::default() }, &mut scores);
             scores.into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };
         assert_eq!(scores(&plain), scores(&confident));

@@ -13,6 +13,7 @@ pub(crate) mod sasrec;
 mod scores;
 mod slit;
 mod svd;
+pub(crate) mod watch;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -27,9 +28,10 @@ pub use ials::Ials;
 pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
-pub use sasrec::Sasrec;
+pub use sasrec::{Sasrec, Settings as SasrecSettings};
 pub(crate) use sasrec::Shape as SasrecShape;
 pub use scores::ContentScores;
+pub use watch::{MedianBias, Objective, Settings as WatchSettings, TASKS, Watch};
 use serde::{Deserialize, Serialize};
 use upnext_math::Sparse;
 
@@ -52,6 +54,8 @@ pub enum Kind {
     VideoMedian,
     /// Mean plus viewer's and video's deviation.
     Bias,
+    /// Median plus viewer's and video's median deviation.
+    BiasMedian,
     /// Neighbours of videos by cosine.
     ItemKnn,
     /// Neighbours of viewers by cosine.
@@ -79,6 +83,16 @@ pub enum Kind {
     IalsConfidence,
     /// A transformer that reads the history in order.
     Sasrec,
+    /// The towers of a KuaiRec design, predicting the watch ratio.
+    WatchTowers,
+    /// Vectors of ids beside facts, predicting the watch ratio.
+    WatchIds,
+    /// Quantiles of watch time among videos of like length.
+    WatchD2q,
+    /// A logit whose odds are the watch time.
+    WatchLogistic,
+    /// Complete, like, share, hate and watch ratio at once.
+    WatchTasks,
     /// Cosine of labels and text.
     Content,
     /// Cosine of the scores that daily statistics make.
@@ -96,13 +110,14 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
         Self::VideoMean,
         Self::VideoMedian,
         Self::Bias,
+        Self::BiasMedian,
         Self::ItemKnn,
         Self::UserKnn,
         Self::Markov,
@@ -116,6 +131,11 @@ impl Kind {
         Self::Ials,
         Self::IalsConfidence,
         Self::Sasrec,
+        Self::WatchTowers,
+        Self::WatchIds,
+        Self::WatchD2q,
+        Self::WatchLogistic,
+        Self::WatchTasks,
         Self::Content,
         Self::ContentScores,
         Self::ContentNeighbours,
@@ -133,6 +153,7 @@ impl Kind {
             Self::VideoMean => "video-mean",
             Self::VideoMedian => "video-median",
             Self::Bias => "bias",
+            Self::BiasMedian => "bias-median",
             Self::ItemKnn => "item-knn",
             Self::UserKnn => "user-knn",
             Self::Markov => "markov",
@@ -146,6 +167,11 @@ impl Kind {
             Self::Ials => "ials",
             Self::IalsConfidence => "ials-confidence",
             Self::Sasrec => "sasrec",
+            Self::WatchTowers => "watch-towers",
+            Self::WatchIds => "watch-ids",
+            Self::WatchD2q => "watch-d2q",
+            Self::WatchLogistic => "watch-logistic",
+            Self::WatchTasks => "watch-tasks",
             Self::Content => "content",
             Self::ContentScores => "content-scores",
             Self::ContentNeighbours => "content-neighbours",
@@ -165,6 +191,7 @@ impl Kind {
                 | Self::VideoMean
                 | Self::VideoMedian
                 | Self::Bias
+                | Self::BiasMedian
                 | Self::ItemKnn
                 | Self::UserKnn
                 | Self::Markov
@@ -298,6 +325,7 @@ impl<'a> Zoo<'a> {
             Kind::VideoMean => (Arc::new(Constant::video_mean(t)?), String::new()),
             Kind::VideoMedian => (Arc::new(Constant::video_median(t)?), String::new()),
             Kind::Bias => (Arc::new(Bias::fit(t)?), String::new()),
+            Kind::BiasMedian => (Arc::new(MedianBias::fit(t)?), String::new()),
             Kind::ItemKnn => plain(knn::item_knn(t)),
             Kind::UserKnn => (Arc::new(UserKnn::fit(t)), String::new()),
             Kind::Markov => plain(markov::markov(t)?),
@@ -318,13 +346,23 @@ impl<'a> Zoo<'a> {
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
             Kind::IalsConfidence => (Arc::new(Ials::fit_confident(t)?), String::new()),
             Kind::Sasrec => {
-                let given = self.choices.get(&kind).and_then(|given| given.first());
-                let (model, epochs, score) = Sasrec::fit(t, given.map(|&epochs| epochs as u32))?;
-                let how = self.how(kind);
-                let score =
-                    score.map_or(String::new(), |score| format!(" (HR@10 + NDCG@10 {score:.4} there)"));
-                self.choices.insert(kind, vec![epochs as f32]);
-                (Arc::new(model), format!("{epochs} epochs, {how}{score}"))
+                let (model, epochs, score) = Sasrec::fit(t, self.epochs(kind))?;
+                (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
+            }
+            Kind::WatchTowers
+            | Kind::WatchIds
+            | Kind::WatchD2q
+            | Kind::WatchLogistic
+            | Kind::WatchTasks => {
+                let settings = match kind {
+                    Kind::WatchTowers => &t.settings.watch_towers,
+                    Kind::WatchIds => &t.settings.watch_ids,
+                    Kind::WatchD2q => &t.settings.watch_d2q,
+                    Kind::WatchLogistic => &t.settings.watch_logistic,
+                    _ => &t.settings.watch_tasks,
+                };
+                let (model, epochs, score) = Watch::fit(kind.name(), settings, t, self.epochs(kind))?;
+                (Arc::new(model), self.learnt(kind, epochs, score, "minus the error"))
             }
             Kind::ContentScores => (Arc::new(ContentScores::fit(t)?), String::new()),
             Kind::Content => (Arc::new(ContentCosine::fit(t)?), String::new()),
@@ -341,6 +379,19 @@ impl<'a> Zoo<'a> {
             }
             Kind::ClosedBlend => self.blend(kind, &self.closed_forms())?,
         })
+    }
+
+    /// For how many epochs to train, where that was chosen before.
+    fn epochs(&self, kind: Kind) -> Option<u32> {
+        Some(*self.choices.get(&kind)?.first()? as u32)
+    }
+
+    /// Writes down how many epochs a network has seen; in words, with what it came to on validation.
+    fn learnt(&mut self, kind: Kind, epochs: u32, score: Option<f64>, metric: &str) -> String {
+        let how = self.how(kind);
+        let score = score.map_or(String::new(), |score| format!(" ({metric} {score:.4} there)"));
+        self.choices.insert(kind, vec![epochs as f32]);
+        format!("{epochs} epochs, {how}{score}")
     }
 
     /// Likeness in content, which several models share.

@@ -82,7 +82,7 @@ fn mean(values: impl Iterator<Item = f32>) -> f32 {
     (sum / n.max(1) as f64) as f32
 }
 
-fn median(values: &mut [f32]) -> f32 {
+pub(super) fn median(values: &mut [f32]) -> f32 {
     if values.is_empty() {
         return 0.0;
     }

@@ -359,6 +359,10 @@ impl<'a> Task for &'a Lesson<'a> {
         shards.step(batch.len(), learn)
     }
 
+    fn is_judged(&self) -> bool {
+        !self.training.validation.is_empty()
+    }
+
     fn judge(&self, parameters: &Parameters) -> Option<f64> {
         let model = Sasrec { network: self.network.clone(), parameters: parameters.clone() };
         let Training { validation, candidates, .. } = self.training;

@@ -33,6 +33,16 @@ impl Linear {
         }
     }
 
+    /// The weights, `(outputs, inputs)`.
+    pub fn weight(&self) -> Id {
+        self.weight
+    }
+
+    /// The bias, where there is one.
+    pub fn bias(&self) -> Option<Id> {
+        self.bias
+    }
+
     /// `(rows, inputs)` to `(rows, outputs)`.
     pub fn forward(&self, parameters: &Parameters, input: &Matrix) -> Matrix {
         let weight = parameters.get(self.weight);
