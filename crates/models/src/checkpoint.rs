@@ -15,7 +15,7 @@ use crate::Recommender;
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
     Bias, Blend, Constant, ContentCosine, ContentScores, Ials, OnMaxima, Part, Random, Sasrec, SasrecShape,
-    UserKnn, Watch, MedianBias,
+    UserKnn, Watch, MedianBias, TwoTower,
 };
 
 /// The version of the description; a file of another version is refused.
@@ -123,6 +123,11 @@ pub enum Form {
         /// Frequencies that pass it.
         #[serde(default)]
         filter_low: usize,
+    },
+    /// A transformer over a history, and layers over a video.
+    TwoTower {
+        /// How it was made.
+        settings: Box<crate::zoo::TwoTowerSettings>,
     },
     /// A regressor of watch time.
     Watch {
@@ -425,6 +430,10 @@ impl Reader<'_> {
                 let n_videos = self.matrix("videos", None)?.n_rows();
                 let shape = SasrecShape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low) };
                 let model = Sasrec::from_parameters(shape, n_videos, |name| self.matrix(name, None).ok());
+                Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
+            }
+            Form::TwoTower { settings } => {
+                let model = TwoTower::load((**settings).clone(), |name| self.matrix(name, None).ok());
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             Form::Watch { name, settings } => {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::{sasrec, watch};
+use crate::zoo::{sasrec, two_tower, watch};
 
 /// One section a model; a file of these says only what differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +11,8 @@ use crate::zoo::{sasrec, watch};
 pub struct Settings {
     /// Of `sasrec`.
     pub sasrec: sasrec::Settings,
+    /// Of `two-tower`.
+    pub two_tower: two_tower::Settings,
     /// Of `watch-towers`.
     pub watch_towers: watch::Settings,
     /// Of `watch-ids`.
@@ -27,6 +29,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             sasrec: sasrec::Settings::default(),
+            two_tower: two_tower::Settings::default(),
             watch_towers: watch::Settings::towers(),
             watch_ids: watch::Settings::default(),
             watch_d2q: watch::Settings::d2q(),
@@ -43,6 +46,7 @@ impl Settings {
     /// Names the first setting that cannot be meant, and what was expected.
     pub fn check(&self) -> Result<(), FitError> {
         self.sasrec.check()?;
+        self.two_tower.check()?;
         self.watch_towers.check("watch-towers")?;
         self.watch_ids.check("watch-ids")?;
         self.watch_d2q.check("watch-d2q")?;

@@ -9,7 +9,7 @@ use upnext_data::{
 };
 use upnext_features::{Content, Table};
 use upnext_models::zoo::{Kind, Zoo};
-use upnext_models::{Context, FitError, Recommender, Training, checkpoint, contract};
+use upnext_models::{Context, Facts, FitError, Recommender, Training, checkpoint, contract};
 
 /// Forty viewers; the even ones walk through videos 0..10 in order, the odd ones through 10..20.
 fn two_tastes(order: Order) -> Dataset {
@@ -58,6 +58,8 @@ fn fit_all(
     let mut zoo = Zoo::new(Training {
         content: Content::new(&set.videos).map(Arc::new),
         scores: Some(Arc::new(scores())),
+        facts: Some(Arc::new(Facts { seconds: vec![Some(30.0); 20], ..Facts::default() })),
+        validation_values: &split.validation_values,
         validation: &split.validation,
         candidates: &candidates,
         ..Training::of(&split.train, order, 1)
@@ -124,6 +126,7 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::Ials,
         Kind::IalsConfidence,
         Kind::Sasrec,
+        Kind::TwoTower,
         Kind::Content,
         Kind::ContentScores,
         Kind::Smoothed,
@@ -153,6 +156,7 @@ fn without_an_order_the_models_that_need_one_say_so() {
             | Kind::Slit
             | Kind::Svd
             | Kind::Sasrec
+            | Kind::TwoTower
             | Kind::Smoothed,
             Err(FitError::Needs { needs, .. }),
         ) => assert!(needs.contains("order") || needs.contains("times")),
@@ -174,6 +178,7 @@ fn what_a_set_lacks_is_told_by_name() {
     let mut zoo = Zoo::new(Training::of(&without_values, Order::Timed, 1));
     let mut error = |kind| zoo.fit(kind, &[]).err().unwrap().to_string();
     assert!(error(Kind::ContentScores).contains("content-scores needs daily statistics"));
+    assert!(error(Kind::WatchIds).contains("watch-ids needs watch ratios"));
     assert!(error(Kind::IalsConfidence).contains("ials-confidence needs watch ratios"));
 }
 

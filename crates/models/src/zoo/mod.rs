@@ -13,6 +13,7 @@ pub(crate) mod sasrec;
 mod scores;
 mod slit;
 mod svd;
+pub(crate) mod two_tower;
 pub(crate) mod watch;
 
 use std::cell::OnceCell;
@@ -31,6 +32,7 @@ pub use popular::{Bias, Constant, Random};
 pub use sasrec::{Sasrec, Settings as SasrecSettings};
 pub(crate) use sasrec::Shape as SasrecShape;
 pub use scores::ContentScores;
+pub use two_tower::{Settings as TwoTowerSettings, TwoTower};
 pub use watch::{MedianBias, Objective, Settings as WatchSettings, TASKS, Watch};
 use serde::{Deserialize, Serialize};
 use upnext_math::Sparse;
@@ -83,6 +85,8 @@ pub enum Kind {
     IalsConfidence,
     /// A transformer that reads the history in order.
     Sasrec,
+    /// A transformer over what a user watched, layers over what a video is.
+    TwoTower,
     /// The towers of a KuaiRec design, predicting the watch ratio.
     WatchTowers,
     /// Vectors of ids beside facts, predicting the watch ratio.
@@ -110,7 +114,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -131,6 +135,7 @@ impl Kind {
         Self::Ials,
         Self::IalsConfidence,
         Self::Sasrec,
+        Self::TwoTower,
         Self::WatchTowers,
         Self::WatchIds,
         Self::WatchD2q,
@@ -167,6 +172,7 @@ impl Kind {
             Self::Ials => "ials",
             Self::IalsConfidence => "ials-confidence",
             Self::Sasrec => "sasrec",
+            Self::TwoTower => "two-tower",
             Self::WatchTowers => "watch-towers",
             Self::WatchIds => "watch-ids",
             Self::WatchD2q => "watch-d2q",
@@ -347,6 +353,10 @@ impl<'a> Zoo<'a> {
             Kind::IalsConfidence => (Arc::new(Ials::fit_confident(t)?), String::new()),
             Kind::Sasrec => {
                 let (model, epochs, score) = Sasrec::fit(t, self.epochs(kind))?;
+                (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
+            }
+            Kind::TwoTower => {
+                let (model, epochs, score) = TwoTower::fit(t, self.epochs(kind))?;
                 (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
             }
             Kind::WatchTowers

@@ -28,9 +28,10 @@ pub(crate) struct EvalArgs {
     /// what fits the set
     #[arg(long)]
     split: Option<String>,
-    /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, item-knn, user-knn,
+    /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
     /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, slit, svd, ials,
-    /// ials-confidence, sasrec (trained here: minutes), content, content-scores (daily statistics of before the first question),
+    /// ials-confidence, sasrec and two-tower (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
+    /// watch-tasks (of watch ratios), content, content-scores (daily statistics of before the first question),
     /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
     models: Vec<String>,
