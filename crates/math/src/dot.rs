@@ -56,6 +56,34 @@ with_wide_twin! {
 }
 
 with_wide_twin! {
+    /// The sum, with 32 running sums.
+    sum, sum_plain, sum_wide, (x: &[f32]) -> f32, _fma => {
+        let mut sums = [0.0f32; 32];
+        let (blocks, rest) = x.as_chunks::<32>();
+        for block in blocks {
+            for lane in 0..32 {
+                sums[lane] += block[lane];
+            }
+        }
+        sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
+    }
+}
+
+with_wide_twin! {
+    /// The largest, minus infinity of nothing.
+    max, max_plain, max_wide, (x: &[f32]) -> f32, _fma => {
+        let mut most = [f32::NEG_INFINITY; 32];
+        let (blocks, rest) = x.as_chunks::<32>();
+        for block in blocks {
+            for lane in 0..32 {
+                most[lane] = if block[lane] > most[lane] { block[lane] } else { most[lane] };
+            }
+        }
+        most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+    }
+}
+
+with_wide_twin! {
     /// `y += weight * x`.
     add_scaled, add_scaled_plain, add_scaled_wide, (y: &mut [f32], weight: f32, x: &[f32]), fma => {
         for (y, x) in y.iter_mut().zip(x) {

@@ -4,27 +4,56 @@
 ///
 /// The reduction to `2^n e^r` and the polynomial are those of Cephes (Moshier 1989).
 pub fn exp_in_place(values: &mut [f32]) {
+    map_in_place(values, exp);
+}
+
+/// Replaces each number by a function of it, many at a time. The function is compiled twice, so it must be inlined:
+/// closures and `#[inline(always)]` functions are.
+pub fn map_in_place(values: &mut [f32], change: impl Fn(f32) -> f32) {
+    #[inline(always)]
+    fn each(values: &mut [f32], change: impl Fn(f32) -> f32) {
+        values.iter_mut().for_each(|x| *x = change(*x));
+    }
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
-        fn wide(values: &mut [f32]) {
-            each(values);
+        fn wide(values: &mut [f32], change: impl Fn(f32) -> f32) {
+            each(values, change);
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             #[expect(unsafe_code, reason = "the compiler cannot know the machine")]
             // SAFETY: the machine has been asked.
             unsafe {
-                wide(values);
+                wide(values, change);
             }
             return;
         }
     }
-    each(values);
+    each(values, change);
 }
 
-#[inline(always)]
-fn each(values: &mut [f32]) {
-    values.iter_mut().for_each(|x| *x = exp(*x));
+/// The same with a second number for each, of a slice of the same length.
+pub fn zip_in_place(values: &mut [f32], others: &[f32], change: impl Fn(f32, f32) -> f32) {
+    #[inline(always)]
+    fn each(values: &mut [f32], others: &[f32], change: impl Fn(f32, f32) -> f32) {
+        values.iter_mut().zip(others).for_each(|(x, other)| *x = change(*x, *other));
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn wide(values: &mut [f32], others: &[f32], change: impl Fn(f32, f32) -> f32) {
+            each(values, others, change);
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            #[expect(unsafe_code, reason = "the compiler cannot know the machine")]
+            // SAFETY: the machine has been asked.
+            unsafe {
+                wide(values, others, change);
+            }
+            return;
+        }
+    }
+    each(values, others, change);
 }
 
 /// `e^x` of one number, by the same steps.
@@ -47,6 +76,7 @@ pub fn exp(x: f32) -> f32 {
 }
 
 /// `1 / (1 + e^-x)`.
+#[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }

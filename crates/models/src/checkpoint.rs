@@ -106,6 +106,9 @@ pub enum Form {
         /// The mean confidence in training, where observations are weighted by confidence.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confidence_mean: Option<f32>,
+        /// Where they are not those of the closed forms.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settings: Option<crate::zoo::WmfSettings>,
     },
     /// A transformer over the history.
     Sasrec {
@@ -411,11 +414,14 @@ impl Reader<'_> {
                 weights: self.weights(weights, *n_videos)?,
             }),
             Form::UserKnn { n_videos } => Arc::new(UserKnn::new(self.sparse("users", *n_videos)?)),
-            Form::Ials { confidence_mean } => {
+            Form::Ials { confidence_mean, settings } => {
                 if confidence_mean.is_some_and(|mean| !mean.is_finite() || mean <= 0.0) {
                     return Err(self.broken("confidence_mean", "it is not a positive number"));
                 }
-                Arc::new(Ials::new(self.matrix("videos", None)?, *confidence_mean))
+                if settings.as_ref().is_some_and(|settings| settings.check().is_err()) {
+                    return Err(self.broken("settings", "they cannot be meant"));
+                }
+                Arc::new(Ials::new(self.matrix("videos", None)?, *confidence_mean, settings.clone()))
             }
             &Form::Sasrec { dimension, n_blocks, n_heads, length, filter, filter_low } => {
                 let is_sane = (1..=4_096).contains(&dimension)

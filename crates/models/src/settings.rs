@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::{sasrec, two_tower, watch};
+use crate::zoo::{ials, sasrec, two_tower, watch};
 
 /// One section a model; a file of these says only what differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +11,10 @@ use crate::zoo::{sasrec, two_tower, watch};
 pub struct Settings {
     /// Of `sasrec`.
     pub sasrec: sasrec::Settings,
+    /// Of `bsarec`.
+    pub bsarec: sasrec::Settings,
+    /// Of `wmf`.
+    pub wmf: ials::Settings,
     /// Of `two-tower`.
     pub two_tower: two_tower::Settings,
     /// Of `watch-towers`.
@@ -29,6 +33,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             sasrec: sasrec::Settings::default(),
+            bsarec: sasrec::Settings::filtered(),
+            wmf: ials::Settings::default(),
             two_tower: two_tower::Settings::default(),
             watch_towers: watch::Settings::towers(),
             watch_ids: watch::Settings::default(),
@@ -45,7 +51,9 @@ impl Settings {
     /// # Errors
     /// Names the first setting that cannot be meant, and what was expected.
     pub fn check(&self) -> Result<(), FitError> {
-        self.sasrec.check()?;
+        self.sasrec.check("sasrec")?;
+        self.bsarec.check("bsarec")?;
+        self.wmf.check()?;
         self.two_tower.check()?;
         self.watch_towers.check("watch-towers")?;
         self.watch_ids.check("watch-ids")?;

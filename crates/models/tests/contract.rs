@@ -125,7 +125,9 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::Slit,
         Kind::Ials,
         Kind::IalsConfidence,
+        Kind::Wmf,
         Kind::Sasrec,
+        Kind::Bsarec,
         Kind::TwoTower,
         Kind::Content,
         Kind::ContentScores,
@@ -156,6 +158,7 @@ fn without_an_order_the_models_that_need_one_say_so() {
             | Kind::Slit
             | Kind::Svd
             | Kind::Sasrec
+            | Kind::Bsarec
             | Kind::TwoTower
             | Kind::Smoothed,
             Err(FitError::Needs { needs, .. }),

@@ -4,7 +4,7 @@ mod blend;
 mod content;
 mod directed_cosine;
 mod ease;
-mod ials;
+pub(crate) mod ials;
 mod knn;
 pub(crate) mod linear;
 mod markov;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub(crate) use blend::OnMaxima;
 pub use blend::{Blend, Part};
 pub use content::ContentCosine;
-pub use ials::Ials;
+pub use ials::{Ials, Settings as WmfSettings, factorise};
 pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
@@ -83,8 +83,12 @@ pub enum Kind {
     Ials,
     /// The same, each observation weighted by how sure its watch ratio makes us.
     IalsConfidence,
+    /// Matrix factorisation with weights on observed and unobserved pairs.
+    Wmf,
     /// A transformer that reads the history in order.
     Sasrec,
+    /// The same with a frequency filter, asked at every prefix of a history.
+    Bsarec,
     /// A transformer over what a user watched, layers over what a video is.
     TwoTower,
     /// The towers of a KuaiRec design, predicting the watch ratio.
@@ -114,7 +118,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -134,7 +138,9 @@ impl Kind {
         Self::Svd,
         Self::Ials,
         Self::IalsConfidence,
+        Self::Wmf,
         Self::Sasrec,
+        Self::Bsarec,
         Self::TwoTower,
         Self::WatchTowers,
         Self::WatchIds,
@@ -171,7 +177,9 @@ impl Kind {
             Self::Svd => "svd",
             Self::Ials => "ials",
             Self::IalsConfidence => "ials-confidence",
+            Self::Wmf => "wmf",
             Self::Sasrec => "sasrec",
+            Self::Bsarec => "bsarec",
             Self::TwoTower => "two-tower",
             Self::WatchTowers => "watch-towers",
             Self::WatchIds => "watch-ids",
@@ -202,6 +210,23 @@ impl Kind {
                 | Self::UserKnn
                 | Self::Markov
                 | Self::Ease
+        )
+    }
+}
+
+impl Kind {
+    /// Whether it is a network that learns in epochs.
+    pub fn learns(self) -> bool {
+        matches!(
+            self,
+            Self::Sasrec
+                | Self::Bsarec
+                | Self::TwoTower
+                | Self::WatchTowers
+                | Self::WatchIds
+                | Self::WatchD2q
+                | Self::WatchLogistic
+                | Self::WatchTasks
         )
     }
 }
@@ -351,8 +376,11 @@ impl<'a> Zoo<'a> {
             Kind::Svd => plain(svd::svd(t)?),
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
             Kind::IalsConfidence => (Arc::new(Ials::fit_confident(t)?), String::new()),
-            Kind::Sasrec => {
-                let (model, epochs, score) = Sasrec::fit(t, self.epochs(kind))?;
+            Kind::Wmf => (Arc::new(Ials::fit_weighted(t)?), String::new()),
+            Kind::Sasrec | Kind::Bsarec => {
+                let is_plain = kind == Kind::Sasrec;
+                let settings = if is_plain { &t.settings.sasrec } else { &t.settings.bsarec };
+                let (model, epochs, score) = Sasrec::fit(kind.name(), settings, t, self.epochs(kind))?;
                 (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
             }
             Kind::TwoTower => {
@@ -380,11 +408,7 @@ impl<'a> Zoo<'a> {
             Kind::Smoothed => plain(content::smoothed(t, self.likeness(kind)?)?),
             Kind::MarkovEase => self.markov_ease()?,
             Kind::Blend => {
-                let start: Vec<(Kind, f32)> = beside
-                    .iter()
-                    .filter(|&&k| !matches!(k, Kind::Blend | Kind::Random))
-                    .map(|&k| (k, 1.0))
-                    .collect();
+                let start = self.start_of_blend(beside)?;
                 self.blend(kind, &start)?
             }
             Kind::ClosedBlend => self.blend(kind, &self.closed_forms())?,
@@ -402,6 +426,29 @@ impl<'a> Zoo<'a> {
         let score = score.map_or(String::new(), |score| format!(" ({metric} {score:.4} there)"));
         self.choices.insert(kind, vec![epochs as f32]);
         format!("{epochs} epochs, {how}{score}")
+    }
+
+    /// What a blend of all that was asked for starts from. With the closed blend among them its parts stand in its place, at
+    /// the weights that were chosen for it, networks beside them and floors at 0: few questions decide badly among many
+    /// weights from nowhere.
+    fn start_of_blend(&mut self, beside: &[Kind]) -> Result<Vec<(Kind, f32)>, FitError> {
+        let wanted = || beside.iter().copied().filter(|kind| !matches!(kind, Kind::Blend | Kind::Random));
+        if !beside.contains(&Kind::ClosedBlend) {
+            return Ok(wanted().map(|kind| (kind, 1.0)).collect());
+        }
+        self.fit(Kind::ClosedBlend, &[])?;
+        let forms = self.closed_forms();
+        let chosen = self.choices.get(&Kind::ClosedBlend).filter(|chosen| chosen.len() == forms.len());
+        let mut start: Vec<(Kind, f32)> = match chosen {
+            Some(chosen) => forms.iter().zip(chosen).map(|(&(kind, _), &weight)| (kind, weight)).collect(),
+            None => forms,
+        };
+        for kind in wanted().filter(|&kind| kind != Kind::ClosedBlend) {
+            if !start.iter().any(|&(known, _)| known == kind) {
+                start.push((kind, if kind.learns() { 1.0 } else { 0.0 }));
+            }
+        }
+        Ok(start)
     }
 
     /// Likeness in content, which several models share.

@@ -77,8 +77,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Those of BSARec: a filter beside attention, and every prefix of a history an example.
+    pub(crate) fn filtered() -> Self {
+        let learn = Loop { batch: 256, patience: 5, slower_after: 2, ..Self::default().learn };
+        Self { filter: 0.7, prefixes: true, learn, ..Self::default() }
+    }
+
     /// Checks what cannot be meant.
-    pub(crate) fn check(&self) -> Result<(), FitError> {
+    pub(crate) fn check(&self, model: &'static str) -> Result<(), FitError> {
         let checks = [
             ((1..=4_096).contains(&self.dimension), "dimension", "1 to 4096"),
             (self.n_blocks <= 64, "n_blocks", "at most 64"),
@@ -91,7 +97,7 @@ impl Settings {
         let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
         let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
         match wrong.or_else(of_loop) {
-            Some((key, expected)) => Err(FitError::Setting { model: "sasrec", key, expected }),
+            Some((key, expected)) => Err(FitError::Setting { model, key, expected }),
             None => Ok(()),
         }
     }
@@ -110,6 +116,7 @@ const SORTED: usize = 16;
 /// history has an answer too. Videos have one vector, read and predicted by. With a filter it is BSARec (Shin et al. 2024).
 #[derive(Clone, Debug)]
 pub struct Sasrec {
+    name: &'static str,
     network: Network,
     parameters: Parameters,
 }
@@ -238,6 +245,7 @@ fn add(to: &mut [f32], more: &[f32]) {
 
 /// What is learnt from: histories, and how.
 struct Lesson<'a> {
+    name: &'static str,
     network: &'a Network,
     settings: &'a Settings,
     training: &'a Training<'a>,
@@ -323,7 +331,7 @@ impl<'a> Task for &'a Lesson<'a> {
     type Epoch = Vec<Vec<&'a [u32]>>;
 
     fn name(&self) -> &'static str {
-        "sasrec"
+        self.name
     }
 
     fn epoch(&self, seed: u64) -> (Self::Epoch, usize) {
@@ -364,7 +372,8 @@ impl<'a> Task for &'a Lesson<'a> {
     }
 
     fn judge(&self, parameters: &Parameters) -> Option<f64> {
-        let model = Sasrec { network: self.network.clone(), parameters: parameters.clone() };
+        let (network, parameters) = (self.network.clone(), parameters.clone());
+        let model = Sasrec { name: self.name, network, parameters };
         let Training { validation, candidates, .. } = self.training;
         (!validation.is_empty()).then(|| validation_score(&model, validation, candidates))
     }
@@ -374,12 +383,13 @@ impl Sasrec {
     /// Trains until validation no longer gains, or for `n_epochs`; how many epochs the model has seen, and what it came to
     /// on validation, where there is one.
     pub(super) fn fit(
+        name: &'static str,
+        settings: &Settings,
         training: &Training,
         n_epochs: Option<u32>,
     ) -> Result<(Self, u32, Option<f64>), FitError> {
-        training.needs_order("sasrec")?;
-        let settings = &training.settings.sasrec;
-        settings.check()?;
+        training.needs_order(name)?;
+        settings.check(name)?;
         let mut histories = training.interactions.sequences();
         histories.retain(|history| !history.is_empty());
         let mut parameters = Parameters::new();
@@ -389,11 +399,11 @@ impl Sasrec {
         let shape = (n_videos, kind, settings.dropout);
         let network =
             Network::new(&mut parameters, settings.shape(), shape, &mut Random::new(training.seed));
-        let lesson = Lesson { network: &network, settings, training, histories };
+        let lesson = Lesson { name, network: &network, settings, training, histories };
         let fingerprint = train::fingerprint(settings, training);
         let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
         let Learnt { parameters, epochs, score } = learnt;
-        Ok((Self { network, parameters }, epochs, score))
+        Ok((Self { name, network, parameters }, epochs, score))
     }
 
     /// From parameters of a file, by name; `None` names what is missing or has another shape.
@@ -414,7 +424,8 @@ impl Sasrec {
             let found = get(&name).filter(is_same).ok_or(name)?;
             *parameters.get_mut(id) = found;
         }
-        Ok(Self { network, parameters })
+        let name = if shape.filter.0 > 0.0 { "bsarec" } else { "sasrec" };
+        Ok(Self { name, network, parameters })
     }
 
     /// The videos that are read of a history, oldest first.
@@ -459,7 +470,7 @@ fn batches<'a>(mut examples: Vec<&'a [u32]>, size: usize, random: &mut Random) -
 
 impl Recommender for Sasrec {
     fn name(&self) -> &str {
-        "sasrec"
+        self.name
     }
 
     fn n_videos(&self) -> usize {
@@ -524,7 +535,7 @@ mod tests {
             }
             let histories: [&[u32]; 3] = [&[0, 1, 2, 3], &[5], &[6, 6, 1]];
             let lesson =
-                Lesson { network: &network, settings: &settings, training: &training, histories: vec![] };
+                Lesson { name: "sasrec", network: &network, settings: &settings, training: &training, histories: vec![] };
             let negatives = [0, 3, 4, 1];
             let part =
                 Part { histories: &histories, n_targets: 8, negatives: &negatives[..settings.negatives] };
@@ -557,7 +568,7 @@ mod tests {
     fn a_batch_is_its_single_histories_and_old_videos_beyond_the_length_are_not_read() {
         for settings in [Settings::default(), Settings { filter: 0.5, ..Settings::default() }] {
             let (parameters, network) = small(20, &settings);
-            let model = Sasrec { network, parameters };
+            let model = Sasrec { name: "sasrec", network, parameters };
             let videos: Vec<u32> = (0..12).collect();
             let (long, cut) = (History::of_positives(&videos), History::of_positives(&videos[6..]));
             let (short, none) = (History::of_positives(&[4]), History::default());

@@ -1,7 +1,7 @@
 //! Functions of each number by itself.
 
 use upnext_math::Matrix;
-use upnext_math::exp::sigmoid;
+use upnext_math::exp::{map_in_place, sigmoid, zip_in_place};
 
 /// Which function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +22,32 @@ impl Activation {
     /// The function of each number.
     pub fn forward(self, input: &Matrix) -> Matrix {
         let mut output = input.clone();
-        output.values_mut().iter_mut().for_each(|x| *x = self.value(*x));
+        let values = output.values_mut();
+        // The choice stands outside the loop, so that each loop is wide.
+        match self {
+            Self::Relu => map_in_place(values, |x| Self::Relu.value(x)),
+            Self::Gelu => map_in_place(values, |x| Self::Gelu.value(x)),
+            Self::Silu => map_in_place(values, |x| Self::Silu.value(x)),
+            Self::Sigmoid => map_in_place(values, |x| Self::Sigmoid.value(x)),
+            Self::Tanh => map_in_place(values, |x| Self::Tanh.value(x)),
+        }
         output
     }
 
     /// The gradient of the input, which is given as it was.
     pub fn backward(self, input: &Matrix, mut gradient: Matrix) -> Matrix {
-        let pairs = gradient.values_mut().iter_mut().zip(input.values());
-        pairs.for_each(|(gradient, x)| *gradient *= self.slope(*x));
+        let (values, x) = (gradient.values_mut(), input.values());
+        match self {
+            Self::Relu => zip_in_place(values, x, |gradient, x| gradient * Self::Relu.slope(x)),
+            Self::Gelu => zip_in_place(values, x, |gradient, x| gradient * Self::Gelu.slope(x)),
+            Self::Silu => zip_in_place(values, x, |gradient, x| gradient * Self::Silu.slope(x)),
+            Self::Sigmoid => zip_in_place(values, x, |gradient, x| gradient * Self::Sigmoid.slope(x)),
+            Self::Tanh => zip_in_place(values, x, |gradient, x| gradient * Self::Tanh.slope(x)),
+        }
         gradient
     }
 
+    #[inline(always)]
     fn value(self, x: f32) -> f32 {
         match self {
             Self::Relu => x.max(0.0),
@@ -43,6 +58,7 @@ impl Activation {
         }
     }
 
+    #[inline(always)]
     fn slope(self, x: f32) -> f32 {
         match self {
             Self::Relu => f32::from(u8::from(x > 0.0)),
@@ -71,6 +87,7 @@ impl Activation {
 const ROOT: f32 = 0.797_884_6;
 const CUBIC: f32 = 0.044_715;
 
+#[inline(always)]
 fn inner(x: f32) -> f32 {
     ROOT * (x + CUBIC * x * x * x)
 }

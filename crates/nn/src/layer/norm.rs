@@ -1,6 +1,7 @@
 //! Normalisation of each row.
 
 use upnext_math::Matrix;
+use upnext_math::dot::{dot, sum};
 
 use crate::{Gradients, Id, Kind, Parameters};
 
@@ -94,10 +95,10 @@ fn normalised(input: &Matrix, scale: &[f32], is_centred: bool) -> (Matrix, NormT
     let mut inverse = Vec::with_capacity(input.n_rows());
     for row in normalised.values_mut().chunks_exact_mut(n) {
         if is_centred {
-            let mean = row.iter().sum::<f32>() / n as f32;
+            let mean = sum(row) / n as f32;
             row.iter_mut().for_each(|x| *x -= mean);
         }
-        let square = row.iter().map(|x| x * x).sum::<f32>() / n as f32;
+        let square = dot(row, row) / n as f32;
         let by = 1.0 / (square + EPSILON).sqrt();
         row.iter_mut().for_each(|x| *x *= by);
         inverse.push(by);
@@ -120,16 +121,13 @@ fn backward(
     let mut of_input = gradient.clone();
     let rows = of_input.values_mut().chunks_exact_mut(n).zip(tape.normalised.values().chunks_exact(n));
     for ((row, normalised), by) in rows.zip(&tape.inverse) {
-        let (mut mean, mut along) = (0.0, 0.0);
-        for (at, x) in row.iter_mut().enumerate() {
-            of_scale[at] += *x * normalised[at];
-            *x *= scale[at];
-            mean += *x;
-            along += *x * normalised[at];
+        for (of_scale, (x, normalised)) in of_scale.iter_mut().zip(row.iter().zip(normalised)) {
+            *of_scale += x * normalised;
         }
+        row.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale);
         // What the mean and the deviation take away of a change.
-        let mean = if is_centred { mean / n as f32 } else { 0.0 };
-        let along = along / n as f32;
+        let mean = if is_centred { sum(row) / n as f32 } else { 0.0 };
+        let along = dot(row, normalised) / n as f32;
         row.iter_mut().zip(normalised).for_each(|(x, normalised)| *x = by * (*x - mean - along * normalised));
     }
     of_input

@@ -2,6 +2,7 @@
 //! (Yi et al. 2019), without those that happen to be the target.
 
 use upnext_math::Matrix;
+use upnext_math::dot::dot;
 use upnext_math::linalg::{Accumulate, View, multiply};
 
 use super::softmax::softmax_gradient;
@@ -53,7 +54,7 @@ pub fn sampled_softmax(
     let mut with_target = vec![0.0; m + 1];
     for row in 0..n {
         let (x, target, weight) = (rows.row(row), targets.row(row), weights[row]);
-        with_target[0] = scale * x.iter().zip(target).map(|(x, t)| x * t).sum::<f32>();
+        with_target[0] = scale * dot(x, target);
         for (at, logit) in with_target[1..].iter_mut().enumerate() {
             let is_target = candidate_ids[at] == ids[row];
             *logit = if is_target { f32::NEG_INFINITY } else { logits.row(row)[at] - log_q[at] };

@@ -1,6 +1,7 @@
 //! Cross-entropy over all rows of a table, in blocks that fit the cache.
 
 use upnext_math::Matrix;
+use upnext_math::dot::{max, sum};
 use upnext_math::exp::exp_in_place;
 use upnext_math::linalg::{Accumulate, View, ViewMut, multiply};
 
@@ -52,15 +53,11 @@ pub fn softmax(
 
 /// Makes logits the gradient of their cross-entropy times a weight; the cross-entropy.
 pub(super) fn softmax_gradient(logits: &mut [f32], target: usize, weight: f32) -> f64 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let most = max(logits);
     let of_target = logits[target] - most;
     logits.iter_mut().for_each(|x| *x -= most);
     exp_in_place(logits);
-    // Eight sums, so that neither order nor speed depend on the machine.
-    let mut sums = [0.0_f32; 8];
-    let (eights, rest) = logits.as_chunks::<8>();
-    eights.iter().for_each(|eight| sums.iter_mut().zip(eight).for_each(|(sum, x)| *sum += x));
-    let sum = sums.iter().chain(rest).sum::<f32>();
+    let sum = sum(logits);
     let by = weight / sum;
     logits.iter_mut().for_each(|x| *x *= by);
     logits[target] -= weight;
