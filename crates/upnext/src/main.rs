@@ -46,6 +46,8 @@ enum Command {
     Features(command::features::FeaturesArgs),
     /// Fit the models that a run folder serves, and its results table
     Train(command::train::TrainArgs),
+    /// Search the settings of a model on validation, within a time budget
+    Tune(command::tune::TuneArgs),
     /// Measure models on a set under a printed protocol
     Eval(command::eval::EvalArgs),
     /// Make up data of any size, with faults whose number is known
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
         Command::Vectors(args) => args.run(),
         Command::Features(args) => args.run(),
         Command::Train(args) => args.run(),
+        Command::Tune(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Generate(args) => args.run(),
         Command::Recommend(args) => args.run(),

@@ -152,7 +152,7 @@ pub(crate) fn learn(
     let judged = n_epochs.is_none() && task.is_judged();
     let epochs_max =
         n_epochs.unwrap_or(if judged { settings.epochs_max } else { settings.epochs_default });
-    let fingerprint = mix(fingerprint ^ mix(u64::from(epochs_max)) ^ mix(u64::from(judged)));
+    let fingerprint = mix(fingerprint ^ mix(u64::from(judged)));
     let adam = optimiser::Settings {
         beta1: settings.beta1,
         beta2: settings.beta2,
@@ -163,7 +163,7 @@ pub(crate) fn learn(
     let plateau = Plateau::new(settings.slower_by, settings.slower_after, settings.patience);
     let watch = training.watch;
     let mut state = State::new(parameters, adam, plateau);
-    match state.go_on(|which| watch.kept(name, which), fingerprint) {
+    match state.go_on(|which| watch.kept(name, which), (fingerprint, epochs_max)) {
         Ok(true) => watch.note(name, &format!("goes on after epoch {}, step {}", state.epoch, state.step)),
         Ok(false) => {}
         Err(cause) => return Err(FitError::Kept { model: name.into(), cause }),
@@ -243,8 +243,12 @@ pub(crate) fn learn(
 
 /// What tells one training from another: its settings, its seed and its pairs.
 pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64 {
-    let settings = serde_json::to_string(settings).unwrap_or_default();
-    let mut all = settings.bytes().fold(mix(training.seed), |all, byte| mix(all ^ u64::from(byte)));
+    let mut settings = serde_json::to_value(settings).unwrap_or_default();
+    // A training that is given more epochs is the same one, longer.
+    if let Some(learn) = settings.get_mut("learn").and_then(serde_json::Value::as_object_mut) {
+        learn.retain(|key, _| key != "epochs_max" && key != "epochs_default");
+    }
+    let mut all = settings.to_string().bytes().fold(mix(training.seed), |all, byte| mix(all ^ u64::from(byte)));
     let mut add = |x: u64| all = mix(all ^ x);
     add(training.interactions.n_videos() as u64);
     for rows in training.interactions.users() {

@@ -133,16 +133,16 @@ impl State {
         to_bytes(named("parameters", best), &self.description(fingerprint))
     }
 
-    /// Takes what was kept of the same training, if there is any; whether there was. A training of other settings or on
-    /// other pairs is not the same.
+    /// Takes what was kept of the same training, if there is any; whether there was. A training of other settings, on
+    /// other pairs, or that has gone further already, is not the same.
     pub(super) fn go_on(
         &mut self,
         kept: impl Fn(Which) -> Option<Vec<u8>>,
-        fingerprint: u64,
+        (fingerprint, epochs_max): (u64, u32),
     ) -> Result<bool, TrainingFileError> {
         let Some(last) = kept(Which::Last) else { return Ok(false) };
         let last = Kept::read(&last, "last")?;
-        if last.description.fingerprint != fingerprint {
+        if last.description.fingerprint != fingerprint || last.description.epoch > epochs_max {
             return Ok(false);
         }
         let parameters = last.parameters(&self.parameters)?;

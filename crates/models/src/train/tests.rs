@@ -180,7 +180,7 @@ fn other_settings_start_over_and_a_broken_checkpoint_says_which_and_what() {
     let mut parameters = Parameters::new();
     parameters.add("slope", Kind::Dense, Matrix::zeros(2, 2));
     let other = State::new(parameters, optimiser::Settings::default(), Plateau::new(0.5, 1, 1));
-    let fingerprint = mix(2 ^ mix(30) ^ mix(1));
+    let fingerprint = mix(2 ^ mix(1));
     watch.files.lock().unwrap().insert(Which::Last, other.last(fingerprint));
     let error = learn_line(&watch, None, 2).err().unwrap().to_string();
     assert!(error.contains("array `parameters.slope`"), "{error}");
@@ -192,6 +192,17 @@ fn a_number_of_epochs_is_kept_to_and_nothing_is_judged() {
     let learnt = learn_line(&watch, Some(7), 1).unwrap();
     assert_eq!((learnt.epochs, learnt.score), (7, None));
     assert!(watch.told.lock().unwrap().iter().all(|epoch| epoch.validation.is_none()));
+}
+
+#[test]
+fn more_epochs_go_on_and_fewer_start_over() {
+    let watch = Memory::default();
+    learn_line(&watch, Some(4), 1).unwrap();
+    let longer = learn_line(&watch, Some(7), 1).unwrap();
+    let epochs: Vec<u32> = watch.told.lock().unwrap().iter().map(|epoch| epoch.epoch).collect();
+    assert_eq!(epochs, [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(slope(&longer), slope(&learn_line(&Memory::default(), Some(7), 1).unwrap()));
+    assert_eq!(learn_line(&watch, Some(2), 1).unwrap().epochs, 2);
 }
 
 #[test]

@@ -11,5 +11,6 @@ pub(crate) mod recommend;
 pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod train;
+pub(crate) mod tune;
 pub(crate) mod validate;
 pub(crate) mod vectors;

@@ -8,6 +8,8 @@ use upnext_data::{Log, Order};
 use upnext_ingest::{Target, run};
 
 use crate::loading::{DataArgs, natural_split, parse_split, relevance_of};
+use crate::command::train::TRAINING_FOLDER;
+use crate::report::measure::training::curves;
 use crate::report::{draw, measure};
 use crate::{WrongUse, output, progress};
 
@@ -25,6 +27,9 @@ pub(crate) struct ReportArgs {
     /// leave-last-out, global-time, per-user-90-10, random or given; without it, what fits the set
     #[arg(long)]
     split: Option<String>,
+    /// Draw the training curves of this folder, which --checkpoints has filled; of a run folder its own
+    #[arg(long, value_name = "DIR")]
+    training: Option<PathBuf>,
     /// Seed of sampled points and of a random split
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -79,6 +84,11 @@ impl ReportArgs {
             }
         })?;
         bar.finish_and_clear();
+        let training = match (&self.training, run_folder) {
+            (Some(folder), _) => curves(folder)?,
+            (None, Some(run)) => curves(&run.join(TRAINING_FOLDER))?,
+            (None, None) => Vec::new(),
+        };
         let wheel = progress::wheel("measuring");
         let relevance = match &self.data.relevance {
             Some(rule) => rule.parse().map_err(|error| WrongUse::of("--relevance", error))?,
@@ -93,6 +103,7 @@ impl ReportArgs {
             relevance,
             split: split.unwrap_or_else(|| natural_split(&log)),
             seed: self.seed,
+            training,
         };
         let report = measure::report(&log, &tally, origin)?;
         let page = draw::page(&report);

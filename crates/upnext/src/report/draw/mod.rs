@@ -8,6 +8,7 @@ mod quality;
 mod split;
 mod target;
 mod time;
+mod training;
 mod users;
 mod videos;
 
@@ -77,7 +78,7 @@ impl Context<'_> {
 /// The whole page.
 pub(crate) fn page(report: &DataReport) -> String {
     let context = Context { report };
-    let answers = [
+    let answers: Vec<Answer> = [
         overview::preview(&context),
         quality::cleaning(&context),
         quality::missing(&context),
@@ -94,7 +95,10 @@ pub(crate) fn page(report: &DataReport) -> String {
         split::sizes(&context),
         split::leaks(&context),
         users::varied(&context),
-    ];
+    ]
+    .into_iter()
+    .chain(training::curves(&context))
+    .collect();
     let contents: String = answers
         .iter()
         .map(|answer| format!("<li><a href=\"#{}\">{}</a></li>", answer.id, escape(answer.short)))

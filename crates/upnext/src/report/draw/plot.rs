@@ -77,7 +77,7 @@ pub(crate) fn label(text: &str) -> String {
     escape(&format!("{short}{dots}")).replace("%{", "% {")
 }
 
-fn value(trace: &dyn Trace) -> Value {
+pub(super) fn value(trace: &dyn Trace) -> Value {
     serde_json::from_str(&trace.to_json()).expect("plotly writes JSON")
 }
 

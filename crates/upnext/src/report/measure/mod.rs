@@ -8,6 +8,7 @@ pub(crate) mod split;
 mod tally;
 pub(crate) mod target;
 pub(crate) mod time;
+pub(crate) mod training;
 
 use serde::Serialize;
 use upnext_data::{Action, Dataset, Event, Log, Order, Relevance, SplitRule};
@@ -161,6 +162,9 @@ pub(crate) struct DataReport {
     pub(crate) time: Section<time::Coverage>,
     /// What a model would be fitted on and asked.
     pub(crate) split: Section<split::SplitFacts>,
+    /// How networks learnt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) training: Vec<training::Curve>,
 }
 
 /// What is known of a set beside its rows.
@@ -181,6 +185,8 @@ pub(crate) struct Origin {
     pub(crate) split: SplitRule,
     /// The seed of samples and of a random split.
     pub(crate) seed: u64,
+    /// How networks learnt.
+    pub(crate) training: Vec<training::Curve>,
 }
 
 /// All numbers of a log, which passes by once for the tally that was made of it, and for its split again.
@@ -208,6 +214,7 @@ pub(crate) fn report<L: Log>(log: &L, tally: &Tally, origin: Origin) -> Result<D
         },
         split: split::split(log, &origin.relevance, origin.split, origin.seed)?,
         cleaning: origin.cleaning,
+        training: origin.training,
         set: About {
             name: set.name.clone(),
             digest: origin.digest,
@@ -305,6 +312,7 @@ pub(crate) mod tests {
             relevance: "any".parse().unwrap(),
             split: SplitRule::LeaveLastOut,
             seed: 1,
+            training: Vec::new(),
         };
         let Ok(report) = report(set, &tally, origin);
         report
