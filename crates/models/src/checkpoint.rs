@@ -268,6 +268,17 @@ pub fn save(models: &[&dyn Recommender]) -> Result<Vec<u8>, CheckpointError> {
 /// # Errors
 /// When the bytes are not such a file, are of another version, or hold arrays of wrong shapes.
 pub fn load(bytes: &[u8]) -> Result<Vec<Arc<dyn Recommender>>, CheckpointError> {
+    let (description, arrays) = open(bytes)?;
+    description
+        .models
+        .iter()
+        .enumerate()
+        .map(|(at, form)| Reader { arrays: &arrays, prefix: format!("{at}.") }.model(form, 0))
+        .collect()
+}
+
+/// What a file says of its models, and its arrays.
+fn open(bytes: &[u8]) -> Result<(Description, SafeTensors<'_>), CheckpointError> {
     let not_ours = |what: String| CheckpointError::NotAModel(what);
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| not_ours(error.to_string()))?;
     let text = metadata
@@ -286,12 +297,51 @@ pub fn load(bytes: &[u8]) -> Result<Vec<Arc<dyn Recommender>>, CheckpointError> 
     }
     let description: Description = serde_json::from_str(text).map_err(|error| not_ours(error.to_string()))?;
     let arrays = SafeTensors::deserialize(bytes).map_err(|error| not_ours(error.to_string()))?;
-    description
-        .models
-        .iter()
-        .enumerate()
-        .map(|(at, form)| Reader { arrays: &arrays, prefix: format!("{at}.") }.model(form, 0))
-        .collect()
+    Ok((description, arrays))
+}
+
+/// The first two-tower of a file, on its own or as a part of a blend; `None` where there is none.
+///
+/// # Errors
+/// As [`load`].
+pub fn two_tower(bytes: &[u8]) -> Result<Option<TwoTower>, CheckpointError> {
+    fn find<'f>(form: &'f Form, prefix: String) -> Option<(&'f crate::zoo::TwoTowerSettings, String)> {
+        match form {
+            Form::TwoTower { settings } => Some((settings, prefix)),
+            Form::Blend { parts, .. } => {
+                parts.iter().enumerate().find_map(|(at, (_, _, form))| find(form, format!("{prefix}{at}.")))
+            }
+            _ => None,
+        }
+    }
+    let (description, arrays) = open(bytes)?;
+    let forms = description.models.iter().enumerate();
+    let Some((settings, prefix)) = forms.into_iter().find_map(|(at, form)| find(form, format!("{at}.")))
+    else {
+        return Ok(None);
+    };
+    let reader = Reader { arrays: &arrays, prefix };
+    let model = TwoTower::load(settings.clone(), |name| reader.matrix(name, None).ok());
+    model.map(Some).map_err(|name| reader.broken(&name, "it is missing or has another shape"))
+}
+
+/// The parameters of the network that ranks in a file, by name, and the model's name; `None` where what ranks is no network
+/// that can go on.
+///
+/// # Errors
+/// As [`load`].
+pub fn network(bytes: &[u8]) -> Result<Option<(String, HashMap<String, Matrix>)>, CheckpointError> {
+    let (description, arrays) = open(bytes)?;
+    let (name, prefix) = match description.models.first() {
+        Some(Form::Sasrec { filter, .. }) => (if *filter > 0.0 { "bsarec" } else { "sasrec" }, "0."),
+        Some(Form::TwoTower { .. }) => ("two-tower", "0.network."),
+        _ => return Ok(None),
+    };
+    let reader = Reader { arrays: &arrays, prefix: prefix.into() };
+    let names = arrays.names().into_iter().filter_map(|name| name.strip_prefix(prefix));
+    let parameters: Result<_, _> =
+        names.map(|name| Ok((name.to_string(), reader.matrix(name, None)?))).collect();
+    Ok(Some((name.into(), parameters?)))
 }
 
 struct Reader<'a> {

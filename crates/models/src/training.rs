@@ -7,7 +7,7 @@ use upnext_features::{Content, Table};
 
 use crate::facts::Facts;
 use crate::Settings;
-use crate::train::{TrainingFileError, Unwatched, Watch};
+use crate::train::{Start, TrainingFileError, Unwatched, Watch};
 
 /// Everything `fit` may see: the training pairs, what is known of the videos, and validation questions to
 /// choose settings by. The test is not here.
@@ -33,6 +33,8 @@ pub struct Training<'a> {
     pub seed: u64,
     /// Settings of the models that have some.
     pub settings: Arc<Settings>,
+    /// The model that a network goes on from, if any.
+    pub start: Option<&'a Start>,
     /// Who watches a network learn.
     pub watch: &'a dyn Watch,
 }
@@ -51,6 +53,7 @@ impl<'a> Training<'a> {
             candidates: &[],
             seed,
             settings: Arc::default(),
+            start: None,
             watch: &Unwatched,
         }
     }
@@ -129,6 +132,11 @@ pub enum FitError {
 }
 
 impl Training<'_> {
+    /// The start of a model, where it is one that goes on.
+    pub(crate) fn start_of(&self, model: &str) -> Option<&Start> {
+        self.start.filter(|start| start.model == model)
+    }
+
     /// An error unless pairs have an order.
     pub(crate) fn needs_order(&self, model: &str) -> Result<(), FitError> {
         match self.order {

@@ -47,6 +47,8 @@ pub(crate) struct Conditions {
     pub(crate) relevance: Relevance,
     /// Which models.
     pub(crate) models: Vec<Kind>,
+    /// Which of them ranks requests afterwards.
+    pub(crate) ranker: Kind,
     /// Lengths of lists.
     pub(crate) k: Vec<usize>,
     /// For split, models, ties and bootstrap.
@@ -77,6 +79,7 @@ impl Default for Conditions {
             split: SplitRule::LeaveLastOut,
             relevance: Relevance::default(),
             models: vec![Kind::Popular, Kind::Markov, Kind::ItemKnn, Kind::Ease, Kind::ClosedBlend],
+            ranker: Kind::ClosedBlend,
             k: vec![10, 20],
             seed: 1,
             ties: Ties::Pessimistic,

@@ -260,3 +260,19 @@ pub(crate) fn natural_split<L: Log>(log: &L) -> SplitRule {
         (false, Order::Timed | Order::Sequence) => SplitRule::LeaveLastOut,
     }
 }
+
+/// Milliseconds since 1970 of a date or time (UTC where it names no zone), of seconds or of milliseconds.
+pub(crate) fn moment(text: &str) -> Option<i64> {
+    /// Numbers below this many are seconds: as milliseconds they would lie in 1973.
+    const SECONDS_MAX: i64 = 100_000_000_000;
+    let text = text.trim();
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(if number.abs() < SECONDS_MAX { number * 1_000 } else { number });
+    }
+    let zoned = || text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
+    let local = || {
+        let time: jiff::civil::DateTime = text.parse().ok()?;
+        Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
+    };
+    zoned().or_else(local)
+}

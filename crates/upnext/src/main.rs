@@ -50,6 +50,8 @@ enum Command {
     Tune(command::tune::TuneArgs),
     /// Measure models on a set under a printed protocol
     Eval(command::eval::EvalArgs),
+    /// Write two towers as files that other programs read
+    Export(command::export::ExportArgs),
     /// Make up data of any size, with faults whose number is known
     Generate(command::generate::GenerateArgs),
     /// Recommend videos to one user, or to all
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Command::Train(args) => args.run(),
         Command::Tune(args) => args.run(),
         Command::Eval(args) => args.run(),
+        Command::Export(args) => args.run(),
         Command::Generate(args) => args.run(),
         Command::Recommend(args) => args.run(),
         Command::Explain(args) => args.run(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use upnext_data::{Dataset, History, Order, Relevance};
 use upnext_features::Content;
+use upnext_ingest::vectors::Stored;
 use upnext_models::zoo::{Choices, Kind, Zoo};
+use upnext_models::train::Start;
 use upnext_models::{Context, FitError, Recommender, Training, checkpoint};
 use upnext_pipeline::{FeedModels, Similarity};
 
@@ -19,11 +21,11 @@ const NEIGHBOURS: usize = 200;
 
 /// Which models a feed is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub(crate) enum Depth<'a> {
     /// Counting models alone: ready within a second on the bundled sets.
     Quick,
-    /// The closed blend ranks.
-    Full,
+    /// This model ranks, a blend being one of these.
+    Full(Kind, &'a [Kind]),
 }
 
 /// Fits a feed's models on all events of a set.
@@ -34,7 +36,7 @@ pub(crate) fn fit(
     set: &Dataset,
     relevance: &Relevance,
     seed: u64,
-    (choices, learning): (Choices, &Learning),
+    (choices, learning, vectors, start): (Choices, &Learning, &[Stored], Option<&Start>),
     depth: Depth,
 ) -> Result<FeedModels> {
     let interactions = set.interactions(relevance);
@@ -43,16 +45,17 @@ pub(crate) fn fit(
     let watcher = Watcher::new(learning);
     let training = Training {
         content: content.clone(),
-        facts: Some(Arc::new(facts(set, &[]))),
+        facts: Some(Arc::new(facts(set, vectors))),
         candidates: &candidates,
         settings: Arc::clone(&learning.settings),
+        start,
         watch: &watcher,
         ..Training::of(&interactions, set.order, seed)
     };
     let mut zoo = Zoo::with_choices(training, choices);
     let sources = source_models(&mut zoo, set, depth)?;
     let main = match depth {
-        Depth::Full => fit_one(&mut zoo, Kind::ClosedBlend, &[])?,
+        Depth::Full(ranker, beside) => fit_one(&mut zoo, ranker, beside)?,
         Depth::Quick => {
             let parts = [Kind::DirectedCosineContent, Kind::DirectedCosine, Kind::ItemKnn, Kind::Content];
             let parts: Vec<Kind> = parts.into_iter().filter(|kind| can_fit(&mut zoo, *kind)).collect();

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "demo",
     "generate",
     "import",
@@ -21,6 +21,7 @@ const VERBS: [&str; 13] = [
     "features",
     "train",
     "tune",
+    "export",
     "eval",
     "recommend",
     "explain",

@@ -2,11 +2,13 @@
 //! stopping on validation, and checkpoints of the best and of the last from which a training goes on bit for bit.
 
 mod augment;
+mod start;
 mod state;
 mod watch;
 
 pub use augment::Augmentation;
 use serde::{Deserialize, Serialize};
+pub use start::Start;
 use state::State;
 pub use state::TrainingFileError;
 use upnext_math::seed::{Random, mix};
@@ -260,6 +262,11 @@ pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64
         }
     }
     add(training.validation.len() as u64);
+    if let Some(start) = training.start {
+        add(start.since as u64);
+        let values = start.parameters.values().flat_map(|of| of.values()).map(|x| f64::from(*x));
+        add(values.sum::<f64>().to_bits());
+    }
     all
 }
 

@@ -249,7 +249,8 @@ struct Lesson<'a> {
     network: &'a Network,
     settings: &'a Settings,
     training: &'a Training<'a>,
-    histories: Vec<Vec<u32>>,
+    /// Wanted videos, oldest first, and how many of them were known before.
+    histories: Vec<(Vec<u32>, usize)>,
 }
 
 /// A part of a batch, and the videos that all parts are compared with.
@@ -315,9 +316,9 @@ impl Lesson<'_> {
     fn examples(&self, random: &mut Random) -> Vec<&[u32]> {
         let length = self.network.shape.length + 1;
         let mut all: Vec<&[u32]> = Vec::new();
-        for history in &self.histories {
+        for (history, n_known) in &self.histories {
             if self.settings.prefixes {
-                all.extend((1..=history.len()).map(|end| &history[end.saturating_sub(length)..end]));
+                all.extend((n_known + 1..=history.len()).map(|end| &history[end.saturating_sub(length)..end]));
             } else {
                 let newest = &history[history.len().saturating_sub(length)..];
                 all.push(&newest[self.settings.augment.crop(newest.len(), random)]);
@@ -390,8 +391,17 @@ impl Sasrec {
     ) -> Result<(Self, u32, Option<f64>), FitError> {
         training.needs_order(name)?;
         settings.check(name)?;
-        let mut histories = training.interactions.sequences();
-        histories.retain(|history| !history.is_empty());
+        let start = training.start_of(name);
+        // Of a model that goes on, histories without anything new are known already.
+        let since = start.map_or(i64::MIN, |start| start.since);
+        let histories: Vec<(Vec<u32>, usize)> = (training.interactions.users())
+            .map(|rows| {
+                let wanted: Vec<_> = rows.iter().filter(|row| row.is_positive()).collect();
+                let n_known = wanted.partition_point(|row| row.time < since);
+                (wanted.iter().map(|row| row.video).collect(), n_known)
+            })
+            .filter(|(history, n_known): &(Vec<u32>, usize)| history.len() > *n_known)
+            .collect();
         let mut parameters = Parameters::new();
         let n_videos = training.interactions.n_videos();
         // Compared with the whole catalogue, every row has a gradient in every step.
@@ -399,6 +409,9 @@ impl Sasrec {
         let shape = (n_videos, kind, settings.dropout);
         let network =
             Network::new(&mut parameters, settings.shape(), shape, &mut Random::new(training.seed));
+        if let Some(start) = start {
+            start.apply(&mut parameters, &["videos"]);
+        }
         let lesson = Lesson { name, network: &network, settings, training, histories };
         let fingerprint = train::fingerprint(settings, training);
         let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;

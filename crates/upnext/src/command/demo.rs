@@ -201,7 +201,7 @@ struct Background {
 
 impl Background {
     fn publish(&self, choices: Choices, depth: Depth) -> Result<()> {
-        let choices = (choices, &self.conditions.learning);
+        let choices = (choices, &self.conditions.learning, &self.conditions.vectors[..], None);
         let models = serving::fit(&self.set, &self.relevance, self.conditions.seed, choices, depth)?;
         let (set, store) = (Arc::clone(&self.set), Arc::clone(&self.store));
         let feed = Feed::new(self.config.feed.clone(), set, self.relevance.clone(), models, store)?;
@@ -217,7 +217,7 @@ impl Background {
         self.state.set_report(serde_json::to_value(report)?);
         tracing::info!("the table is ready after {:.1} s", self.started.elapsed().as_secs_f64());
         print_report(report, self.json)?;
-        self.publish(evaluation.choices, Depth::Full)?;
+        self.publish(evaluation.choices, Depth::Full(Kind::ClosedBlend, &[]))?;
         tracing::info!("all models serve after {:.1} s", self.started.elapsed().as_secs_f64());
         Ok(())
     }

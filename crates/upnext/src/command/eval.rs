@@ -115,6 +115,7 @@ impl EvalArgs {
             split: split.unwrap_or_else(|| natural_split(&loaded.dataset)),
             relevance: loaded.relevance,
             models,
+            ranker: Kind::ClosedBlend,
             k,
             seed: self.seed,
             ties: match self.ties {

@@ -21,6 +21,7 @@ use upnext_features::snapshot::{self, Snapshot};
 use upnext_features::{Cut, Table, TrainRows};
 use upnext_ingest::run;
 
+use crate::loading::moment;
 use crate::{WrongUse, output, progress};
 
 /// Arguments of `features`.
@@ -332,21 +333,10 @@ enum Moment {
 
 impl Moment {
     fn parse(text: &str) -> Result<Self, WrongUse> {
-        /// Numbers below this many are seconds: as milliseconds they would lie in 1973.
-        const SECONDS_MAX: i64 = 100_000_000_000;
-        let text = text.trim();
-        if text == "cut" {
+        if text.trim() == "cut" {
             return Ok(Self::Cut);
         }
-        if let Ok(number) = text.parse::<i64>() {
-            return Ok(Self::At(if number.abs() < SECONDS_MAX { number * 1_000 } else { number }));
-        }
-        let zoned = || text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
-        let local = || {
-            let time: jiff::civil::DateTime = text.parse().ok()?;
-            Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
-        };
-        zoned().or_else(local).map(Self::At).ok_or_else(|| {
+        moment(text).map(Self::At).ok_or_else(|| {
             let expected =
                 "expected cut, a time such as 2026-03-01 or 2026-03-01T08:00:00Z, or seconds since 1970";
             WrongUse::of("--at", format!("`{text}`; {expected}"))

@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod eval;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod generate;
 pub(crate) mod import;

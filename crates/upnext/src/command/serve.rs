@@ -147,7 +147,7 @@ pub(crate) fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Opt
                         || matches!(error.downcast_ref(), Some(SplitError::Empty { .. })) =>
                 {
                     tracing::warn!("{error}; there is no results table, and no setting is chosen");
-                    add_models(path, folder, &conditions, Choices::new())?;
+                    add_models(path, folder, &conditions, Choices::new(), None)?;
                 }
                 Err(error) => return Err(error),
             }

@@ -37,13 +37,14 @@ impl<'a> Lesson<'a> {
         network: &'a Network,
         training: &'a Training<'a>,
     ) -> Self {
+        let since = training.start_of("two-tower").map_or(i64::MIN, |start| start.since);
         let histories: Vec<(Vec<Step>, Vec<u32>)> = (training.interactions.users())
             .map(|rows| {
                 let step = |row: &upnext_data::Interaction| {
                     let upnext_data::Interaction { video, time, value, judgement, actions } = *row;
                     Step::of(&Past { video, time, value, judgement, actions })
                 };
-                let wanted = (0..).zip(rows).filter(|(_, row)| row.is_positive()).map(|(at, _)| at);
+                let wanted = (0..).zip(rows).filter(|(_, row)| row.is_positive() && row.time >= since).map(|(at, _)| at);
                 (rows.iter().map(step).collect(), wanted.collect())
             })
             .collect();

@@ -146,6 +146,9 @@ impl TwoTower {
         }
         let mut parameters = Parameters::new();
         let network = Network::new(&mut parameters, settings, &inputs, &mut Random::new(training.seed));
+        if let Some(start) = training.start_of("two-tower") {
+            start.apply(&mut parameters, &["step_ids.weight", "item_ids.weight"]);
+        }
         let lesson = Lesson::new(settings, &inputs, &network, training);
         let fingerprint = train::fingerprint(settings, training);
         let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
@@ -168,6 +171,21 @@ impl TwoTower {
     /// The videos' vectors, `(videos, outputs)`.
     pub fn items(&self) -> &Matrix {
         &self.items
+    }
+
+    /// The user tower's vector of a history.
+    pub fn user(&self, history: &History) -> Vec<f32> {
+        self.users(&[history]).into_values()
+    }
+
+    /// How it was made.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The twelve numbers of a viewing, as a step of a history holds them.
+    pub fn viewing(past: &upnext_data::Past) -> [f32; upnext_features::interaction::WIDTH] {
+        inputs::Step::of(past).viewing
     }
 
     /// One row for each history.
