@@ -15,7 +15,7 @@ use crate::Recommender;
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
     Bias, Blend, Constant, ContentCosine, ContentScores, Ials, OnMaxima, Part, Random, Sasrec, SasrecShape,
-    UserKnn, Watch, MedianBias, TwoTower,
+    UserKnn, Watch, MedianBias, TwoTower, FeatureTower, Bpr, Fusion, Profile,
 };
 
 /// The version of the description; a file of another version is refused.
@@ -131,6 +131,32 @@ pub enum Form {
     TwoTower {
         /// How it was made.
         settings: Box<crate::zoo::TwoTowerSettings>,
+    },
+    /// Learnt vectors of buckets, categories, times and kinds of past.
+    FeatureTower {
+        /// How it was made.
+        settings: Box<crate::zoo::FeatureTowerSettings>,
+        /// How many buckets users have, and videos.
+        n_buckets: (usize, usize),
+    },
+    /// Factors that learn an order.
+    Bpr {
+        /// Videos of a history that make a viewer.
+        last: usize,
+        /// Size of the catalogue.
+        n_videos: usize,
+        /// Numbers of a vector.
+        dimension: usize,
+    },
+    /// Content as one vector a video.
+    Fusion {
+        /// Weight of each step into the past.
+        decay: f32,
+    },
+    /// A profile that each event moves.
+    Profile {
+        /// How it was made.
+        settings: Box<crate::zoo::ProfileSettings>,
     },
     /// A regressor of watch time.
     Watch {
@@ -490,6 +516,30 @@ impl Reader<'_> {
             }
             Form::TwoTower { settings } => {
                 let model = TwoTower::load((**settings).clone(), |name| self.matrix(name, None).ok());
+                Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
+            }
+            Form::FeatureTower { settings, n_buckets } => {
+                let get = |name: &str| self.matrix(name, None).ok();
+                let model = FeatureTower::load((**settings).clone(), *n_buckets, get);
+                Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
+            }
+            &Form::Bpr { last, n_videos, dimension } => {
+                if n_videos == 0 || n_videos > u32::MAX as usize || dimension > 4_096 {
+                    return Err(self.broken("shape", "no such factors can be"));
+                }
+                let get = |name: &str| self.matrix(name, None).ok();
+                let model = Bpr::load(last, (n_videos, dimension), get);
+                Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
+            }
+            &Form::Fusion { decay } => {
+                if !(decay > 0.0 && decay <= 1.0) {
+                    return Err(self.broken("decay", "it is not above 0 and at most 1"));
+                }
+                Arc::new(Fusion { videos: Arc::new(self.matrix("videos", None)?), decay })
+            }
+            Form::Profile { settings } => {
+                let get = |name: &str| self.matrix(name, None).ok();
+                let model = Profile::load((**settings).clone(), get);
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             Form::Watch { name, settings } => {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::{ials, sasrec, two_tower, watch};
+use crate::zoo::{bpr, feature_tower, fusion, ials, profile, sasrec, two_tower, watch};
 
 /// One section a model; a file of these says only what differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,8 +15,16 @@ pub struct Settings {
     pub bsarec: sasrec::Settings,
     /// Of `wmf`.
     pub wmf: ials::Settings,
+    /// Of `bpr`.
+    pub bpr: bpr::Settings,
+    /// Of `fusion`.
+    pub fusion: fusion::Settings,
+    /// Of `profile`.
+    pub profile: profile::Settings,
     /// Of `two-tower`.
     pub two_tower: two_tower::Settings,
+    /// Of `feature-tower`.
+    pub feature_tower: feature_tower::Settings,
     /// Of `watch-towers`.
     pub watch_towers: watch::Settings,
     /// Of `watch-ids`.
@@ -35,7 +43,11 @@ impl Default for Settings {
             sasrec: sasrec::Settings::default(),
             bsarec: sasrec::Settings::filtered(),
             wmf: ials::Settings::default(),
+            bpr: bpr::Settings::default(),
+            fusion: fusion::Settings::default(),
+            profile: profile::Settings::default(),
             two_tower: two_tower::Settings::default(),
+            feature_tower: feature_tower::Settings::default(),
             watch_towers: watch::Settings::towers(),
             watch_ids: watch::Settings::default(),
             watch_d2q: watch::Settings::d2q(),
@@ -54,7 +66,11 @@ impl Settings {
         self.sasrec.check("sasrec")?;
         self.bsarec.check("bsarec")?;
         self.wmf.check()?;
+        self.bpr.check()?;
+        self.fusion.check()?;
+        self.profile.check()?;
         self.two_tower.check()?;
+        self.feature_tower.check()?;
         self.watch_towers.check("watch-towers")?;
         self.watch_ids.check("watch-ids")?;
         self.watch_d2q.check("watch-d2q")?;

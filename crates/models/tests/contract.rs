@@ -47,6 +47,12 @@ fn scores() -> Table {
     Table::from_values(names, 20, (0..20).flat_map(of_video).collect(), 0.0)
 }
 
+/// Each video lasts half a minute, and has a genre.
+fn facts() -> Facts {
+    let genres = (0..20).map(|video| vec![u32::from(video >= 10)]).collect();
+    Facts { seconds: vec![Some(30.0); 20], labels: vec![("genre".into(), genres)], ..Facts::default() }
+}
+
 fn fit_all(
     order: Order,
     rule: SplitRule,
@@ -58,7 +64,7 @@ fn fit_all(
     let mut zoo = Zoo::new(Training {
         content: Content::new(&set.videos).map(Arc::new),
         scores: Some(Arc::new(scores())),
-        facts: Some(Arc::new(Facts { seconds: vec![Some(30.0); 20], ..Facts::default() })),
+        facts: Some(Arc::new(facts())),
         validation_values: &split.validation_values,
         validation: &split.validation,
         candidates: &candidates,
@@ -129,6 +135,10 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::Sasrec,
         Kind::Bsarec,
         Kind::TwoTower,
+        Kind::Bpr,
+        Kind::Fusion,
+        Kind::Profile,
+        Kind::FeatureTower,
         Kind::Content,
         Kind::ContentScores,
         Kind::Smoothed,
@@ -160,6 +170,8 @@ fn without_an_order_the_models_that_need_one_say_so() {
             | Kind::Sasrec
             | Kind::Bsarec
             | Kind::TwoTower
+            | Kind::Profile
+            | Kind::FeatureTower
             | Kind::Smoothed,
             Err(FitError::Needs { needs, .. }),
         ) => assert!(needs.contains("order") || needs.contains("times")),

@@ -1,5 +1,7 @@
 //! What models may know of users and videos beside their events: facts alone, nothing that was counted.
 
+use std::collections::BTreeMap;
+
 use upnext_data::Dataset;
 use upnext_features::snapshot::{self, Snapshot};
 use upnext_features::{Cut, Table};
@@ -22,8 +24,24 @@ pub(crate) fn facts(set: &Dataset, vectors: &[Stored]) -> Facts {
         users: of_family(snapshot::users(set, cut), set.users.len(), &OF_USERS),
         videos: of_family(snapshot::videos(set, cut), set.videos.len(), &OF_VIDEOS),
         vectors: joined(vectors, set.videos.len()),
+        labels: labels(set),
         seconds: if seconds.iter().any(Option::is_some) { seconds } else { Vec::new() },
     }
+}
+
+/// Labels by kind, numbered within it, in the order of their names.
+fn labels(set: &Dataset) -> Vec<(String, Vec<Vec<u32>>)> {
+    let mut kinds: BTreeMap<String, (BTreeMap<u32, u32>, Vec<Vec<u32>>)> = BTreeMap::new();
+    for (video, of) in set.videos.videos().iter().enumerate() {
+        for &label in &of.labels {
+            let Some((kind, _)) = set.videos.labels.name(label).split_once(':') else { continue };
+            let (numbers, values) =
+                kinds.entry(kind.into()).or_insert_with(|| (BTreeMap::new(), vec![Vec::new(); set.videos.len()]));
+            let next = numbers.len() as u32;
+            values[video].push(*numbers.entry(label).or_insert(next));
+        }
+    }
+    kinds.into_iter().map(|(kind, (_, values))| (kind, values)).collect()
 }
 
 /// The columns of some families, one row for each user or video of the set; `None` without any.

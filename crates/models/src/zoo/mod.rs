@@ -1,14 +1,18 @@
 //! All models, by the names of tables and configurations.
 
 mod blend;
+pub(crate) mod bpr;
 mod content;
 mod directed_cosine;
 mod ease;
+pub(crate) mod feature_tower;
+pub(crate) mod fusion;
 pub(crate) mod ials;
 mod knn;
 pub(crate) mod linear;
 mod markov;
 mod popular;
+pub(crate) mod profile;
 pub(crate) mod sasrec;
 mod scores;
 mod slit;
@@ -24,7 +28,11 @@ use std::sync::Arc;
 
 pub(crate) use blend::OnMaxima;
 pub use blend::{Blend, Part};
+pub use bpr::{Bpr, Settings as BprSettings};
 pub use content::ContentCosine;
+pub use fusion::{Fusion, Settings as FusionSettings};
+pub use profile::{Profile, Settings as ProfileSettings};
+pub use feature_tower::{FeatureTower, Settings as FeatureTowerSettings, TowerLoss};
 pub use ials::{Ials, Settings as WmfSettings, factorise};
 pub use knn::UserKnn;
 pub use linear::Linear;
@@ -35,10 +43,31 @@ pub use scores::ContentScores;
 pub use two_tower::{Settings as TwoTowerSettings, TwoTower};
 pub use watch::{MedianBias, Objective, Settings as WatchSettings, TASKS, Watch};
 use serde::{Deserialize, Serialize};
-use upnext_math::Sparse;
+use upnext_math::{Matrix, Sparse};
+use upnext_nn::Parameters;
 
 use crate::choose::validation_score;
 use crate::{FitError, Recommender, Training};
+
+/// Takes every parameter of a network from arrays by name, `network.` before it.
+///
+/// # Errors
+/// Names the first that is missing or has another shape.
+pub(crate) fn load_into(
+    parameters: &mut Parameters,
+    mut take: impl FnMut(&str) -> Result<Matrix, String>,
+) -> Result<(), String> {
+    for id in parameters.ids() {
+        let name = format!("network.{}", parameters.name(id));
+        let found = take(&name)?;
+        let known = parameters.get_mut(id);
+        if (found.n_rows(), found.n_columns()) != (known.n_rows(), known.n_columns()) {
+            return Err(name);
+        }
+        *known = found;
+    }
+    Ok(())
+}
 
 /// The models one can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,12 +114,20 @@ pub enum Kind {
     IalsConfidence,
     /// Matrix factorisation with weights on observed and unobserved pairs.
     Wmf,
+    /// Factors that learn an order of pairs.
+    Bpr,
     /// A transformer that reads the history in order.
     Sasrec,
     /// The same with a frequency filter, asked at every prefix of a history.
     Bsarec,
     /// A transformer over what a user watched, layers over what a video is.
     TwoTower,
+    /// Two towers over learnt vectors of buckets, categories, times and kinds of past.
+    FeatureTower,
+    /// Content as one learnt vector, near for the same genre, director or actor.
+    Fusion,
+    /// A profile in the space of `fusion` that each event moves.
+    Profile,
     /// The towers of a KuaiRec design, predicting the watch ratio.
     WatchTowers,
     /// Vectors of ids beside facts, predicting the watch ratio.
@@ -118,7 +155,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -139,9 +176,13 @@ impl Kind {
         Self::Ials,
         Self::IalsConfidence,
         Self::Wmf,
+        Self::Bpr,
         Self::Sasrec,
         Self::Bsarec,
         Self::TwoTower,
+        Self::FeatureTower,
+        Self::Fusion,
+        Self::Profile,
         Self::WatchTowers,
         Self::WatchIds,
         Self::WatchD2q,
@@ -178,9 +219,13 @@ impl Kind {
             Self::Ials => "ials",
             Self::IalsConfidence => "ials-confidence",
             Self::Wmf => "wmf",
+            Self::Bpr => "bpr",
             Self::Sasrec => "sasrec",
             Self::Bsarec => "bsarec",
             Self::TwoTower => "two-tower",
+            Self::FeatureTower => "feature-tower",
+            Self::Fusion => "fusion",
+            Self::Profile => "profile",
             Self::WatchTowers => "watch-towers",
             Self::WatchIds => "watch-ids",
             Self::WatchD2q => "watch-d2q",
@@ -219,9 +264,13 @@ impl Kind {
     pub fn learns(self) -> bool {
         matches!(
             self,
-            Self::Sasrec
+            Self::Bpr
+                | Self::Sasrec
                 | Self::Bsarec
                 | Self::TwoTower
+                | Self::FeatureTower
+                | Self::Fusion
+                | Self::Profile
                 | Self::WatchTowers
                 | Self::WatchIds
                 | Self::WatchD2q
@@ -385,6 +434,24 @@ impl<'a> Zoo<'a> {
             }
             Kind::TwoTower => {
                 let (model, epochs, score) = TwoTower::fit(t, self.epochs(kind))?;
+                (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
+            }
+            Kind::Bpr => {
+                let (model, epochs, score) = Bpr::fit(t, self.epochs(kind))?;
+                (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
+            }
+            Kind::Fusion => {
+                let (model, epochs) = Fusion::fit(t, self.epochs(kind))?;
+                let cosine = model.mean_cosine(t.seed);
+                let note = format!("{epochs} epochs; mean cosine of two videos {cosine:.3}");
+                (Arc::new(model), note)
+            }
+            Kind::Profile => {
+                let (model, epochs, score) = Profile::fit(t, self.epochs(kind))?;
+                (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
+            }
+            Kind::FeatureTower => {
+                let (model, epochs, score) = FeatureTower::fit(t, self.epochs(kind))?;
                 (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
             }
             Kind::WatchTowers

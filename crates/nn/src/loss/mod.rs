@@ -8,7 +8,7 @@ mod sampled;
 mod softmax;
 
 pub use binary::{binary, generalised_beta, generalised_binary};
-pub use pairwise::{bpr, triplet};
+pub use pairwise::{Triplet, bpr, multi_triplet, triplet};
 pub use regression::Regression;
 pub use sampled::{Candidates, Sampled, sampled_softmax};
 pub use softmax::{Softmax, softmax};

@@ -1,5 +1,7 @@
 //! What belongs together is nearer than what does not.
 
+use upnext_math::Matrix;
+
 use super::binary::generalised_binary;
 
 /// BPR: `-log σ(positive - negative)` and its slope along the positive; along the negative it is the opposite (Rendle et
@@ -30,6 +32,47 @@ pub fn triplet(
     weight * loss
 }
 
+/// Three rows that a relation tells apart: the same genre, the same director.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Triplet {
+    /// Which relation.
+    pub relation: usize,
+    /// The row that is asked.
+    pub anchor: usize,
+    /// One that has the relation to it.
+    pub positive: usize,
+    /// One that has not.
+    pub negative: usize,
+}
+
+/// The sum of [`triplet`] over triplets of several relations, each with a margin and a weight of its own; the gradient of the
+/// rows is added.
+///
+/// # Panics
+/// If a triplet names a row or a relation that is not there.
+pub fn multi_triplet(
+    rows: &Matrix,
+    triplets: &[Triplet],
+    relations: &[(f32, f32)],
+    of_rows: &mut Matrix,
+) -> f64 {
+    let d = rows.n_columns();
+    let mut of = vec![0.0; 3 * d];
+    let mut loss = 0.0;
+    for one in triplets {
+        of.fill(0.0);
+        let (of_anchor, others) = of.split_at_mut(d);
+        let (of_positive, of_negative) = others.split_at_mut(d);
+        let places = [one.anchor, one.positive, one.negative];
+        let of_three = [of_anchor, of_positive, of_negative];
+        loss += f64::from(triplet(places.map(|place| rows.row(place)), relations[one.relation], of_three));
+        for (place, of) in places.into_iter().zip(of.chunks_exact(d)) {
+            crate::parameters::add(of_rows.row_mut(place), of);
+        }
+    }
+    loss
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +89,21 @@ mod tests {
         let [a, p, n] = &mut of;
         assert_eq!(triplet([&[0.0], &[1.0], &[1.0]], (0.5, 2.0), [a, p, n]), 1.0);
         assert_eq!(of, [[0.0], [4.0], [-4.0]]);
+    }
+
+    #[test]
+    fn several_relations_add_up_and_a_row_may_stand_in_many_triplets() {
+        let mut rows = input(5, 3, 1);
+        let triplet = |relation, anchor, positive, negative| Triplet { relation, anchor, positive, negative };
+        let triplets = [triplet(0, 0, 1, 2), triplet(1, 0, 3, 4), triplet(1, 1, 0, 2)];
+        let relations = [(9.0, 0.5), (7.0, 2.0)];
+        let loss = |rows: &Matrix, of: &mut Matrix| multi_triplet(rows, &triplets, &relations, of);
+        let mut of_rows = Matrix::zeros(5, 3);
+        loss(&rows, &mut of_rows);
+        for at in 0..15 {
+            let numeric = difference(&mut rows, at, |rows| loss(rows, &mut Matrix::zeros(5, 3)));
+            assert_close(of_rows.values()[at], numeric, || format!("number {at}"));
+        }
     }
 
     #[test]

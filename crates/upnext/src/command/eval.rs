@@ -30,7 +30,7 @@ pub(crate) struct EvalArgs {
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
     /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, slit, svd, ials,
-    /// ials-confidence, wmf, sasrec, bsarec and two-tower (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
+    /// ials-confidence, wmf, bpr, sasrec, bsarec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
     /// watch-tasks (of watch ratios), content, content-scores (daily statistics of before the first question),
     /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]

@@ -55,7 +55,7 @@ fn viewing(past: &Past, time: i64) -> [f32; WIDTH] {
 
 impl Inputs {
     /// Vectors that were brought, or else `content` directions of labels and words; beside them metadata.
-    pub(super) fn new(training: &Training, content: usize) -> Self {
+    pub(crate) fn new(training: &Training, content: usize) -> Self {
         let n_videos = training.interactions.n_videos();
         let facts = training.facts.as_deref();
         let brought = facts.and_then(|facts| facts.vectors.as_ref());
@@ -82,7 +82,7 @@ impl Inputs {
         Self { videos, known }
     }
 
-    pub(super) fn from_matrix(videos: Matrix, known: Matrix) -> Result<Self, String> {
+    pub(crate) fn from_matrix(videos: Matrix, known: Matrix) -> Result<Self, String> {
         if known.n_rows() != videos.n_rows() || known.n_columns() != 1 {
             return Err("known".into());
         }
@@ -90,22 +90,22 @@ impl Inputs {
         Ok(Self { videos, known })
     }
 
-    pub(super) fn arrays(&self) -> (&Matrix, Matrix) {
+    pub(crate) fn arrays(&self) -> (&Matrix, Matrix) {
         let known = self.known.iter().map(|&known| f32::from(u8::from(known))).collect();
         (&self.videos, Matrix::from_rows(self.known.len(), 1, known))
     }
 
-    pub(super) fn n_videos(&self) -> usize {
+    pub(crate) fn n_videos(&self) -> usize {
         self.videos.n_rows()
     }
 
     /// Numbers of a video.
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.videos.n_columns()
     }
 
     /// Numbers of a video, then 1 where its embedding is missing: a mask, so that zeros mean nothing by themselves.
-    pub(super) fn of_video(&self, video: u32, out: &mut [f32]) {
+    pub(crate) fn of_video(&self, video: u32, out: &mut [f32]) {
         let width = self.width();
         out[..width].copy_from_slice(self.videos.row(video as usize));
         out[width] = f32::from(u8::from(!self.known[video as usize]));

@@ -208,15 +208,7 @@ impl TwoTower {
         let inputs = Inputs::from_matrix(take("inputs")?, take("known")?)?;
         let mut parameters = Parameters::new();
         let network = Network::new(&mut parameters, &settings, &inputs, &mut Random::new(0));
-        for id in parameters.ids() {
-            let name = format!("network.{}", parameters.name(id));
-            let (rows, columns) = (parameters.get(id).n_rows(), parameters.get(id).n_columns());
-            let found = take(&name)?;
-            if (found.n_rows(), found.n_columns()) != (rows, columns) {
-                return Err(name);
-            }
-            *parameters.get_mut(id) = found;
-        }
+        super::load_into(&mut parameters, &mut take)?;
         Ok(Self::whole(settings, inputs, (network, parameters)))
     }
 }

@@ -298,15 +298,7 @@ impl Watch {
         let calibration = Calibration::from_arrays(take("groups")?, take("quantiles")?, n_videos)?;
         let mut parameters = Parameters::new();
         let network = Network::new(&mut parameters, &settings, &sides, &mut Random::new(0));
-        for id in parameters.ids() {
-            let name = format!("network.{}", parameters.name(id));
-            let (rows, columns) = (parameters.get(id).n_rows(), parameters.get(id).n_columns());
-            let found = take(&name)?;
-            if (found.n_rows(), found.n_columns()) != (rows, columns) {
-                return Err(name);
-            }
-            *parameters.get_mut(id) = found;
-        }
+        super::load_into(&mut parameters, &mut take)?;
         Ok(Self::whole(name, settings, (network, parameters), sides, (offsets, calibration)))
     }
 }
