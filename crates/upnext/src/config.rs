@@ -117,7 +117,18 @@ mod tests {
 
     #[test]
     fn every_file_of_the_folder_is_a_configuration() {
-        let files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path()).collect();
+        let files = |folder: &Path| -> Vec<_> {
+            let all = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+            all.filter(|path| path.is_file()).collect()
+        };
+        let of_models = files(&folder().join("models"));
+        assert!(of_models.len() >= 10, "each design, and our best: {of_models:?}");
+        for file in of_models {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let settings: upnext_models::Settings = from_toml(&text, &[]).unwrap_or_else(|error| panic!("{error:#}"));
+            settings.check().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+        let files = files(folder());
         assert!(files.len() >= 3, "demo, movies and kuairec: {files:?}");
         for file in files {
             Config::read(Some(&file)).unwrap_or_else(|error| panic!("{error:#}"));

@@ -33,13 +33,14 @@ impl Blend {
         Self { name: name.into(), parts: parts.into_iter().filter(|part| part.weight > 0.0).collect() }
     }
 
-    /// Takes the weights that are `given`, else chooses them on validation by coordinate ascent from `start`,
-    /// else keeps `start`. Returns the blend and one weight for each model.
+    /// Takes the weights that are `given`, else chooses them on validation by coordinate ascent from `start`, in each of
+    /// the `steps` in turn, else keeps `start`. Returns the blend and one weight for each model.
     pub(super) fn choose(
         name: &str,
         models: Vec<Arc<dyn Recommender>>,
         start: &[f32],
         given: Option<&[f32]>,
+        steps: &[f32],
         training: &Training,
     ) -> (Self, Vec<f32>) {
         // Deviations are means over some questions; without validation, over histories of the training set.
@@ -55,7 +56,7 @@ impl Blend {
         let weights = match given {
             Some(given) => given.to_vec(),
             None if training.validation.is_empty() => start.to_vec(),
-            None => pool.ascend(start, 0.1).weights,
+            None => steps.iter().fold(start.to_vec(), |from, &step| pool.ascend(&from, step).weights),
         };
         let parts = models
             .into_iter()

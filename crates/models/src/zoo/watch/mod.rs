@@ -253,7 +253,7 @@ impl Watch {
     ) -> Self {
         let all: Vec<u32> = (0..sides[1].len() as u32).collect();
         let statistics: Vec<[f32; 2]> =
-            all.iter().map(|&video| network::statistics_of_video(&offsets, video, None)).collect();
+            all.iter().map(|&video| network::statistics_of_video(&offsets, video)).collect();
         let of_videos = network.first_of_videos(&parameters, &sides[1], &all, &statistics);
         Self { name, settings, network, parameters, sides, offsets, calibration, of_videos }
     }

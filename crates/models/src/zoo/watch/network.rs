@@ -65,11 +65,10 @@ pub(super) fn statistics(sum: f32, n: f32, mean: f32) -> [f32; 2] {
     [(sum + 5.0 * mean) / (n + 5.0) - mean, (1.0 + n).ln() / 5.0]
 }
 
-/// Those of a video, without one of its own ratios where that is asked for.
-pub(super) fn statistics_of_video(offsets: &Offsets, video: u32, without: Option<f32>) -> [f32; 2] {
+/// Those of a video.
+pub(super) fn statistics_of_video(offsets: &Offsets, video: u32) -> [f32; 2] {
     let at = video as usize;
-    let (sum, n) = (offsets.sums[at] - without.unwrap_or(0.0), offsets.counts[at]);
-    statistics(sum, n - f32::from(u8::from(without.is_some())), offsets.mean)
+    statistics(offsets.sums[at], offsets.counts[at], offsets.mean)
 }
 
 impl SideNetwork {

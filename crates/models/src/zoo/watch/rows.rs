@@ -33,10 +33,35 @@ impl Row {
 /// All such pairs of training, and what each user's say together.
 pub(super) struct Rows {
     rows: Vec<Row>,
-    /// Sum and number of each user's ratios, and their median offset.
-    sums: Vec<f32>,
-    counts: Vec<f32>,
+    /// Sum and number of each user's and each video's ratios, all together and in each fold.
+    users: Vec<Sums>,
+    videos: Vec<Sums>,
+    /// The median offset of each user.
     offsets: Vec<f32>,
+}
+
+/// Pairs fall into so many parts by chance. What is read of the others of a user or video comes from the other parts: with
+/// its own pair alone left out, a network that knows the total would read the answer off the rest.
+const FOLDS: usize = 5;
+
+#[derive(Clone, Copy, Default)]
+struct Sums([(f32, f32); FOLDS]);
+
+impl Sums {
+    fn add(&mut self, fold: usize, ratio: f32) {
+        self.0[fold].0 += ratio;
+        self.0[fold].1 += 1.0;
+    }
+
+    /// Sum and number, without a fold.
+    fn without(&self, fold: Option<usize>) -> (f32, f32) {
+        let folds = self.0.iter().enumerate().filter(|(at, _)| Some(*at) != fold);
+        folds.fold((0.0, 0.0), |(sum, n), (_, (more, m))| (sum + more, n + m))
+    }
+}
+
+fn fold(row: &Row) -> usize {
+    (mix(u64::from(row.user) << 32 | u64::from(row.video)) % FOLDS as u64) as usize
 }
 
 impl Rows {
@@ -45,16 +70,20 @@ impl Rows {
         let rows: Vec<Row> =
             users.flat_map(|(user, rows)| rows.iter().filter_map(move |row| Row::of(&(user, *row)))).collect();
         let n_users = training.interactions.n_users();
-        let (mut sums, mut counts, mut offsets) = (vec![0.0; n_users], vec![0.0; n_users], vec![0.0; n_users]);
+        let mut users = vec![Sums::default(); n_users];
+        let mut videos = vec![Sums::default(); training.interactions.n_videos()];
+        for row in &rows {
+            users[row.user as usize].add(fold(row), row.ratio);
+            videos[row.video as usize].add(fold(row), row.ratio);
+        }
+        let mut offsets = vec![0.0; n_users];
         let mut all: Vec<f32> = rows.iter().map(|row| row.ratio).collect();
         let median = super::super::popular::median(&mut all);
         for of_user in rows.chunk_by(|a, b| a.user == b.user) {
             let user = of_user[0].user as usize;
-            sums[user] = of_user.iter().map(|row| row.ratio).sum();
-            counts[user] = of_user.len() as f32;
             offsets[user] = Offsets::of_user(median, of_user.iter().map(|row| row.ratio));
         }
-        Self { rows, sums, counts, offsets }
+        Self { rows, users, videos, offsets }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -79,22 +108,21 @@ pub(super) struct Lesson<'a> {
 const BLOCK: usize = 4_096;
 
 impl Lesson<'_> {
-    /// The outputs for some rows, and what they were made of. In training a ratio is not among what is read of its own
-    /// user and video.
+    /// The outputs for some rows, and what they were made of. In training a ratio, and those of its fold, are not among what
+    /// is read of its user and video.
     fn forward(
         &self,
         parameters: &Parameters,
         rows: &[Row],
         random: Option<&mut Random>,
     ) -> ([Vec<Option<u32>>; 2], [Vec<[f32; 2]>; 2], Matrix, network::Tape) {
-        let own = |row: &Row| random.is_some().then_some(row.ratio);
-        let known = &self.rows;
-        let of_user = |row: &Row| {
-            let (at, own) = (row.user as usize, own(row));
-            let n = known.counts[at] - f32::from(u8::from(own.is_some()));
-            network::statistics(known.sums[at] - own.unwrap_or(0.0), n, self.offsets.mean)
+        let is_training = random.is_some();
+        let of = |sums: &Sums, row: &Row| {
+            let (sum, n) = sums.without(is_training.then(|| fold(row)));
+            network::statistics(sum, n, self.offsets.mean)
         };
-        let of_video = |row: &Row| network::statistics_of_video(self.offsets, row.video, own(row));
+        let of_user = |row: &Row| of(&self.rows.users[row.user as usize], row);
+        let of_video = |row: &Row| of(&self.rows.videos[row.video as usize], row);
         let statistics = [rows.iter().map(of_user).collect(), rows.iter().map(of_video).collect()];
         let ids =
             [rows.iter().map(|row| Some(row.user)).collect(), rows.iter().map(|row| Some(row.video)).collect()];
