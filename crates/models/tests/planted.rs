@@ -112,7 +112,7 @@ fn generated_quantiles_and_odds_find_the_watch_time_whatever_the_length() {
     for kind in [Kind::WatchD2q, Kind::WatchLogistic] {
         let scores = scores(kind, None);
         let found = correlation(&scores, expected);
-        assert!(found > 0.9, "{kind}: {found}");
+        assert!(found > 0.8, "{kind}: {found}");
         // In seconds too, within a third of the truth in the middle of all pairs.
         let mut errors: Vec<f32> = (0..40)
             .flat_map(|user| (0..VIDEOS).map(move |video| (user, video)))
