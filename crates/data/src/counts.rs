@@ -84,7 +84,13 @@ mod tests {
 
     #[test]
     fn three_videos_in_a_row_make_three_transitions_and_three_pairs() {
-        let row = |video, time, judgement| Interaction { video, time, value: None, judgement, actions: crate::Actions::default() };
+        let row = |video, time, judgement| Interaction {
+            video,
+            time,
+            value: None,
+            judgement,
+            actions: crate::Actions::default(),
+        };
         let user = vec![
             row(2, 1, Judgement::Positive),
             row(3, 2, Judgement::Neutral),

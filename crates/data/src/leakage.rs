@@ -592,7 +592,13 @@ mod tests {
     use crate::{History, Interaction, Interactions, Judgement, Past};
 
     fn row(video: u32, time: i64) -> Interaction {
-        Interaction { video, time, value: None, judgement: Judgement::Positive, actions: crate::Actions::default() }
+        Interaction {
+            video,
+            time,
+            value: None,
+            judgement: Judgement::Positive,
+            actions: crate::Actions::default(),
+        }
     }
 
     fn split(train: Vec<Interaction>, history: &[(u32, i64)], relevant: u32, at: i64) -> Split {

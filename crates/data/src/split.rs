@@ -408,8 +408,7 @@ fn random(all: &Interactions, seed: u64, with_unwanted: bool) -> Split {
         let part = |wanted: &[Part]| -> Vec<Interaction> {
             (0..rows.len()).filter(|&at| wanted.contains(&part_of[at])).map(|at| rows[at]).collect()
         };
-        let (past, middle, last) =
-            (part(&[Part::Train]), part(&[Part::Validation]), part(&[Part::Test]));
+        let (past, middle, last) = (part(&[Part::Train]), part(&[Part::Validation]), part(&[Part::Test]));
         let ask = |past: &[Interaction], held_out: &[Interaction]| {
             let mut query = query(user as u32, past, held_out)?;
             let unwanted = middle.iter().chain(&last).filter(|row| !row.is_positive());
@@ -471,7 +470,13 @@ fn cold_videos(all: &Interactions, seed: u64) -> Split {
         held_out_values.extend(with_values(user as u32, &cold));
         train.push(past);
     }
-    cold(SplitRule::ColdVideos, all.n_videos(), train, [validation, test, warm], [validation_values, held_out_values])
+    cold(
+        SplitRule::ColdVideos,
+        all.n_videos(),
+        train,
+        [validation, test, warm],
+        [validation_values, held_out_values],
+    )
 }
 
 fn cold_users(all: &Interactions, seed: u64) -> Split {
@@ -498,7 +503,13 @@ fn cold_users(all: &Interactions, seed: u64) -> Split {
         }
         train.push(Vec::new());
     }
-    cold(SplitRule::ColdUsers, all.n_videos(), train, [validation, test, warm], [validation_values, held_out_values])
+    cold(
+        SplitRule::ColdUsers,
+        all.n_videos(),
+        train,
+        [validation, test, warm],
+        [validation_values, held_out_values],
+    )
 }
 
 fn cold(

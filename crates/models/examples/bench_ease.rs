@@ -17,7 +17,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let sequences = read(source)?;
     let n_videos = sequences.iter().flatten().max().map_or(0, |&video| video as usize + 1);
-    let pair = |video| Interaction { video, time: 0, value: None, judgement: Judgement::Positive, actions: upnext_data::Actions::default() };
+    let pair = |video| Interaction {
+        video,
+        time: 0,
+        value: None,
+        judgement: Judgement::Positive,
+        actions: upnext_data::Actions::default(),
+    };
     let by_user = sequences.into_iter().map(|videos| videos.into_iter().map(pair).collect()).collect();
     let interactions = Interactions::from_users(n_videos, by_user);
     let training = Training::of(&interactions, Order::Sequence, 1);

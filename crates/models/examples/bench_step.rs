@@ -95,9 +95,9 @@ fn train(kind: &str, epochs: u32) -> Result<(), Box<dyn std::error::Error>> {
         judgement: if kind != "tower" || at == LENGTH { Judgement::Positive } else { Judgement::Neutral },
         actions: Actions::default(),
     };
-    let users = histories(kind).into_iter().map(|history| {
-        history.into_iter().enumerate().map(|(at, video)| row(at, video)).collect()
-    });
+    let users = histories(kind)
+        .into_iter()
+        .map(|history| history.into_iter().enumerate().map(|(at, video)| row(at, video)).collect());
     let interactions = Interactions::from_users(n_videos(kind), users.collect());
     let learn = Loop { batch: BATCH, epochs_default: epochs, clip: 0.0, beta2: 0.999, ..Loop::default() };
     let settings = Settings {
@@ -126,7 +126,11 @@ fn train(kind: &str, epochs: u32) -> Result<(), Box<dyn std::error::Error>> {
     let facts = (kind == "tower").then(|| {
         let (matrix, table) = features(kind);
         let present = vec![true; matrix.n_rows()];
-        Arc::new(Facts { videos: Some(table), vectors: Some(Vectors { matrix, present }), ..Facts::default() })
+        Arc::new(Facts {
+            videos: Some(table),
+            vectors: Some(Vectors { matrix, present }),
+            ..Facts::default()
+        })
     });
     let clock = Clock(Mutex::new(Vec::new()));
     let training = Training {

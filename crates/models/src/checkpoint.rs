@@ -14,8 +14,8 @@ use upnext_math::{Matrix, Sparse};
 use crate::Recommender;
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
-    Bias, Blend, Constant, ContentCosine, ContentScores, Ials, OnMaxima, Part, Random, Sasrec, SasrecShape,
-    UserKnn, Watch, MedianBias, TwoTower, FeatureTower, Bpr, Fusion, Profile,
+    Bias, Blend, Bpr, Constant, ContentCosine, ContentScores, FeatureTower, Fusion, Ials, MedianBias,
+    OnMaxima, Part, Profile, Random, Sasrec, SasrecShape, TwoTower, UserKnn, Watch,
 };
 
 /// The version of the description; a file of another version is refused.
@@ -510,7 +510,8 @@ impl Reader<'_> {
                     return Err(self.broken("shape", "no such network can be"));
                 }
                 let n_videos = self.matrix("videos", None)?.n_rows();
-                let shape = SasrecShape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low) };
+                let shape =
+                    SasrecShape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low) };
                 let model = Sasrec::from_parameters(shape, n_videos, |name| self.matrix(name, None).ok());
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }

@@ -175,8 +175,10 @@ fn score_block(
     is_candidate: &[bool],
     n_videos: usize,
 ) -> (Vec<PoolOfOne>, Vec<f64>) {
-    let asked: Vec<_> =
-        block.iter().map(|query| (&query.history, Context { now: query.at, user: Some(query.user), seed: 0 })).collect();
+    let asked: Vec<_> = block
+        .iter()
+        .map(|query| (&query.history, Context { now: query.at, user: Some(query.user), seed: 0 }))
+        .collect();
     let mut deviations = vec![0.0; models.len()];
     let mut stats = vec![vec![(0.0, 1.0); block.len()]; models.len()];
     let scores: Vec<Matrix> = models

@@ -63,9 +63,8 @@ pub(crate) fn bucketed(
     let mut rows = vec![Vec::with_capacity(n_columns); n_rows];
     let mut first = 0;
     for column in 0..n_columns {
-        let known = |row: usize| {
-            (!table.missing[row * n_columns + column]).then(|| table.matrix.row(row)[column])
-        };
+        let known =
+            |row: usize| (!table.missing[row * n_columns + column]).then(|| table.matrix.row(row)[column]);
         let mut values: Vec<f32> = seen.iter().filter_map(known).collect();
         values.sort_unstable_by(f32::total_cmp);
         let mut borders = values.clone();

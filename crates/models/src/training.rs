@@ -5,8 +5,8 @@ use std::sync::Arc;
 use upnext_data::{Interaction, Interactions, Order, Query};
 use upnext_features::{Content, Table};
 
-use crate::facts::Facts;
 use crate::Settings;
+use crate::facts::Facts;
 use crate::train::{Start, TrainingFileError, Unwatched, Watch};
 
 /// Everything `fit` may see: the training pairs, what is known of the videos, and validation questions to

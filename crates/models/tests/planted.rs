@@ -43,7 +43,13 @@ fn world() -> Interactions {
             if random.uniform() < 0.5 * (1.0 - interest(user, video)).powi(2) {
                 actions = actions.with(Action::Hate);
             }
-            rows.push(Interaction { video, time: 0, value: Some(ratio), judgement: Judgement::Neutral, actions });
+            rows.push(Interaction {
+                video,
+                time: 0,
+                value: Some(ratio),
+                judgement: Judgement::Neutral,
+                actions,
+            });
         }
         rows
     });
@@ -53,7 +59,8 @@ fn world() -> Interactions {
 /// Scores of every video for some users, by a model with these settings.
 fn scores(kind: Kind, weights: Option<[f32; 5]>) -> Vec<Vec<f32>> {
     let interactions = world();
-    let facts = Facts { seconds: (0..VIDEOS).map(|video| Some(seconds(video))).collect(), ..Facts::default() };
+    let facts =
+        Facts { seconds: (0..VIDEOS).map(|video| Some(seconds(video))).collect(), ..Facts::default() };
     let mut settings = Settings::default();
     let of: &mut WatchSettings = match kind {
         Kind::WatchD2q => &mut settings.watch_d2q,
@@ -116,9 +123,7 @@ fn generated_quantiles_and_odds_find_the_watch_time_whatever_the_length() {
         // In seconds too, within a third of the truth in the middle of all pairs.
         let mut errors: Vec<f32> = (0..40)
             .flat_map(|user| (0..VIDEOS).map(move |video| (user, video)))
-            .map(|(user, video)| {
-                (scores[user as usize][video as usize] / expected(user, video) - 1.0).abs()
-            })
+            .map(|(user, video)| (scores[user as usize][video as usize] / expected(user, video) - 1.0).abs())
             .collect();
         errors.sort_by(f32::total_cmp);
         assert!(errors[errors.len() / 2] < 0.33, "{kind}: {}", errors[errors.len() / 2]);

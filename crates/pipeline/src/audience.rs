@@ -96,8 +96,13 @@ mod tests {
     #[test]
     fn it_counts_who_went_on_to_what() {
         let sequence = |videos: &[u32]| {
-            let row =
-                |&video: &u32| Interaction { video, time: 0, value: None, judgement: Judgement::Positive, actions: upnext_data::Actions::default() };
+            let row = |&video: &u32| Interaction {
+                video,
+                time: 0,
+                value: None,
+                judgement: Judgement::Positive,
+                actions: upnext_data::Actions::default(),
+            };
             videos.iter().map(row).collect::<Vec<_>>()
         };
         let users = vec![sequence(&[0, 1, 2]), sequence(&[0, 3, 4, 2, 1]), vec![], sequence(&[1, 0])];

@@ -56,11 +56,13 @@ pub(crate) fn from_toml<T: Default + Serialize + DeserializeOwned>(text: &str, s
     for pair in set {
         let (key, value) = pair.split_once('=').with_context(|| format!("`{pair}`: expected KEY=VALUE"))?;
         // What is no TOML is a string, so that nobody has to quote twice.
-        let value = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+        let value =
+            format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
         let value = value.unwrap_or_else(|| Value::String(pair[key.len() + 1..].into()));
-        let nested = key.trim().rsplit('.').fold(value, |inner, part| {
-            Value::Table(Table::from_iter([(part.to_string(), inner)]))
-        });
+        let nested = key
+            .trim()
+            .rsplit('.')
+            .fold(value, |inner, part| Value::Table(Table::from_iter([(part.to_string(), inner)])));
         let Value::Table(nested) = nested else { unreachable!("a key has at least one part") };
         if let Some(hint) = unknown(&nested, &all, "") {
             return Err(anyhow!(hint));
@@ -76,9 +78,9 @@ fn unknown(given: &Table, known: &Table, path: &str) -> Option<String> {
         (Some(Value::Table(known)), Value::Table(given)) => unknown(given, known, &format!("{path}{key}.")),
         (Some(_), _) => None,
         (None, _) => {
-            let nearest = known.keys().max_by(|a, b| {
-                strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
-            })?;
+            let nearest = known
+                .keys()
+                .max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)))?;
             Some(format!("no key `{path}{key}`; the nearest is `{path}{nearest}`"))
         }
     })
@@ -125,7 +127,8 @@ mod tests {
         assert!(of_models.len() >= 10, "each design, and our best: {of_models:?}");
         for file in of_models {
             let text = std::fs::read_to_string(&file).unwrap();
-            let settings: upnext_models::Settings = from_toml(&text, &[]).unwrap_or_else(|error| panic!("{error:#}"));
+            let settings: upnext_models::Settings =
+                from_toml(&text, &[]).unwrap_or_else(|error| panic!("{error:#}"));
             settings.check().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
         let files = files(folder());

@@ -356,7 +356,9 @@ fn mean_errors_of_users(test: &[Observation], predicted: &[f64]) -> Vec<f64> {
     let errors: Vec<(u32, f64)> =
         test.iter().zip(predicted).map(|(seen, said)| (seen.user, (said - seen.value).abs())).collect();
     let of_users = errors.chunk_by(|a, b| a.0 == b.0);
-    of_users.map(|of_user| of_user.iter().map(|(_, error)| error).sum::<f64>() / of_user.len() as f64).collect()
+    of_users
+        .map(|of_user| of_user.iter().map(|(_, error)| error).sum::<f64>() / of_user.len() as f64)
+        .collect()
 }
 
 fn needs_choice(kind: Kind) -> bool {

@@ -35,8 +35,9 @@ fn labels(set: &Dataset) -> Vec<(String, Vec<Vec<u32>>)> {
     for (video, of) in set.videos.videos().iter().enumerate() {
         for &label in &of.labels {
             let Some((kind, _)) = set.videos.labels.name(label).split_once(':') else { continue };
-            let (numbers, values) =
-                kinds.entry(kind.into()).or_insert_with(|| (BTreeMap::new(), vec![Vec::new(); set.videos.len()]));
+            let (numbers, values) = kinds
+                .entry(kind.into())
+                .or_insert_with(|| (BTreeMap::new(), vec![Vec::new(); set.videos.len()]));
             let next = numbers.len() as u32;
             values[video].push(*numbers.entry(label).or_insert(next));
         }

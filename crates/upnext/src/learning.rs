@@ -47,7 +47,8 @@ impl LearningArgs {
         let from = self.settings.as_ref().map_or("--set".into(), |path| path.display().to_string());
         let mut settings: Settings = from_toml(&text, &[]).with_context(|| from.clone())?;
         if !self.set.is_empty() {
-            settings = from_toml(&text, &self.set).map_err(|error| WrongUse::of("--set", format!("{error:#}")))?;
+            settings =
+                from_toml(&text, &self.set).map_err(|error| WrongUse::of("--set", format!("{error:#}")))?;
         }
         settings.check().with_context(|| from)?;
         Ok(Learning { settings: Arc::new(settings), folder: self.checkpoints, fresh: self.fresh })
@@ -91,7 +92,6 @@ struct Seen {
     steps: usize,
     warned: bool,
 }
-
 
 /// Handlers once a process: while a network learns, the first signal asks it to stop and the second ends the process;
 /// else the first one ends it.
@@ -174,7 +174,8 @@ impl Watch for Watcher {
         if let Some(bar) = &state.bar {
             bar.set_length(step.n_steps as u64);
             bar.set_position(step.step as u64);
-            let best = step.best.map_or(String::new(), |(epoch, score)| format!(", best {score:.4} of {epoch}"));
+            let best =
+                step.best.map_or(String::new(), |(epoch, score)| format!(", best {score:.4} of {epoch}"));
             let left = indicatif::HumanDuration(Duration::from_secs_f64(each * left as f64));
             bar.set_message(format!(
                 "{} epoch {} of at most {}: loss {:.4}{best}, at most {left} left",

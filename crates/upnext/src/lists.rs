@@ -37,7 +37,9 @@ pub(crate) fn cases(
         .flat_map_iter(|block| {
             let asked: Vec<_> = block
                 .iter()
-                .map(|query| (&query.history, Context { now: query.at, user: Some(query.user), seed: ranking.seed }))
+                .map(|query| {
+                    (&query.history, Context { now: query.at, user: Some(query.user), seed: ranking.seed })
+                })
                 .collect();
             let mut scores = Matrix::zeros(block.len(), model.n_videos());
             model.score_batch(&asked, &mut scores);
@@ -143,7 +145,13 @@ mod tests {
         let users = (0..counts.iter().copied().max().unwrap_or(0)).map(|user| {
             (0..counts.len() as u32)
                 .filter(|&video| counts[video as usize] > user)
-                .map(|video| Interaction { video, time: 0, value: None, judgement: Judgement::Positive, actions: upnext_data::Actions::default() })
+                .map(|video| Interaction {
+                    video,
+                    time: 0,
+                    value: None,
+                    judgement: Judgement::Positive,
+                    actions: upnext_data::Actions::default(),
+                })
                 .collect()
         });
         let interactions = Interactions::from_users(counts.len(), users.collect());

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use upnext_data::{Dataset, History, Order, Relevance};
 use upnext_features::Content;
 use upnext_ingest::vectors::Stored;
-use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::train::Start;
+use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, FitError, Recommender, Training, checkpoint};
 use upnext_pipeline::{FeedModels, Similarity};
 

@@ -83,8 +83,13 @@ mod tests {
 
     #[test]
     fn a_list_is_held_against_what_was_watched_longest() {
-        let row =
-            |video, value| Interaction { video, time: 0, value: Some(value), judgement: Judgement::Neutral, actions: upnext_data::Actions::default() };
+        let row = |video, value| Interaction {
+            video,
+            time: 0,
+            value: Some(value),
+            judgement: Judgement::Neutral,
+            actions: upnext_data::Actions::default(),
+        };
         // The true top 2 are videos 5 and 3; the list's first two are 3 and 9.
         let values: Vec<(u32, Interaction)> =
             [(3, 1.5), (4, 0.2), (5, 8.0)].map(|(video, value)| (1, row(video, value))).to_vec();

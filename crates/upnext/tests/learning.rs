@@ -41,7 +41,11 @@ fn epochs(desk: &Desk, file: &str) -> Vec<Value> {
 #[test]
 fn a_setting_that_does_not_exist_is_named_with_the_nearest_and_one_that_cannot_be_with_what_was_expected() {
     let desk = desk();
-    desk.run(&format!("{EVAL} --set sasrec.dropuot=0.1")).wrong(&["--set", "sasrec.dropuot", "sasrec.dropout"]);
+    desk.run(&format!("{EVAL} --set sasrec.dropuot=0.1")).wrong(&[
+        "--set",
+        "sasrec.dropuot",
+        "sasrec.dropout",
+    ]);
     desk.run(&format!("{EVAL} --set sasrec.learn.rat=0.1")).wrong(&["sasrec.learn.rat", "sasrec.learn.rate"]);
     desk.run(&format!("{EVAL} --set sasrec.dropout")).wrong(&["KEY=VALUE"]);
     desk.run(&format!("{EVAL} --set sasrec.dropout=much")).wrong(&["--set", "sasrec.dropout"]);
@@ -68,7 +72,8 @@ fn ctrl_c_keeps_the_training_and_the_same_command_ends_in_the_same_model() {
     let line = format!("{EVAL} --set sasrec.learn.epochs_max=60 --set sasrec.learn.patience=60");
     let whole = desk.run(&line).json();
 
-    let args: Vec<String> = format!("{line} --checkpoints kept").split_whitespace().map(str::to_owned).collect();
+    let args: Vec<String> =
+        format!("{line} --checkpoints kept").split_whitespace().map(str::to_owned).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut child = desk.command(&args).spawn().unwrap();
     let started = Instant::now();
@@ -111,7 +116,12 @@ fn a_checkpoint_that_cannot_be_written_costs_nothing_but_itself() {
     // A file stands where the folder should be, as a full disk would stand in the way.
     desk.write("kept", "in the way");
     let ended = desk.run(&format!("{EVAL} --set sasrec.learn.epochs_max=2 --checkpoints kept")).done();
-    assert_eq!(ended.err.matches("training goes on, but this checkpoint is not kept").count(), 1, "{}", ended.err);
+    assert_eq!(
+        ended.err.matches("training goes on, but this checkpoint is not kept").count(),
+        1,
+        "{}",
+        ended.err
+    );
     assert_eq!(desk.read("kept"), "in the way");
 }
 
@@ -123,18 +133,25 @@ fn a_search_prints_its_protocol_and_its_best_is_a_file_of_settings() {
     let found = desk.run(&format!("{line} --out best.toml --json")).json();
     let trials = found["trials"].as_array().unwrap();
     assert_eq!(trials.len(), 4);
-    assert!(trials.iter().any(|trial| trial["set"].as_array().unwrap().is_empty()), "as they stand is tried too");
+    assert!(
+        trials.iter().any(|trial| trial["set"].as_array().unwrap().is_empty()),
+        "as they stand is tried too"
+    );
     let score = |trial: &Value| trial["score"].as_f64().unwrap();
     assert!(trials.iter().all(|trial| score(trial) <= score(&found["best"])));
     assert!(trials[0]["epochs"].as_u64() > trials[3]["epochs"].as_u64(), "the best got more epochs");
     let best = desk.read("best.toml");
     assert!(best.contains("[sasrec]"), "{best}");
-    desk.run("eval log.csv --relevance any --models sasrec --settings best.toml --set sasrec.learn.epochs_max=1").done();
+    desk.run(
+        "eval log.csv --relevance any --models sasrec --settings best.toml --set sasrec.learn.epochs_max=1",
+    )
+    .done();
     let words = desk.run(line).done().out;
     assert!(words.contains("the test was not looked at") && words.contains("as they stand"), "{words}");
     desk.run("tune log.csv --model popular").wrong(&["--model", "`popular`", "no settings"]);
     desk.run("tune log.csv --model sasrec --search dropout=0.5..0.1").wrong(&["--search", "LOW..HIGH"]);
-    desk.run("tune log.csv --relevance any --model sasrec --search dropuot=0.1,0.2").wrong(&["dropuot", "dropout"]);
+    desk.run("tune log.csv --relevance any --model sasrec --search dropuot=0.1,0.2")
+        .wrong(&["dropuot", "dropout"]);
     desk.run("tune log.csv --relevance any --model watch-d2q").failed(&["watch-d2q needs lengths of videos"]);
 }
 
@@ -142,7 +159,8 @@ fn a_search_prints_its_protocol_and_its_best_is_a_file_of_settings() {
 fn the_report_of_a_run_draws_how_its_networks_learnt() {
     let desk = desk();
     desk.run("import log.csv --out run --relevance any").done();
-    desk.run("train run --models popular,sasrec --set sasrec.dimension=8 --set sasrec.learn.epochs_max=3").done();
+    desk.run("train run --models popular,sasrec --set sasrec.dimension=8 --set sasrec.learn.epochs_max=3")
+        .done();
     let told = epochs(&desk, "run/training/sasrec.jsonl");
     assert_eq!(told.len(), 3);
     for key in ["loss", "validation", "metric", "rate", "gradient_norm", "steps"] {

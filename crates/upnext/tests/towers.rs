@@ -43,7 +43,9 @@ const TWO_TOWER: &str = "--set two-tower.dimension=16 --set two-tower.item_layer
 fn numpy_alone_reads_the_exported_towers_and_gets_the_same_vectors() {
     let desk = Desk::new();
     desk.write("log.csv", log(40, 30, 14));
-    let titles: String = (0..30).map(|video| format!("v{video},A film about {} number {video}\n", ["cats", "dogs", "sea"][video % 3])).collect();
+    let titles: String = (0..30)
+        .map(|video| format!("v{video},A film about {} number {video}\n", ["cats", "dogs", "sea"][video % 3]))
+        .collect();
     desk.write("videos.csv", format!("video,title\n{titles}"));
     desk.run("import log.csv videos.csv --out run --relevance any").done();
     desk.run("export run --out towers").failed(&["there is no model", "upnext train"]);
@@ -62,7 +64,11 @@ fn numpy_alone_reads_the_exported_towers_and_gets_the_same_vectors() {
         eprintln!("skipped: no Python with NumPy at hand");
         return;
     };
-    let said = Command::new(python).arg(desk.path("towers/upnext-towers.py")).arg(desk.path("towers")).output().unwrap();
+    let said = Command::new(python)
+        .arg(desk.path("towers/upnext-towers.py"))
+        .arg(desk.path("towers"))
+        .output()
+        .unwrap();
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success() && out.contains("largest difference"), "{out}{err}");
 }

@@ -152,8 +152,7 @@ pub(crate) fn learn(
 ) -> Result<Learnt, FitError> {
     let name = task.name();
     let judged = n_epochs.is_none() && task.is_judged();
-    let epochs_max =
-        n_epochs.unwrap_or(if judged { settings.epochs_max } else { settings.epochs_default });
+    let epochs_max = n_epochs.unwrap_or(if judged { settings.epochs_max } else { settings.epochs_default });
     let fingerprint = mix(fingerprint ^ mix(u64::from(judged)));
     let adam = optimiser::Settings {
         beta1: settings.beta1,
@@ -186,7 +185,8 @@ pub(crate) fn learn(
                 let (epoch, step) = (state.epoch, state.step);
                 return Err(FitError::Diverged { model: name.into(), epoch, step, at: at.into() });
             }
-            let rate = settings.rate * state.plateau.share * warm_up(state.adam.n_steps, settings.warm_up_steps);
+            let rate =
+                settings.rate * state.plateau.share * warm_up(state.adam.n_steps, settings.warm_up_steps);
             state.adam.step(&mut state.parameters, gradients, rate);
             state.step += 1;
             state.loss += loss;
@@ -205,7 +205,11 @@ pub(crate) fn learn(
                 Wish::Keep => keep_last(&state),
                 Wish::Stop => {
                     keep_last(&state);
-                    return Err(FitError::Stopped { model: name.into(), epoch: state.epoch, step: state.step });
+                    return Err(FitError::Stopped {
+                        model: name.into(),
+                        epoch: state.epoch,
+                        step: state.step,
+                    });
                 }
             }
         }
@@ -250,7 +254,8 @@ pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64
     if let Some(learn) = settings.get_mut("learn").and_then(serde_json::Value::as_object_mut) {
         learn.retain(|key, _| key != "epochs_max" && key != "epochs_default");
     }
-    let mut all = settings.to_string().bytes().fold(mix(training.seed), |all, byte| mix(all ^ u64::from(byte)));
+    let mut all =
+        settings.to_string().bytes().fold(mix(training.seed), |all, byte| mix(all ^ u64::from(byte)));
     let mut add = |x: u64| all = mix(all ^ x);
     add(training.interactions.n_videos() as u64);
     for rows in training.interactions.users() {

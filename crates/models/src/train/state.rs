@@ -119,7 +119,8 @@ impl State {
     /// The file of the last step.
     pub(super) fn last(&self, fingerprint: u64) -> Vec<u8> {
         let mut arrays = named("parameters", &self.parameters);
-        for (id, (mean, square)) in self.parameters.ids().zip(self.adam.means.iter().zip(&self.adam.squares)) {
+        for (id, (mean, square)) in self.parameters.ids().zip(self.adam.means.iter().zip(&self.adam.squares))
+        {
             let name = self.parameters.name(id);
             arrays.push((format!("means.{name}"), mean));
             arrays.push((format!("squares.{name}"), square));

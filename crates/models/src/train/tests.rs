@@ -127,7 +127,10 @@ fn the_best_epoch_is_returned_and_training_ends_after_the_patience() {
     let told = watch.told.lock().unwrap();
     let best = told.iter().filter(|epoch| epoch.best).next_back().unwrap();
     assert_eq!((best.epoch, best.validation), (learnt.epochs, learnt.score));
-    assert!(told.len() < 30 && told.len() == (learnt.epochs + 3) as usize, "three epochs without a better one");
+    assert!(
+        told.len() < 30 && told.len() == (learnt.epochs + 3) as usize,
+        "three epochs without a better one"
+    );
     assert!(told.last().unwrap().rate < told[0].rate && told.last().unwrap().loss < told[0].loss);
     assert!((f32::from_bits(slope(&learnt)) - 3.0).abs() < 0.1);
     // What was kept as the best is what was returned: nothing is left to do.

@@ -269,8 +269,9 @@ mod tests {
         let histories = interactions.sequences();
         let lesson = &Lesson { settings: &settings, tables, training: &training, histories };
         let (examples, _) = lesson.epoch(2);
-        let loss =
-            |parameters: &Parameters| lesson.step(parameters, &examples, 0, 9, &mut Shards::new(parameters, 3)).0;
+        let loss = |parameters: &Parameters| {
+            lesson.step(parameters, &examples, 0, 9, &mut Shards::new(parameters, 3)).0
+        };
         let mut shards = Shards::new(&parameters, 3);
         let mut gradients = lesson.step(&parameters, &examples, 0, 9, &mut shards).1.clone();
         for id in parameters.ids() {

@@ -11,7 +11,9 @@ use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::product_transposed_into;
 use upnext_math::seed::{Random, mix};
-use upnext_nn::layer::{Activation, Dropout, Embedding, Mlp, MlpShape, MlpTape, normalise, normalise_backward};
+use upnext_nn::layer::{
+    Activation, Dropout, Embedding, Mlp, MlpShape, MlpTape, normalise, normalise_backward,
+};
 use upnext_nn::loss::{Candidates, binary, sampled_softmax};
 use upnext_nn::{Gradients, Parameters, Shards};
 
@@ -83,7 +85,11 @@ impl Settings {
         let width = |n: &usize| (1..=8_192).contains(n);
         let checks = [
             (width(&self.dimension), "dimension", "1 to 8192"),
-            (self.layers.len() <= 16 && self.layers.iter().all(width), "layers", "at most 16 widths of 1 to 8192"),
+            (
+                self.layers.len() <= 16 && self.layers.iter().all(width),
+                "layers",
+                "at most 16 widths of 1 to 8192",
+            ),
             ((0.0..1.0).contains(&self.dropout), "dropout", "0 to below 1"),
             ((1..=1_024).contains(&self.buckets), "buckets", "1 to 1024"),
             ((1..=4_096).contains(&self.length), "length", "1 to 4096"),
@@ -245,7 +251,8 @@ impl Network {
         let d = parameters.get(self.read.table).n_columns();
         let mut x = Matrix::zeros(askers.len(), (KINDS + 2) * d);
         for (at, bags) in bags.iter().enumerate() {
-            for ((bag, table), part) in bags.iter().zip(self.tables()).zip(x.row_mut(at).chunks_exact_mut(d)) {
+            for ((bag, table), part) in bags.iter().zip(self.tables()).zip(x.row_mut(at).chunks_exact_mut(d))
+            {
                 let table = parameters.get(table.table);
                 bag.rows.iter().for_each(|&row| add_scaled(part, bag.weight, table.row(row as usize)));
             }
@@ -254,14 +261,22 @@ impl Network {
         (normalise(&raw), UserTape { bags, mlp, raw })
     }
 
-    fn users_backward(&self, parameters: &Parameters, tape: &UserTape, of: &Matrix, gradients: &mut Gradients) {
+    fn users_backward(
+        &self,
+        parameters: &Parameters,
+        tape: &UserTape,
+        of: &Matrix,
+        gradients: &mut Gradients,
+    ) {
         let of_raw = normalise_backward(&tape.raw, of);
         let of_x = self.user.backward(parameters, &tape.mlp, of_raw, gradients, true);
         let of_x = of_x.expect("the gradient of the input was asked for");
         let d = parameters.get(self.read.table).n_columns();
         for (at, bags) in tape.bags.iter().enumerate() {
             for ((bag, table), part) in bags.iter().zip(self.tables()).zip(of_x.row(at).chunks_exact(d)) {
-                bag.rows.iter().for_each(|&row| add_scaled(gradients.row(table.table, row), bag.weight, part));
+                bag.rows
+                    .iter()
+                    .for_each(|&row| add_scaled(gradients.row(table.table, row), bag.weight, part));
             }
         }
     }
@@ -284,7 +299,9 @@ impl Network {
             let bag = Bag { weight: 1.0 / (rows.len() as f32).sqrt().max(1.0), rows };
             let row = x.row_mut(at);
             row[..d].copy_from_slice(of_ids.row(at));
-            bag.rows.iter().for_each(|&bucket| add_scaled(&mut row[d..2 * d], bag.weight, buckets.row(bucket as usize)));
+            bag.rows
+                .iter()
+                .for_each(|&bucket| add_scaled(&mut row[d..2 * d], bag.weight, buckets.row(bucket as usize)));
             world.inputs.of_video(video, &mut row[2 * d..]);
             bags.push(bag);
         }
@@ -292,7 +309,13 @@ impl Network {
         (normalise(&raw), VideoTape { ids, bags, mlp, raw })
     }
 
-    fn videos_backward(&self, parameters: &Parameters, tape: &VideoTape, of: &Matrix, gradients: &mut Gradients) {
+    fn videos_backward(
+        &self,
+        parameters: &Parameters,
+        tape: &VideoTape,
+        of: &Matrix,
+        gradients: &mut Gradients,
+    ) {
         let of_raw = normalise_backward(&tape.raw, of);
         let of_x = self.video.backward(parameters, &tape.mlp, of_raw, gradients, true);
         let of_x = of_x.expect("the gradient of the input was asked for");
@@ -389,8 +412,10 @@ impl Lesson<'_> {
         let each = ids.len() / batch.len().max(1);
         let (users, of_users) = network.users(parameters, world, &askers, Some(random));
         let (items, of_items) = network.videos(parameters, world, &ids, Some(random));
-        let (mut of_user, mut of_item) =
-            (Matrix::zeros(users.n_rows(), users.n_columns()), Matrix::zeros(items.n_rows(), items.n_columns()));
+        let (mut of_user, mut of_item) = (
+            Matrix::zeros(users.n_rows(), users.n_columns()),
+            Matrix::zeros(items.n_rows(), items.n_columns()),
+        );
         let (scale, weight) = (1.0 / self.settings.temperature, 1.0 / (n * each) as f32);
         let mut loss = 0.0;
         for (at, label) in labels.into_iter().enumerate() {
@@ -629,8 +654,10 @@ mod tests {
             judgement: if at == 1 { Judgement::Negative } else { Judgement::Positive },
             actions: Actions::of([if at == 0 { Action::Like } else { Action::Watch }]),
         };
-        let interactions =
-            Interactions::from_users(9, (0..4).map(|user| (0..4).map(|at| row(user, at)).collect()).collect());
+        let interactions = Interactions::from_users(
+            9,
+            (0..4).map(|user| (0..4).map(|at| row(user, at)).collect()).collect(),
+        );
         let table = |n: usize| {
             Some(Table::from_values(vec!["a".into()], n, (0..n).map(|x| (x % 3) as f32).collect(), 0.0))
         };

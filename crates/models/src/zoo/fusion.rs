@@ -40,7 +40,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let weights = [("genre", 1.0), ("director", 1.0), ("actor", 1.0), ("cast", 1.0), ("tag", 0.5), ("category", 1.0)];
+        let weights = [
+            ("genre", 1.0),
+            ("director", 1.0),
+            ("actor", 1.0),
+            ("cast", 1.0),
+            ("tag", 0.5),
+            ("category", 1.0),
+        ];
         Self {
             layers: vec![256, 128],
             dropout: 0.1,
@@ -64,7 +71,11 @@ impl Settings {
             ((0.0..1.0).contains(&self.dropout), "dropout", "0 to below 1"),
             ((1..=4_096).contains(&self.content), "content", "1 to 4096"),
             (self.margin > 0.0 && self.margin.is_finite(), "margin", "a positive number"),
-            (self.relations.values().all(|x| x.is_finite() && *x >= 0.0), "relations", "weights of 0 or more"),
+            (
+                self.relations.values().all(|x| x.is_finite() && *x >= 0.0),
+                "relations",
+                "weights of 0 or more",
+            ),
             (self.decay > 0.0 && self.decay <= 1.0, "decay", "above 0, at most 1"),
         ];
         let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
@@ -149,7 +160,12 @@ impl Lesson<'_> {
                 if relative == anchor || is_related {
                     continue;
                 }
-                triplets.push(Triplet { relation: kind, anchor: at, positive: rows.len(), negative: rows.len() + 1 });
+                triplets.push(Triplet {
+                    relation: kind,
+                    anchor: at,
+                    positive: rows.len(),
+                    negative: rows.len() + 1,
+                });
                 rows.extend([relative, stranger]);
             }
         }
@@ -157,8 +173,11 @@ impl Lesson<'_> {
         rows.iter().enumerate().for_each(|(at, &video)| self.inputs.of_video(video, x.row_mut(at)));
         let (raw, tape) = self.mlp.forward(parameters, x, Some(random));
         let unit = normalise(&raw);
-        let weights: Vec<(f32, f32)> =
-            self.relations.iter().map(|relation| (self.settings.margin, relation.weight / n as f32)).collect();
+        let weights: Vec<(f32, f32)> = self
+            .relations
+            .iter()
+            .map(|relation| (self.settings.margin, relation.weight / n as f32))
+            .collect();
         let mut of_unit = Matrix::zeros(unit.n_rows(), unit.n_columns());
         let loss = multi_triplet(&unit, &triplets, &weights, &mut of_unit);
         self.mlp.backward(parameters, &tape, normalise_backward(&raw, &of_unit), gradients, false);
@@ -220,9 +239,8 @@ impl Fusion {
             return needs("vectors, labels, text or metadata of videos");
         }
         let relations = relations(training, settings);
-        let has_relative = |&video: &u32| {
-            relations.iter().any(|relation| !relation.values_of[video as usize].is_empty())
-        };
+        let has_relative =
+            |&video: &u32| relations.iter().any(|relation| !relation.values_of[video as usize].is_empty());
         let anchors: Vec<u32> = (0..inputs.n_videos() as u32).filter(has_relative).collect();
         if anchors.is_empty() {
             return needs("labels `genre:…`, `director:…`, `actor:…` or others of its `relations`");

@@ -180,8 +180,13 @@ impl Ials {
             })
             .unzip();
         let row = Row { columns: &videos, weights: &weights };
-        Problem { settings: &self.settings, is_extra: self.name != "wmf", gram: &self.gram, other: &self.videos }
-            .exact(row)
+        Problem {
+            settings: &self.settings,
+            is_extra: self.name != "wmf",
+            gram: &self.gram,
+            other: &self.videos,
+        }
+        .exact(row)
     }
 }
 
@@ -382,7 +387,13 @@ mod tests {
 
     /// Six users, each with a run of videos, all watched to the same ratio.
     fn watched(ratio: Option<f32>) -> Interactions {
-        let row = |video| Interaction { video, time: 1, value: ratio, judgement: Judgement::Positive, actions: upnext_data::Actions::default() };
+        let row = |video| Interaction {
+            video,
+            time: 1,
+            value: ratio,
+            judgement: Judgement::Positive,
+            actions: upnext_data::Actions::default(),
+        };
         let users = (0..6u32).map(|user| (user..user + 4).map(|video| row(video % 8)).collect()).collect();
         Interactions::from_users(8, users)
     }
@@ -412,13 +423,15 @@ mod tests {
     }
 
     #[test]
-    fn gradients_of_many_rows_come_to_the_exact_solution_and_the_designs_weights_are_those_of_its_objective() {
+    fn gradients_of_many_rows_come_to_the_exact_solution_and_the_designs_weights_are_those_of_its_objective()
+    {
         let interactions = watched(None);
         let x = binary(&Training::of(&interactions, Order::Timed, 3));
         let settings = Settings { dimensions: 4, rounds: 1, steps: 0, ..Settings::default() };
         let (exact, videos) = factorise(&x, &settings, false, 5);
         let (near, _) = factorise(&x, &Settings { steps: 12, ..settings.clone() }, false, 5);
-        let close = |a: &Matrix, b: &Matrix| a.values().iter().zip(b.values()).all(|(a, b)| (a - b).abs() < 1e-4);
+        let close =
+            |a: &Matrix, b: &Matrix| a.values().iter().zip(b.values()).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(close(&exact, &near));
         // Of the videos, solved last, no small step makes the objective smaller.
         let objective = |videos: &Matrix| {

@@ -30,21 +30,21 @@ pub(crate) use blend::OnMaxima;
 pub use blend::{Blend, Part};
 pub use bpr::{Bpr, Settings as BprSettings};
 pub use content::ContentCosine;
-pub use fusion::{Fusion, Settings as FusionSettings};
-pub use profile::{Profile, Settings as ProfileSettings};
 pub use feature_tower::{FeatureTower, Settings as FeatureTowerSettings, TowerLoss};
+pub use fusion::{Fusion, Settings as FusionSettings};
 pub use ials::{Ials, Settings as WmfSettings, factorise};
 pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
-pub use sasrec::{Sasrec, Settings as SasrecSettings};
+pub use profile::{Profile, Settings as ProfileSettings};
 pub(crate) use sasrec::Shape as SasrecShape;
+pub use sasrec::{Sasrec, Settings as SasrecSettings};
 pub use scores::ContentScores;
-pub use two_tower::{Settings as TwoTowerSettings, TwoTower};
-pub use watch::{MedianBias, Objective, Settings as WatchSettings, TASKS, Watch};
 use serde::{Deserialize, Serialize};
+pub use two_tower::{Settings as TwoTowerSettings, TwoTower};
 use upnext_math::{Matrix, Sparse};
 use upnext_nn::Parameters;
+pub use watch::{MedianBias, Objective, Settings as WatchSettings, TASKS, Watch};
 
 use crate::choose::validation_score;
 use crate::{FitError, Recommender, Training};
@@ -454,11 +454,7 @@ impl<'a> Zoo<'a> {
                 let (model, epochs, score) = FeatureTower::fit(t, self.epochs(kind))?;
                 (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
             }
-            Kind::WatchTowers
-            | Kind::WatchIds
-            | Kind::WatchD2q
-            | Kind::WatchLogistic
-            | Kind::WatchTasks => {
+            Kind::WatchTowers | Kind::WatchIds | Kind::WatchD2q | Kind::WatchLogistic | Kind::WatchTasks => {
                 let settings = match kind {
                     Kind::WatchTowers => &t.settings.watch_towers,
                     Kind::WatchIds => &t.settings.watch_ids,

@@ -176,12 +176,13 @@ impl Lesson<'_> {
         // Of each step: who is in it, the tape, and the row of the question it asked.
         let mut steps = Vec::new();
         let (mut asked, mut targets): (Vec<f32>, Vec<u32>) = (Vec::new(), Vec::new());
-        let ask = |profile: &[f32], events: &[Event], at: usize, asked: &mut Vec<f32>, targets: &mut Vec<u32>| {
-            let next = events.get(at).filter(|event| event.is_wanted())?;
-            asked.extend(profile);
-            targets.push(next.video);
-            Some(targets.len() - 1)
-        };
+        let ask =
+            |profile: &[f32], events: &[Event], at: usize, asked: &mut Vec<f32>, targets: &mut Vec<u32>| {
+                let next = events.get(at).filter(|event| event.is_wanted())?;
+                asked.extend(profile);
+                targets.push(next.video);
+                Some(targets.len() - 1)
+            };
         for step in 0.. {
             let who: Vec<usize> =
                 (0..events.len()).filter(|&at| first[at] + step + 1 < events[at].len()).collect();
@@ -310,8 +311,7 @@ impl Profile {
             .filter(|events| events.len() > 1)
             .collect();
         let mut parameters = Parameters::new();
-        let mlp =
-            new_mlp(&mut parameters, settings, videos.n_columns(), &mut Random::new(training.seed));
+        let mlp = new_mlp(&mut parameters, settings, videos.n_columns(), &mut Random::new(training.seed));
         let lesson = Lesson { settings, videos: &videos, mlp: &mlp, training, histories };
         let fingerprint = train::fingerprint(settings, training);
         let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
@@ -391,7 +391,9 @@ mod tests {
         let videos = Arc::new(normalise(&Matrix::from_rows(6, 3, values)));
         let mut parameters = Parameters::new();
         let mlp = new_mlp(&mut parameters, &settings, 3, &mut Random::new(2));
-        let event = |video: u32| Event::of(video, if video == 4 { Judgement::Negative } else { Judgement::Positive }, Some(0.5));
+        let event = |video: u32| {
+            Event::of(video, if video == 4 { Judgement::Negative } else { Judgement::Positive }, Some(0.5))
+        };
         let histories: Vec<Vec<Event>> = [&[0, 1, 2, 3, 4, 5][..], &[5, 4, 3, 2], &[1, 2]]
             .map(|videos| videos.iter().map(|&video| event(video)).collect())
             .into();

@@ -88,11 +88,19 @@ impl Settings {
         let checks = [
             ((1..=4_096).contains(&self.dimension), "dimension", "1 to 4096"),
             (self.n_blocks <= 64, "n_blocks", "at most 64"),
-            (self.n_heads > 0 && self.dimension.is_multiple_of(self.n_heads), "n_heads", "a divisor of dimension"),
+            (
+                self.n_heads > 0 && self.dimension.is_multiple_of(self.n_heads),
+                "n_heads",
+                "a divisor of dimension",
+            ),
             ((1..=4_096).contains(&self.length), "length", "1 to 4096"),
             ((0.0..1.0).contains(&self.dropout), "dropout", "0 to below 1"),
             ((0.0..=1.0).contains(&self.filter), "filter", "0 to 1"),
-            (self.filter == 0.0 || self.prefixes, "prefixes", "true where there is a filter, which looks ahead"),
+            (
+                self.filter == 0.0 || self.prefixes,
+                "prefixes",
+                "true where there is a filter, which looks ahead",
+            ),
         ];
         let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
         let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
@@ -265,7 +273,13 @@ struct Part<'a> {
 
 impl Lesson<'_> {
     /// The loss of predicting videos of histories from those before them, over all targets, and its gradients.
-    fn learn(&self, parameters: &Parameters, part: &Part, random: &mut Random, gradients: &mut Gradients) -> f64 {
+    fn learn(
+        &self,
+        parameters: &Parameters,
+        part: &Part,
+        random: &mut Random,
+        gradients: &mut Gradients,
+    ) -> f64 {
         let (network, histories) = (self.network, part.histories);
         let asked: Vec<&[u32]> = histories.iter().map(|history| &history[..history.len() - 1]).collect();
         let mut batch = Batch::new(&asked, network.shape);
@@ -296,7 +310,8 @@ impl Lesson<'_> {
                 let ids: Vec<Option<u32>> = ids.iter().copied().map(Some).collect();
                 (network.videos.forward(parameters, &ids), ids)
             };
-            let ((of_targets, target_ids), (of_negatives, negative_ids)) = (take(&targets), take(part.negatives));
+            let ((of_targets, target_ids), (of_negatives, negative_ids)) =
+                (take(&targets), take(part.negatives));
             let log_q = vec![0.0; part.negatives.len()];
             let candidates = Candidates { vectors: &of_negatives, ids: part.negatives, log_q: &log_q };
             let found = sampled_softmax(&asking, (&of_targets, &targets, &weights), candidates, 1.0);
@@ -318,7 +333,9 @@ impl Lesson<'_> {
         let mut all: Vec<&[u32]> = Vec::new();
         for (history, n_known) in &self.histories {
             if self.settings.prefixes {
-                all.extend((n_known + 1..=history.len()).map(|end| &history[end.saturating_sub(length)..end]));
+                all.extend(
+                    (n_known + 1..=history.len()).map(|end| &history[end.saturating_sub(length)..end]),
+                );
             } else {
                 let newest = &history[history.len().saturating_sub(length)..];
                 all.push(&newest[self.settings.augment.crop(newest.len(), random)]);
@@ -407,8 +424,7 @@ impl Sasrec {
         // Compared with the whole catalogue, every row has a gradient in every step.
         let kind = if settings.negatives == 0 { Kind::Dense } else { Kind::Rows };
         let shape = (n_videos, kind, settings.dropout);
-        let network =
-            Network::new(&mut parameters, settings.shape(), shape, &mut Random::new(training.seed));
+        let network = Network::new(&mut parameters, settings.shape(), shape, &mut Random::new(training.seed));
         if let Some(start) = start {
             start.apply(&mut parameters, &["videos"]);
         }
@@ -426,8 +442,7 @@ impl Sasrec {
         mut get: impl FnMut(&str) -> Option<Matrix>,
     ) -> Result<Self, String> {
         let mut parameters = Parameters::new();
-        let network =
-            Network::new(&mut parameters, shape, (n_videos, Kind::Dense, 0.0), &mut Random::new(0));
+        let network = Network::new(&mut parameters, shape, (n_videos, Kind::Dense, 0.0), &mut Random::new(0));
         for id in parameters.ids() {
             let name = parameters.name(id).to_string();
             let is_same = |found: &Matrix| {
@@ -547,8 +562,13 @@ mod tests {
                 parameters.get_mut(id).values_mut().iter_mut().for_each(|x| *x *= 25.0);
             }
             let histories: [&[u32]; 3] = [&[0, 1, 2, 3], &[5], &[6, 6, 1]];
-            let lesson =
-                Lesson { name: "sasrec", network: &network, settings: &settings, training: &training, histories: vec![] };
+            let lesson = Lesson {
+                name: "sasrec",
+                network: &network,
+                settings: &settings,
+                training: &training,
+                histories: vec![],
+            };
             let negatives = [0, 3, 4, 1];
             let part =
                 Part { histories: &histories, n_targets: 8, negatives: &negatives[..settings.negatives] };

@@ -126,7 +126,13 @@ mod tests {
     #[test]
     fn the_longer_watched_video_turns_the_profile() {
         let model = ContentScores::new(Matrix::from_rows(4, 2, vec![1.0, 0.0, 0.0, 1.0, 2.0, 0.2, 0.2, 2.0]));
-        let past = |video, ratio, judgement| Past { video, time: 1, value: Some(ratio), judgement, actions: upnext_data::Actions::default() };
+        let past = |video, ratio, judgement| Past {
+            video,
+            time: 1,
+            value: Some(ratio),
+            judgement,
+            actions: upnext_data::Actions::default(),
+        };
         let history = History::new([
             past(0, 0.1, Judgement::Neutral),
             past(1, 2.0, Judgement::Positive),

@@ -98,17 +98,7 @@ impl Block {
         let mut made = self.narrow.forward(parameters, &hidden);
         let wide_dropped = self.dropout.forward(&mut made, random);
         add(x.values_mut(), made.values());
-        BlockTape {
-            norm,
-            normed,
-            attention,
-            dropped,
-            wide_norm,
-            wide_normed,
-            before,
-            hidden,
-            wide_dropped,
-        }
+        BlockTape { norm, normed, attention, dropped, wide_norm, wide_normed, before, hidden, wide_dropped }
     }
 
     /// Changes the gradient of what came out to that of what came in.

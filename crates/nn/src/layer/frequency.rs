@@ -43,12 +43,7 @@ impl FrequencyFilter {
     ///
     /// # Panics
     /// If a sequence is longer than the window.
-    pub fn forward(
-        &self,
-        parameters: &Parameters,
-        input: &Matrix,
-        there: (usize, &[usize]),
-    ) -> Matrix {
+    pub fn forward(&self, parameters: &Parameters, input: &Matrix, there: (usize, &[usize])) -> Matrix {
         let mut output = self.low(input, there);
         let share = parameters.get(self.share).values();
         let rows = output.values_mut().chunks_exact_mut(share.len());
@@ -95,7 +90,8 @@ impl FrequencyFilter {
         assert!(length <= self.window, "a sequence of {length} in a window of {}", self.window);
         let d = input.n_columns();
         let mut low = Matrix::zeros(input.n_rows(), d);
-        let sequences = low.values_mut().chunks_exact_mut(length * d).zip(input.values().chunks_exact(length * d));
+        let sequences =
+            low.values_mut().chunks_exact_mut(length * d).zip(input.values().chunks_exact(length * d));
         for ((low, x), &n) in sequences.zip(n_there) {
             let filter = View::new(&self.low_pass, n, n, self.window);
             let out = ViewMut::new(&mut low[..n * d], n, d, d);
@@ -138,9 +134,7 @@ mod tests {
             &mut parameters,
             &mut input(12, 2, 2),
             |p, x| only(layer.forward(p, x, (4, &THERE))),
-            |p, x, gradient, gradients| {
-                layer.backward(p, x, (4, &THERE), &only(gradient.clone()), gradients)
-            },
+            |p, x, gradient, gradients| layer.backward(p, x, (4, &THERE), &only(gradient.clone()), gradients),
         );
     }
 

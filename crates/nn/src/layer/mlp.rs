@@ -81,7 +81,9 @@ impl Mlp {
         let mut x = None;
         for layer in &self.layers {
             let before = layer.linear.forward(parameters, x.as_ref().unwrap_or(input));
-            x = Some(layer.activation.map_or_else(|| before.clone(), |activation| activation.forward(&before)));
+            x = Some(
+                layer.activation.map_or_else(|| before.clone(), |activation| activation.forward(&before)),
+            );
         }
         x.unwrap_or_else(|| input.clone())
     }

@@ -54,10 +54,7 @@ pub(crate) fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
     let dataset = dataset();
     let interactions = dataset.interactions(&Relevance::default());
     let candidates: Vec<u32> = (0..dataset.videos.len() as u32).collect();
-    let training = Training {
-        candidates: &candidates,
-        ..Training::of(&interactions, Order::Timed, 1)
-    };
+    let training = Training { candidates: &candidates, ..Training::of(&interactions, Order::Timed, 1) };
     let mut zoo = Zoo::new(training);
     let main = zoo.fit(Kind::ItemKnn, &[]).unwrap().model;
     let models = FeedModels {

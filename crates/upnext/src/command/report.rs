@@ -7,8 +7,8 @@ use clap::Args;
 use upnext_data::{Log, Order};
 use upnext_ingest::{Target, run};
 
-use crate::loading::{DataArgs, natural_split, parse_split, relevance_of};
 use crate::command::train::TRAINING_FOLDER;
+use crate::loading::{DataArgs, natural_split, parse_split, relevance_of};
 use crate::report::measure::training::curves;
 use crate::report::{draw, measure};
 use crate::{WrongUse, output, progress};

@@ -10,12 +10,12 @@ use upnext_models::checkpoint;
 use upnext_models::train::Start;
 use upnext_models::zoo::{Choices, Kind};
 
-use crate::{WrongUse, output};
 use crate::command::eval::{check_leaks, parse_models, print_report};
 use crate::evaluation::{Conditions, evaluate, vectors_of};
 use crate::learning::LearningArgs;
 use crate::loading::{moment, natural_split, parse_split};
 use crate::serving::{self, Depth};
+use crate::{WrongUse, output};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -102,7 +102,10 @@ fn go_on(
     json: bool,
 ) -> Result<()> {
     let since = moment(since).ok_or_else(|| {
-        WrongUse::of("--since", format!("`{since}`: expected a date or time such as 2026-03-01, or milliseconds"))
+        WrongUse::of(
+            "--since",
+            format!("`{since}`: expected a date or time such as 2026-03-01, or milliseconds"),
+        )
     })?;
     if epochs == 0 {
         return Err(WrongUse::of("--epochs", "expected at least 1").into());
@@ -118,9 +121,8 @@ fn go_on(
         );
     };
     let set = &folder.dataset;
-    let videos: Vec<Option<u32>> = (0..set.videos.len() as u32)
-        .map(|video| older.dataset.videos.row(set.videos.name(video)))
-        .collect();
+    let videos: Vec<Option<u32>> =
+        (0..set.videos.len() as u32).map(|video| older.dataset.videos.row(set.videos.name(video))).collect();
     let (n_new, n_events) = (
         videos.iter().filter(|video| video.is_none()).count(),
         set.events().times().iter().filter(|&&time| time >= since).count(),
@@ -128,8 +130,9 @@ fn go_on(
     if n_events == 0 {
         bail!("{}: no event since then", path.display());
     }
-    let n_new_users =
-        (0..set.users.len() as u32).filter(|&user| older.dataset.users.row(set.users.name(user)).is_none()).count();
+    let n_new_users = (0..set.users.len() as u32)
+        .filter(|&user| older.dataset.users.row(set.users.name(user)).is_none())
+        .count();
     conditions.ranker = model.parse()?;
     let choices = Choices::from([(conditions.ranker, vec![epochs as f32])]);
     let start = Start { model, parameters, videos, since };
@@ -145,7 +148,6 @@ fn go_on(
         "{model} went on for {epochs} epochs on {n_events} events; {n_new} videos and {n_new_users} users are new"
     ))
 }
-
 
 /// The conditions that fit a run.
 ///

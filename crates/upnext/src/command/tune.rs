@@ -100,9 +100,12 @@ impl Values {
 /// What is searched where nobody says.
 fn usual(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Sasrec | Kind::Bsarec => {
-            &["dropout=0.1..0.6", "learn.rate=0.0003..0.003:log", "dimension=32,64,128", "learn.batch=64,128,256"]
-        }
+        Kind::Sasrec | Kind::Bsarec => &[
+            "dropout=0.1..0.6",
+            "learn.rate=0.0003..0.003:log",
+            "dimension=32,64,128",
+            "learn.batch=64,128,256",
+        ],
         Kind::TwoTower => &[
             "dropout=0.0..0.5",
             "learn.rate=0.0003..0.003:log",
@@ -184,7 +187,10 @@ impl TuneArgs {
             return Err(WrongUse::of("--model", format!("`{kind}` has no settings")).into());
         }
         if !(1..=TRIALS_MAX).contains(&self.trials) || self.first_epochs == 0 {
-            return Err(WrongUse(format!("--trials: expected 1 to {TRIALS_MAX}; --first-epochs: at least 1")).into());
+            return Err(WrongUse(format!(
+                "--trials: expected 1 to {TRIALS_MAX}; --first-epochs: at least 1"
+            ))
+            .into());
         }
         if !(self.minutes.is_finite() && self.minutes > 0.0) {
             return Err(WrongUse::of("--minutes", "expected a positive number").into());
@@ -235,7 +241,9 @@ impl TuneArgs {
         let expected = "expected KEY=LOW..HIGH, KEY=LOW..HIGH:log or KEY=A,B,C";
         asked
             .iter()
-            .map(|text| parse(text).ok_or_else(|| WrongUse::of("--search", format!("`{text}`: {expected}")).into()))
+            .map(|text| {
+                parse(text).ok_or_else(|| WrongUse::of("--search", format!("`{text}`: {expected}")).into())
+            })
             .collect()
     }
 
@@ -256,7 +264,10 @@ impl TuneArgs {
                 // The first is what stands there: a search must not do worse than nothing.
                 let set = match at {
                     0 => Vec::new(),
-                    _ => space.iter().map(|(key, values)| format!("{kind}.{key}={}", values.draw(&mut random))).collect(),
+                    _ => space
+                        .iter()
+                        .map(|(key, values)| format!("{kind}.{key}={}", values.draw(&mut random)))
+                        .collect(),
                 };
                 let trial = Trial { set, score: None, epochs: 0, seconds: 0.0, error: None };
                 (trial, Rung { until, files: Mutex::default(), best: Mutex::default() })
@@ -334,7 +345,8 @@ fn one(
     match Zoo::new(training).fit(kind, &[]) {
         Ok(_) if kind.learns() => {}
         Ok(fitted) => {
-            let (hit_rate, ndcg) = Pool::new(&[fitted.model.as_ref()], validation, candidates).measure(&[1.0]);
+            let (hit_rate, ndcg) =
+                Pool::new(&[fitted.model.as_ref()], validation, candidates).measure(&[1.0]);
             return Ok(Ok((hit_rate + ndcg, "hr@10 + ndcg@10".into())));
         }
         // The time is over: what the epochs before came to counts.
@@ -365,7 +377,9 @@ fn in_words(outcome: &Outcome) -> String {
         text += &trial.error.as_ref().map_or("\n".to_string(), |error| format!("  ({error})\n"));
     }
     let Outcome { set, split, metric, seed, .. } = outcome;
-    text + &format!("\nprotocol: {set}, {split}, {metric} on validation, seed {seed}; the test was not looked at\n")
+    text + &format!(
+        "\nprotocol: {set}, {split}, {metric} on validation, seed {seed}; the test was not looked at\n"
+    )
 }
 
 #[cfg(test)]

@@ -44,7 +44,10 @@ impl<'a> Lesson<'a> {
                     let upnext_data::Interaction { video, time, value, judgement, actions } = *row;
                     Step::of(&Past { video, time, value, judgement, actions })
                 };
-                let wanted = (0..).zip(rows).filter(|(_, row)| row.is_positive() && row.time >= since).map(|(at, _)| at);
+                let wanted = (0..)
+                    .zip(rows)
+                    .filter(|(_, row)| row.is_positive() && row.time >= since)
+                    .map(|(at, _)| at);
                 (rows.iter().map(step).collect(), wanted.collect())
             })
             .collect();
@@ -132,14 +135,14 @@ impl<'a> Task for &'a Lesson<'a> {
         };
         let users = joined(made.iter().map(|((users, _), _)| users).collect());
         let items = joined(made.iter().map(|(_, (items, _))| items).collect());
-        let answers = Matrix::from_rows(batch.len(), n_outputs, items.values()[..batch.len() * n_outputs].to_vec());
+        let answers =
+            Matrix::from_rows(batch.len(), n_outputs, items.values()[..batch.len() * n_outputs].to_vec());
         let weights = vec![1.0 / batch.len() as f32; batch.len()];
         // A video of the batch is there as often as it is wanted, one of the catalogue as often as any.
         let log_q: Vec<f32> = match self.settings.log_q {
             true => {
-                let of_batch = ids[..batch.len()].iter().map(|&id| {
-                    self.log_q[id as usize] + (batch.len() as f32).ln()
-                });
+                let of_batch =
+                    ids[..batch.len()].iter().map(|&id| self.log_q[id as usize] + (batch.len() as f32).ln());
                 let of_catalogue = (self.settings.negatives as f32 / n_videos as f32).ln();
                 let of_others = ids[batch.len()..].iter().map(|_| of_catalogue);
                 of_batch.chain(of_others).collect()

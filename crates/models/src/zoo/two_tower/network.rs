@@ -5,13 +5,13 @@ use upnext_math::Matrix;
 use upnext_math::dot::add_scaled;
 use upnext_math::seed::Random;
 use upnext_nn::layer::{
-    Activation, AttentionPooling, Block, BlockShape, BlockTape, Dropout, Embedding, LayerNorm, Linear, Mask, Mlp,
-    MlpShape, MlpTape, NormTape, PoolingTape, normalise, normalise_backward,
+    Activation, AttentionPooling, Block, BlockShape, BlockTape, Dropout, Embedding, LayerNorm, Linear, Mask,
+    Mlp, MlpShape, MlpTape, NormTape, PoolingTape, normalise, normalise_backward,
 };
 use upnext_nn::{Gradients, Id, Kind, Parameters};
 
-use super::inputs::{Inputs, Step};
 use super::Settings;
+use super::inputs::{Inputs, Step};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
@@ -173,8 +173,7 @@ impl Network {
         gradients: &mut Gradients,
     ) {
         let there = (tape.length, &tape.n_there[..]);
-        let of_raw =
-            if self.normalise { normalise_backward(&tape.raw, of_given) } else { of_given.clone() };
+        let of_raw = if self.normalise { normalise_backward(&tape.raw, of_given) } else { of_given.clone() };
         let of_pooled = self.output.backward(parameters, &tape.pooled, &of_raw, gradients);
         let of_normed =
             self.pooling.backward(parameters, &tape.normed, there, &tape.pooling, &of_pooled, gradients);
@@ -208,10 +207,8 @@ impl Network {
         for (at, &video) in videos.iter().enumerate() {
             inputs.of_video(video, x.row_mut(at));
         }
-        let ids: Vec<Option<u32>> = videos
-            .iter()
-            .map(|&video| (!self.hides(random.as_deref_mut())).then_some(video))
-            .collect();
+        let ids: Vec<Option<u32>> =
+            videos.iter().map(|&video| (!self.hides(random.as_deref_mut())).then_some(video)).collect();
         let (mut raw, mlp) = self.item.forward(parameters, x, random);
         if let Some(item_ids) = self.item_ids {
             add(raw.values_mut(), item_ids.forward(parameters, &ids).values());
@@ -227,8 +224,7 @@ impl Network {
         of_given: &Matrix,
         gradients: &mut Gradients,
     ) {
-        let of_raw =
-            if self.normalise { normalise_backward(&tape.raw, of_given) } else { of_given.clone() };
+        let of_raw = if self.normalise { normalise_backward(&tape.raw, of_given) } else { of_given.clone() };
         if let Some(item_ids) = self.item_ids {
             item_ids.backward(&tape.ids, &of_raw, gradients);
         }

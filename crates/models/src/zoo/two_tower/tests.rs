@@ -75,7 +75,8 @@ fn the_gradient_of_both_towers_is_that_of_small_differences() {
 fn a_batch_is_its_single_histories_and_a_video_without_an_embedding_is_told_apart_from_zeros() {
     let interactions = interactions();
     let facts = Some(std::sync::Arc::new(facts()));
-    let settings = std::sync::Arc::new(crate::Settings { two_tower: settings(), ..crate::Settings::default() });
+    let settings =
+        std::sync::Arc::new(crate::Settings { two_tower: settings(), ..crate::Settings::default() });
     let training = Training { facts, settings, ..Training::of(&interactions, Order::Timed, 1) };
     let (model, epochs, score) = TwoTower::fit(&training, Some(2)).unwrap();
     assert_eq!((epochs, score), (2, None));

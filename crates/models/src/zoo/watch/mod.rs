@@ -117,7 +117,11 @@ impl Settings {
             ((0.0..=1.0).contains(&self.variance), "variance", "0 to 1"),
             ((1..=10_000).contains(&self.groups), "groups", "1 to 10000"),
             (self.weights.iter().all(|x| x.is_finite()), "weights", "finite numbers"),
-            (!self.residual || self.objective.is_ratio(), "residual", "false unless the objective is a ratio's distance"),
+            (
+                !self.residual || self.objective.is_ratio(),
+                "residual",
+                "false unless the objective is a ratio's distance",
+            ),
         ];
         let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
         let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
@@ -239,8 +243,7 @@ impl Watch {
         let fingerprint = train::fingerprint(settings, training);
         let learnt = train::learn(&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
         let Learnt { parameters, epochs, score } = learnt;
-        let model =
-            Self::whole(name, settings.clone(), (network, parameters), sides, (offsets, calibration));
+        let model = Self::whole(name, settings.clone(), (network, parameters), sides, (offsets, calibration));
         Ok((model, epochs, score))
     }
 

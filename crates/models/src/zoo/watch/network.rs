@@ -190,7 +190,8 @@ impl Network {
         let video = SideNetwork::new(parameters, "video", settings, &sides[1], random);
         let n_outputs = settings.objective.n_outputs();
         let widths = [&settings.head[..], &[n_outputs]].concat();
-        let first = Linear::new(parameters, "head.first", (user.width + video.width, widths[0]), true, random);
+        let first =
+            Linear::new(parameters, "head.first", (user.width + video.width, widths[0]), true, random);
         let shape = MlpShape {
             widths: &widths,
             activation: Activation::Relu,
@@ -226,7 +227,8 @@ impl Network {
         }
         let before = self.first.forward(parameters, &joined);
         let mut hidden = if self.is_deep() { Activation::Relu.forward(&before) } else { before.clone() };
-        let dropped = if self.is_deep() { self.dropout.forward(&mut hidden, random.as_deref_mut()) } else { None };
+        let dropped =
+            if self.is_deep() { self.dropout.forward(&mut hidden, random.as_deref_mut()) } else { None };
         let (output, rest) = self.rest.forward(parameters, hidden, random);
         (output, Tape { sides: [of_user, of_video], joined, before, dropped, rest })
     }
@@ -253,7 +255,8 @@ impl Network {
         let of_joined = self.first.backward(parameters, &tape.joined, &of_hidden, gradients);
         let n_user = self.sides[0].width;
         for (side, range) in [(0, 0..n_user), (1, n_user..of_joined.n_columns())] {
-            let rows = (0..of_joined.n_rows()).flat_map(|at| of_joined.row(at)[range.clone()].iter().copied());
+            let rows =
+                (0..of_joined.n_rows()).flat_map(|at| of_joined.row(at)[range.clone()].iter().copied());
             let part = Matrix::from_rows(of_joined.n_rows(), range.len(), rows.collect());
             self.sides[side].backward(parameters, inputs[side], &tape.sides[side], &part, gradients);
         }
@@ -264,7 +267,8 @@ impl Network {
         let (given, _) = self.sides[side].forward(parameters, sides, input, None);
         let weight = parameters.get(self.first.weight());
         let skipped = if side == 0 { 0 } else { self.sides[0].width };
-        let half = View::new(&weight.values()[skipped..], weight.n_rows(), given.n_columns(), weight.n_columns());
+        let half =
+            View::new(&weight.values()[skipped..], weight.n_rows(), given.n_columns(), weight.n_columns());
         let mut out = Matrix::zeros(given.n_rows(), self.width);
         if given.n_columns() > 0 {
             multiply(&mut out, Accumulate::Replace, (&given).into(), half.t(), 1.0);

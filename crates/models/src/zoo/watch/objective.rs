@@ -60,7 +60,8 @@ impl Calibration {
             return Ok(none);
         }
         let seconds = training.facts.as_ref().map_or(&[][..], |facts| &facts.seconds);
-        let length = |video: usize| seconds.get(video).copied().flatten().filter(|x| x.is_finite() && *x > 0.0);
+        let length =
+            |video: usize| seconds.get(video).copied().flatten().filter(|x| x.is_finite() && *x > 0.0);
         let mut known: Vec<f32> = (0..n_videos).filter_map(length).collect();
         if known.is_empty() {
             return Err(FitError::Needs { model: model.into(), needs: "lengths of videos" });
@@ -149,8 +150,10 @@ impl Calibration {
         if videos.n_columns() != 2 || videos.n_rows() != n_videos {
             return Err("groups".into());
         }
-        let videos: Vec<(f32, u32)> = (0..n_videos).map(|at| (videos.row(at)[0], videos.row(at)[1] as u32)).collect();
-        let is_known = |&(_, group): &(f32, u32)| quantiles.n_rows() == 0 || (group as usize) < quantiles.n_rows();
+        let videos: Vec<(f32, u32)> =
+            (0..n_videos).map(|at| (videos.row(at)[0], videos.row(at)[1] as u32)).collect();
+        let is_known =
+            |&(_, group): &(f32, u32)| quantiles.n_rows() == 0 || (group as usize) < quantiles.n_rows();
         if quantiles.n_columns() != POINTS || !videos.iter().all(is_known) {
             return Err("quantiles".into());
         }

@@ -67,8 +67,9 @@ fn fold(row: &Row) -> usize {
 impl Rows {
     pub(super) fn new(training: &Training) -> Self {
         let users = (0..).zip(training.interactions.users());
-        let rows: Vec<Row> =
-            users.flat_map(|(user, rows)| rows.iter().filter_map(move |row| Row::of(&(user, *row)))).collect();
+        let rows: Vec<Row> = users
+            .flat_map(|(user, rows)| rows.iter().filter_map(move |row| Row::of(&(user, *row))))
+            .collect();
         let n_users = training.interactions.n_users();
         let mut users = vec![Sums::default(); n_users];
         let mut videos = vec![Sums::default(); training.interactions.n_videos()];
@@ -124,8 +125,10 @@ impl Lesson<'_> {
         let of_user = |row: &Row| of(&self.rows.users[row.user as usize], row);
         let of_video = |row: &Row| of(&self.rows.videos[row.video as usize], row);
         let statistics = [rows.iter().map(of_user).collect(), rows.iter().map(of_video).collect()];
-        let ids =
-            [rows.iter().map(|row| Some(row.user)).collect(), rows.iter().map(|row| Some(row.video)).collect()];
+        let ids = [
+            rows.iter().map(|row| Some(row.user)).collect(),
+            rows.iter().map(|row| Some(row.video)).collect(),
+        ];
         let inputs = [0, 1].map(|side: usize| {
             let (ids, statistics): (&[Vec<Option<u32>>; 2], &[Vec<[f32; 2]>; 2]) = (&ids, &statistics);
             Input { rows: &ids[side], statistics: &statistics[side] }
@@ -210,7 +213,9 @@ impl Task for Lesson<'_> {
                             self.calibration.target(self.settings, row.video, row.ratio, row.actions);
                         return f64::from(target.loss(self.settings.objective, base, outputs));
                     }
-                    f64::from((self.calibration.answer(self.settings, row.video, base, outputs) - row.ratio).abs())
+                    f64::from(
+                        (self.calibration.answer(self.settings, row.video, base, outputs) - row.ratio).abs(),
+                    )
                 };
                 rows.iter().enumerate().map(error).sum()
             })
@@ -220,7 +225,11 @@ impl Task for Lesson<'_> {
     }
 
     fn metric(&self) -> &'static str {
-        if self.settings.objective == Objective::Tasks { "minus the loss" } else { "minus the absolute error" }
+        if self.settings.objective == Objective::Tasks {
+            "minus the loss"
+        } else {
+            "minus the absolute error"
+        }
     }
 
     fn is_judged(&self) -> bool {

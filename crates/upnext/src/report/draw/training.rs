@@ -88,7 +88,9 @@ fn plot(
             number(best.validation.unwrap_or(0.0)),
             best.epoch
         ),
-        None => format!("{}: the {what} goes from {} to {}.", escape(&curve.name), number(first), number(last)),
+        None => {
+            format!("{}: the {what} goes from {} to {}.", escape(&curve.name), number(first), number(last))
+        }
     };
     let rows = points.iter().map(|&(epoch, x)| [whole(u64::from(epoch)), number(x)]);
     Figure {

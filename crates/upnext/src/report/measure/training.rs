@@ -65,7 +65,11 @@ fn add_curves(folder: &Path, prefix: &str, curves: &mut Vec<Curve>) -> Result<()
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             let parse = |(at, line): (usize, &str)| {
                 serde_json::from_str(line).with_context(|| {
-                    format!("{}, line {}: expected the metrics of an epoch; remove the file", path.display(), at + 1)
+                    format!(
+                        "{}, line {}: expected the metrics of an epoch; remove the file",
+                        path.display(),
+                        at + 1
+                    )
                 })
             };
             let epochs = text.lines().enumerate().map(parse).collect::<Result<_>>()?;
