@@ -331,7 +331,7 @@ fn open(bytes: &[u8]) -> Result<(Description, SafeTensors<'_>), CheckpointError>
 /// # Errors
 /// As [`load`].
 pub fn two_tower(bytes: &[u8]) -> Result<Option<TwoTower>, CheckpointError> {
-    fn find<'f>(form: &'f Form, prefix: String) -> Option<(&'f crate::zoo::TwoTowerSettings, String)> {
+    fn find(form: &Form, prefix: String) -> Option<(&crate::zoo::TwoTowerSettings, String)> {
         match form {
             Form::TwoTower { settings } => Some((settings, prefix)),
             Form::Blend { parts, .. } => {
@@ -351,12 +351,15 @@ pub fn two_tower(bytes: &[u8]) -> Result<Option<TwoTower>, CheckpointError> {
     model.map(Some).map_err(|name| reader.broken(&name, "it is missing or has another shape"))
 }
 
+/// The name of a network, and its parameters by name.
+pub type NamedNetwork = (String, HashMap<String, Matrix>);
+
 /// The parameters of the network that ranks in a file, by name, and the model's name; `None` where what ranks is no network
 /// that can go on.
 ///
 /// # Errors
 /// As [`load`].
-pub fn network(bytes: &[u8]) -> Result<Option<(String, HashMap<String, Matrix>)>, CheckpointError> {
+pub fn network(bytes: &[u8]) -> Result<Option<NamedNetwork>, CheckpointError> {
     let (description, arrays) = open(bytes)?;
     let (name, prefix) = match description.models.first() {
         Some(Form::Sasrec { filter, .. }) => (if *filter > 0.0 { "bsarec" } else { "sasrec" }, "0."),

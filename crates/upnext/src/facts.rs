@@ -1,6 +1,6 @@
 //! What models may know of users and videos beside their events: facts alone, nothing that was counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use upnext_data::Dataset;
 use upnext_features::snapshot::{self, Snapshot};
@@ -29,20 +29,25 @@ pub(crate) fn facts(set: &Dataset, vectors: &[Stored]) -> Facts {
     }
 }
 
-/// Labels by kind, numbered within it, in the order of their names.
+/// Labels by kind, numbered within it, in the order in which they are met.
 fn labels(set: &Dataset) -> Vec<(String, Vec<Vec<u32>>)> {
-    let mut kinds: BTreeMap<String, (BTreeMap<u32, u32>, Vec<Vec<u32>>)> = BTreeMap::new();
+    /// The numbers of labels, and each video's.
+    #[derive(Default)]
+    struct OfKind {
+        numbers: HashMap<u32, u32>,
+        videos: Vec<Vec<u32>>,
+    }
+    let mut kinds: BTreeMap<&str, OfKind> = BTreeMap::new();
     for (video, of) in set.videos.videos().iter().enumerate() {
         for &label in &of.labels {
             let Some((kind, _)) = set.videos.labels.name(label).split_once(':') else { continue };
-            let (numbers, values) = kinds
-                .entry(kind.into())
-                .or_insert_with(|| (BTreeMap::new(), vec![Vec::new(); set.videos.len()]));
-            let next = numbers.len() as u32;
-            values[video].push(*numbers.entry(label).or_insert(next));
+            let of_kind = kinds.entry(kind).or_default();
+            of_kind.videos.resize(set.videos.len(), Vec::new());
+            let next = of_kind.numbers.len() as u32;
+            of_kind.videos[video].push(*of_kind.numbers.entry(label).or_insert(next));
         }
     }
-    kinds.into_iter().map(|(kind, (_, values))| (kind, values)).collect()
+    kinds.into_iter().map(|(kind, of_kind)| (kind.to_string(), of_kind.videos)).collect()
 }
 
 /// The columns of some families, one row for each user or video of the set; `None` without any.

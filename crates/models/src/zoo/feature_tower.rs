@@ -200,7 +200,7 @@ impl World {
             || vec![CLOCK as u32 - 1],
             |time| {
                 let Clock { hour, weekday, .. } = Clock::at(time, 0);
-                vec![hour as u32 % 24, 24 + weekday as u32 % 7]
+                vec![hour, 24 + weekday]
             },
         );
         let known = asker.user.and_then(|user| self.users.get(user as usize));

@@ -315,20 +315,20 @@ impl Problem<'_> {
         let mut squares: Vec<f32> = rest.chunks_exact(d).map(|rest| dot(rest, rest)).collect();
         for _ in 0..self.settings.steps {
             self.times(rows, &direction, &mut product);
-            for at in 0..n {
+            for (at, known) in squares.iter_mut().enumerate() {
                 let of = at * d..(at + 1) * d;
                 let along = dot(&direction[of.clone()], &product[of.clone()]);
-                if squares[at] < 1e-20 || along <= 0.0 {
+                if *known < 1e-20 || along <= 0.0 {
                     continue;
                 }
-                let step = squares[at] / along;
+                let step = *known / along;
                 add_scaled(&mut x[of.clone()], step, &direction[of.clone()]);
                 let rest = &mut rest[of.clone()];
                 add_scaled(rest, -step, &product[of.clone()]);
                 let square = dot(rest, rest);
-                let keeps = square / squares[at];
+                let keeps = square / *known;
                 direction[of].iter_mut().zip(&*rest).for_each(|(p, r)| *p = r + keeps * *p);
-                squares[at] = square;
+                *known = square;
             }
         }
     }

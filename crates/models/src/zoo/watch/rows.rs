@@ -92,6 +92,18 @@ impl Rows {
     }
 }
 
+/// What both sides read of some rows.
+struct Read {
+    ids: [Vec<Option<u32>>; 2],
+    statistics: [Vec<[f32; 2]>; 2],
+}
+
+impl Read {
+    fn input(&self, side: usize) -> Input<'_> {
+        Input { rows: &self.ids[side], statistics: &self.statistics[side] }
+    }
+}
+
 /// What is learnt from, and how.
 pub(super) struct Lesson<'a> {
     pub(super) name: &'static str,
@@ -116,7 +128,7 @@ impl Lesson<'_> {
         parameters: &Parameters,
         rows: &[Row],
         random: Option<&mut Random>,
-    ) -> ([Vec<Option<u32>>; 2], [Vec<[f32; 2]>; 2], Matrix, network::Tape) {
+    ) -> (Read, Matrix, network::Tape) {
         let is_training = random.is_some();
         let of = |sums: &Sums, row: &Row| {
             let (sum, n) = sums.without(is_training.then(|| fold(row)));
@@ -129,12 +141,10 @@ impl Lesson<'_> {
             rows.iter().map(|row| Some(row.user)).collect(),
             rows.iter().map(|row| Some(row.video)).collect(),
         ];
-        let inputs = [0, 1].map(|side: usize| {
-            let (ids, statistics): (&[Vec<Option<u32>>; 2], &[Vec<[f32; 2]>; 2]) = (&ids, &statistics);
-            Input { rows: &ids[side], statistics: &statistics[side] }
-        });
+        let read = Read { ids, statistics };
+        let inputs = [0, 1].map(|side| read.input(side));
         let (outputs, tape) = self.network.forward(parameters, self.sides, [&inputs[0], &inputs[1]], random);
-        (ids, statistics, outputs, tape)
+        (read, outputs, tape)
     }
 
     fn base(&self, row: &Row) -> f32 {
@@ -153,7 +163,7 @@ impl Lesson<'_> {
         random: &mut Random,
         gradients: &mut Gradients,
     ) -> f64 {
-        let (ids, statistics, mut outputs, tape) = self.forward(parameters, rows, Some(random));
+        let (read, mut outputs, tape) = self.forward(parameters, rows, Some(random));
         let mut loss = 0.0;
         for (at, row) in rows.iter().enumerate() {
             let target = self.calibration.target(self.settings, row.video, row.ratio, row.actions);
@@ -161,7 +171,7 @@ impl Lesson<'_> {
             loss += f64::from(target.loss(self.settings.objective, self.base(row), of_row));
             of_row.iter_mut().for_each(|x| *x /= n as f32);
         }
-        let inputs = [0, 1].map(|side: usize| Input { rows: &ids[side], statistics: &statistics[side] });
+        let inputs = [0, 1].map(|side| read.input(side));
         self.network.backward(parameters, [&inputs[0], &inputs[1]], &tape, outputs, gradients);
         loss / n as f64
     }
@@ -205,7 +215,7 @@ impl Task for Lesson<'_> {
     fn judge(&self, parameters: &Parameters) -> Option<f64> {
         let errors: Vec<f64> = (self.validation.par_chunks(BLOCK))
             .map(|rows| {
-                let (_, _, mut outputs, _) = self.forward(parameters, rows, None);
+                let (_, mut outputs, _) = self.forward(parameters, rows, None);
                 let error = |(at, row): (usize, &Row)| {
                     let (base, outputs) = (self.base(row), outputs.row_mut(at));
                     if self.settings.objective == Objective::Tasks {
