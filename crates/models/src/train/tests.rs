@@ -125,7 +125,7 @@ fn the_best_epoch_is_returned_and_training_ends_after_the_patience() {
     let watch = Memory::default();
     let learnt = learn_line(&watch, None, 1).unwrap();
     let told = watch.told.lock().unwrap();
-    let best = told.iter().filter(|epoch| epoch.best).next_back().unwrap();
+    let best = told.iter().rfind(|epoch| epoch.best).unwrap();
     assert_eq!((best.epoch, best.validation), (learnt.epochs, learnt.score));
     assert!(
         told.len() < 30 && told.len() == (learnt.epochs + 3) as usize,
