@@ -32,6 +32,10 @@ const WINDOWS: [&str; 3] = ["1h", "24h", "7d"];
 /// Columns of a user's activity that mean nothing where events have no times.
 const OF_TIME: [&str; 3] = ["events_7_days_log", "active_days_log", "days_since_last_log"];
 
+/// Columns of a user that count events, or time.
+const OF_EVENTS: [&str; 4] =
+    ["user.events", "user.active_days", "user.days_since_last", "user.days_since_registration"];
+
 /// What was known at a cut.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -98,6 +102,31 @@ pub fn users(set: &Dataset, cut: Cut) -> Snapshot {
     columns.add_places(set, cut);
     columns.add_attributes(&set.users.attributes, Whose::Users);
     columns.finish()
+}
+
+/// What is known of every video all along, whether anybody saw it or not: length, labels, attributes; nothing that was counted.
+pub fn video_facts(set: &Dataset) -> Table {
+    let mut columns = Columns::new(&vec![true; set.videos.len()]);
+    columns.add("metadata", &video_meta::metadata(&set.videos, None));
+    columns.add_labels(&set.videos);
+    columns.add_attributes(&set.videos.attributes, Whose::Videos);
+    columns.finish().table
+}
+
+/// What is known of every user all along, active or not: age, language, device, friends, attributes; nothing that was counted.
+pub fn user_facts(set: &Dataset) -> Table {
+    let n = set.users.len();
+    let mut columns = Columns::new(&vec![true; n]);
+    let encoder = UserEncoder::fit(&set.users, &TrainRows::all(n), 1);
+    columns.add("user", &encoder.table(&set.users, &upnext_data::Events::new(), 0));
+    columns.drop(|name| OF_EVENTS.iter().any(|counted| name.starts_with(counted)));
+    let friends = |row| social::friends_number(&set.users, row) as f32;
+    let friends: Vec<f32> = (0..n as u32).map(friends).collect();
+    if friends.iter().any(|&friends| friends > 0.0) {
+        columns.add("social", &Table::from_values(vec!["friends".into()], n, friends, 0.0));
+    }
+    columns.add_attributes(&set.users.attributes, Whose::Users);
+    columns.finish().table
 }
 
 /// Every viewing before the cut, by user, then time: what happened in it, and what its user and video had counted

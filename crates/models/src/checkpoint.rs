@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use upnext_features::Content;
 use upnext_math::{Matrix, Sparse};
 
-use crate::Recommender;
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
     Bias, Blend, Bpr, Constant, ContentCosine, ContentScores, FeatureTower, Fusion, Ials, MedianBias,
     OnMaxima, Part, Profile, Random, Sasrec, SasrecShape, TwoTower, UserKnn, Watch,
 };
+use crate::{Recommender, Settings};
 
 /// The version of the description; a file of another version is refused.
 pub const VERSION: u32 = 1;
@@ -351,27 +351,45 @@ pub fn two_tower(bytes: &[u8]) -> Result<Option<TwoTower>, CheckpointError> {
     model.map(Some).map_err(|name| reader.broken(&name, "it is missing or has another shape"))
 }
 
-/// The name of a network, and its parameters by name.
-pub type NamedNetwork = (String, HashMap<String, Matrix>);
-
-/// The parameters of the network that ranks in a file, by name, and the model's name; `None` where what ranks is no network
-/// that can go on.
+/// The network that ranks in a file: its name, and its parameters by name, with what it reads of videos as `inputs`. Its
+/// section of `settings` takes the shape that it was made in. `None` where what ranks is no network that can go on.
 ///
 /// # Errors
 /// As [`load`].
-pub fn network(bytes: &[u8]) -> Result<Option<NamedNetwork>, CheckpointError> {
+pub fn network(bytes: &[u8], settings: &mut Settings) -> Result<Option<NamedNetwork>, CheckpointError> {
     let (description, arrays) = open(bytes)?;
     let (name, prefix) = match description.models.first() {
-        Some(Form::Sasrec { filter, .. }) => (if *filter > 0.0 { "bsarec" } else { "sasrec" }, "0."),
-        Some(Form::TwoTower { .. }) => ("two-tower", "0.network."),
+        Some(&Form::Sasrec { dimension, n_blocks, n_heads, length, filter, filter_low }) => {
+            let is_plain = filter == 0.0;
+            let of = if is_plain { &mut settings.sasrec } else { &mut settings.bsarec };
+            (of.dimension, of.n_blocks, of.n_heads, of.length) = (dimension, n_blocks, n_heads, length);
+            (of.filter, of.filter_low) = (filter, filter_low);
+            (if is_plain { "sasrec" } else { "bsarec" }, "0.")
+        }
+        Some(Form::TwoTower { settings: made }) => {
+            let learn = settings.two_tower.learn.clone();
+            settings.two_tower = crate::zoo::TwoTowerSettings { learn, ..(**made).clone() };
+            ("two-tower", "0.network.")
+        }
         _ => return Ok(None),
     };
     let reader = Reader { arrays: &arrays, prefix: prefix.into() };
     let names = arrays.names().into_iter().filter_map(|name| name.strip_prefix(prefix));
-    let parameters: Result<_, _> =
+    let parameters: Result<HashMap<String, Matrix>, CheckpointError> =
         names.map(|name| Ok((name.to_string(), reader.matrix(name, None)?))).collect();
-    Ok(Some((name.into(), parameters?)))
+    let mut parameters = parameters?;
+    if name == "two-tower" {
+        let whole = Reader { arrays: &arrays, prefix: "0.".into() };
+        parameters.insert("inputs".into(), whole.matrix("inputs", None)?);
+    }
+    Ok(Some((name.into(), parameters)))
 }
+
+/// The name of a network, and its parameters by name.
+pub type NamedNetwork = (String, HashMap<String, Matrix>);
+
+/// Rows that a matrix without columns may have: users of whom nothing is known.
+const EMPTY_ROWS_MAX: usize = 1 << 27;
 
 struct Reader<'a> {
     arrays: &'a SafeTensors<'a>,
@@ -416,6 +434,10 @@ impl Reader<'_> {
     fn matrix(&self, name: &str, n_rows: Option<usize>) -> Result<Matrix, CheckpointError> {
         let shape = self.array(name, Dtype::F32)?.shape().to_vec();
         let [rows, columns] = shape[..] else { return Err(self.broken(name, "it is not a matrix")) };
+        // Rows without numbers cost a file nothing, and memory here.
+        if columns == 0 && rows > EMPTY_ROWS_MAX {
+            return Err(self.broken(name, "it has more rows than numbers"));
+        }
         if n_rows.is_some_and(|n| n != rows) {
             return Err(self.broken(name, "it has another number of rows"));
         }
@@ -436,6 +458,16 @@ impl Reader<'_> {
     fn square(&self, name: &str, n: usize) -> Result<Sparse, CheckpointError> {
         let sparse = self.sparse(name, n)?;
         if sparse.n_rows() == n { Ok(sparse) } else { Err(self.broken(name, "it is not square")) }
+    }
+
+    /// That a network of about so many numbers can be in this file, before any is made.
+    fn holds(&self, n_numbers: usize) -> Result<(), CheckpointError> {
+        let there: usize = self.arrays.tensors().iter().map(|(_, array)| array.data().len() / 4).sum();
+        if n_numbers <= there {
+            Ok(())
+        } else {
+            Err(self.broken("settings", "the file is too small for such a network"))
+        }
     }
 
     fn weights(&self, form: &str, n: usize) -> Result<Weights, CheckpointError> {
@@ -519,18 +551,28 @@ impl Reader<'_> {
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             Form::TwoTower { settings } => {
+                let d = settings.dimension;
+                let layers: usize =
+                    settings.item_layers.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).sum();
+                let blocks = settings.n_blocks.saturating_mul(12).saturating_mul(d).saturating_mul(d);
+                self.holds(blocks.saturating_add(layers).saturating_add(settings.length.saturating_mul(d)))?;
                 let model = TwoTower::load((**settings).clone(), |name| self.matrix(name, None).ok());
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             Form::FeatureTower { settings, n_buckets } => {
+                let layers: usize =
+                    settings.layers.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).sum();
+                let n = n_buckets.0.saturating_add(n_buckets.1).saturating_mul(settings.dimension);
+                self.holds(n.saturating_add(layers))?;
                 let get = |name: &str| self.matrix(name, None).ok();
                 let model = FeatureTower::load((**settings).clone(), *n_buckets, get);
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             &Form::Bpr { last, n_videos, dimension } => {
-                if n_videos == 0 || n_videos > u32::MAX as usize || dimension > 4_096 {
+                if n_videos == 0 || dimension == 0 {
                     return Err(self.broken("shape", "no such factors can be"));
                 }
+                self.holds(n_videos.saturating_mul(dimension).saturating_mul(2))?;
                 let get = |name: &str| self.matrix(name, None).ok();
                 let model = Bpr::load(last, (n_videos, dimension), get);
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
@@ -542,11 +584,15 @@ impl Reader<'_> {
                 Arc::new(Fusion { videos: Arc::new(self.matrix("videos", None)?), decay })
             }
             Form::Profile { settings } => {
+                self.holds(settings.hidden)?;
                 let get = |name: &str| self.matrix(name, None).ok();
                 let model = Profile::load((**settings).clone(), get);
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             Form::Watch { name, settings } => {
+                let widths = [&settings.tower, &settings.head].into_iter();
+                let layers = widths.flat_map(|of| of.windows(2)).map(|pair| pair[0].saturating_mul(pair[1]));
+                self.holds(layers.sum())?;
                 let model = Watch::load(name, (**settings).clone(), |name| self.matrix(name, None).ok());
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }

@@ -111,6 +111,14 @@ pub enum FitError {
         /// What is wrong with it.
         cause: TrainingFileError,
     },
+    /// The older model cannot be gone on from.
+    #[error("{model} of the older run cannot go on here: {what}")]
+    Start {
+        /// The model.
+        model: String,
+        /// Why not, and what to do.
+        what: String,
+    },
     /// A setting that cannot be meant.
     #[error("{model}.{key}: expected {expected}")]
     Setting {

@@ -21,7 +21,7 @@ use upnext_eval::{
 use upnext_features::Content;
 use upnext_ingest::vectors::{self, Stored};
 use upnext_models::zoo::{Choices, Kind, Zoo};
-use upnext_models::{Context, FitError, Training};
+use upnext_models::{Context, Facts, FitError, Training};
 
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
@@ -151,6 +151,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         CandidateRule::Catalogue => (0..set.videos.len() as u32).collect(),
     };
     let content = Content::new(&set.videos).map(Arc::new);
+    let facts = Arc::new(facts(set, &conditions.vectors));
     let scores = content_scores(set, split);
     let findings = lint_with_evidence(set, split, &candidates, scores.as_ref(), conditions);
     let allowed =
@@ -163,7 +164,13 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
     let mut left_out = Vec::new();
     let (mut choices, mut held_out_note) = (Choices::new(), None);
     if split.validation.is_empty() && conditions.models.iter().any(|kind| needs_choice(*kind)) {
-        choices = choose_on_a_tenth(set, &split.train, content.clone(), &candidates, conditions)?;
+        choices = choose_on_a_tenth(
+            set,
+            &split.train,
+            (content.clone(), Arc::clone(&facts)),
+            &candidates,
+            conditions,
+        )?;
         held_out_note = Some("settings chosen on a random tenth of train, models then fitted on all of it");
     }
     let watcher = Watcher::new(&conditions.learning);
@@ -172,7 +179,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         scores,
         validation: &split.validation,
         validation_values: &split.validation_values,
-        facts: Some(Arc::new(facts(set, &conditions.vectors))),
+        facts: Some(facts),
         candidates: &candidates,
         settings: Arc::clone(&conditions.learning.settings),
         watch: &watcher,
@@ -275,6 +282,15 @@ fn reads_labels(kind: Kind) -> bool {
             | Kind::ContentNeighbours
             | Kind::DirectedCosineContent
             | Kind::Smoothed
+            | Kind::TwoTower
+            | Kind::FeatureTower
+            | Kind::Fusion
+            | Kind::Profile
+            | Kind::WatchTowers
+            | Kind::WatchIds
+            | Kind::WatchD2q
+            | Kind::WatchLogistic
+            | Kind::WatchTasks
             | Kind::ClosedBlend
     )
 }
@@ -380,7 +396,7 @@ fn notes(split: &Split, held_out: Option<&str>) -> Vec<String> {
 fn choose_on_a_tenth(
     set: &Dataset,
     train: &Interactions,
-    content: Option<Arc<Content>>,
+    (content, facts): (Option<Arc<Content>>, Arc<Facts>),
     candidates: &[u32],
     conditions: &Conditions,
 ) -> Result<Choices> {
@@ -388,6 +404,7 @@ fn choose_on_a_tenth(
     let watcher = Watcher::new(&conditions.learning.under("choosing"));
     let mut zoo = Zoo::new(Training {
         content,
+        facts: Some(facts),
         validation: &validation,
         candidates,
         settings: Arc::clone(&conditions.learning.settings),

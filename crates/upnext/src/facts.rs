@@ -3,30 +3,26 @@
 use std::collections::{BTreeMap, HashMap};
 
 use upnext_data::Dataset;
-use upnext_features::snapshot::{self, Snapshot};
-use upnext_features::{Cut, Table};
+use upnext_features::{Table, snapshot};
 use upnext_ingest::vectors::Stored;
 use upnext_math::Matrix;
 use upnext_models::{Facts, Vectors};
 
-/// Families of `upnext features` that are facts, with what of them is counted from events.
-const OF_USERS: [&str; 3] = ["user.", "attributes.", "social."];
-const OF_VIDEOS: [&str; 3] = ["metadata.", "labels.", "attributes."];
-const COUNTED: [&str; 4] =
-    ["user.events", "user.active_days", "user.days_since_last", "user.days_since_registration"];
-
 /// All of them, and the vectors that were brought, one after another.
 pub(crate) fn facts(set: &Dataset, vectors: &[Stored]) -> Facts {
-    // Facts hold all along, so the cut lies behind everything.
-    let cut = Cut::at(i64::MAX);
     let seconds: Vec<Option<f32>> = set.videos.videos().iter().map(|video| video.duration_seconds).collect();
     Facts {
-        users: of_family(snapshot::users(set, cut), set.users.len(), &OF_USERS),
-        videos: of_family(snapshot::videos(set, cut), set.videos.len(), &OF_VIDEOS),
+        users: some(snapshot::user_facts(set)),
+        videos: some(snapshot::video_facts(set)),
         vectors: joined(vectors, set.videos.len()),
         labels: labels(set),
         seconds: if seconds.iter().any(Option::is_some) { seconds } else { Vec::new() },
     }
+}
+
+/// A table that has a column.
+fn some(table: Table) -> Option<Table> {
+    (!table.names.is_empty()).then_some(table)
 }
 
 /// Labels by kind, numbered within it, in the order in which they are met.
@@ -48,27 +44,6 @@ fn labels(set: &Dataset) -> Vec<(String, Vec<Vec<u32>>)> {
         }
     }
     kinds.into_iter().map(|(kind, of_kind)| (kind.to_string(), of_kind.videos)).collect()
-}
-
-/// The columns of some families, one row for each user or video of the set; `None` without any.
-fn of_family(Snapshot { rows, table, .. }: Snapshot, n_rows: usize, families: &[&str]) -> Option<Table> {
-    let wanted = |name: &String| {
-        families.iter().any(|family| name.starts_with(family))
-            && !COUNTED.iter().any(|counted| name.starts_with(counted))
-    };
-    let columns: Vec<usize> = (0..table.names.len()).filter(|&at| wanted(&table.names[at])).collect();
-    if columns.is_empty() {
-        return None;
-    }
-    let mut values = vec![f32::NAN; n_rows * columns.len()];
-    for (at, &row) in rows.iter().enumerate() {
-        let of_row = &mut values[row as usize * columns.len()..];
-        for (to, &column) in of_row.iter_mut().zip(&columns) {
-            *to = if table.missing_of(at)[column] { f32::NAN } else { table.matrix.row(at)[column] };
-        }
-    }
-    let names = columns.iter().map(|&column| table.names[column].clone()).collect();
-    Some(Table::from_values(names, n_rows, values, 0.0))
 }
 
 /// Several sets of vectors as one, side by side; a video has one where any of them has it.

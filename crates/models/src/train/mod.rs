@@ -247,7 +247,7 @@ pub(crate) fn learn(
     })
 }
 
-/// What tells one training from another: its settings, its seed and its pairs.
+/// What tells one training from another: its settings, its seed, and all that it may read.
 pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64 {
     let mut settings = serde_json::to_value(settings).unwrap_or_default();
     // A training that is given more epochs is the same one, longer.
@@ -263,14 +263,44 @@ pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64
         for row in rows {
             add(u64::from(row.video) << 8 | row.judgement as u64);
             add(row.time as u64);
-            add(u64::from(row.value.map_or(u32::MAX, f32::to_bits)));
+            add(u64::from(row.value.map_or(u32::MAX, f32::to_bits)) << 16 | u64::from(row.actions.bits()));
         }
     }
-    add(training.validation.len() as u64);
+    for query in training.validation {
+        add(u64::from(query.user));
+        query.relevant.iter().for_each(|&video| add(u64::from(video)));
+        query.history.positives().iter().for_each(|&video| add(u64::from(video)));
+    }
+    for (user, row) in training.validation_values {
+        add(u64::from(*user) << 32 | u64::from(row.video));
+        add(u64::from(row.value.map_or(u32::MAX, f32::to_bits)));
+    }
+    training.candidates.iter().for_each(|&video| add(u64::from(video)));
+    if let Some(content) = &training.content {
+        content.vectors().columns().iter().for_each(|&column| add(u64::from(column)));
+        content.vectors().values().iter().for_each(|value| add(u64::from(value.to_bits())));
+    }
+    if let Some(facts) = &training.facts {
+        for table in [&facts.users, &facts.videos].into_iter().flatten() {
+            table.matrix.values().iter().for_each(|value| add(u64::from(value.to_bits())));
+            table.missing.iter().for_each(|&missing| add(u64::from(missing)));
+        }
+        if let Some(vectors) = &facts.vectors {
+            vectors.matrix.values().iter().for_each(|value| add(u64::from(value.to_bits())));
+            vectors.present.iter().for_each(|&present| add(u64::from(present)));
+        }
+        facts.labels.iter().flat_map(|(_, videos)| videos).flatten().for_each(|&label| add(u64::from(label)));
+        facts.seconds.iter().for_each(|x| add(u64::from(x.map_or(u32::MAX, f32::to_bits))));
+    }
     if let Some(start) = training.start {
         add(start.since as u64);
-        let values = start.parameters.values().flat_map(|of| of.values()).map(|x| f64::from(*x));
-        add(values.sum::<f64>().to_bits());
+        start.videos.iter().for_each(|video| add(video.map_or(u64::MAX, u64::from)));
+        // By name: a map has no order of its own.
+        let mut names: Vec<&String> = start.parameters.keys().collect();
+        names.sort_unstable();
+        for name in names {
+            start.parameters[name].values().iter().for_each(|value| add(u64::from(value.to_bits())));
+        }
     }
     all
 }

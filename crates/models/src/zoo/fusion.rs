@@ -30,7 +30,7 @@ pub struct Settings {
     pub content: usize,
     /// By how much a stranger must be further away than a relative.
     pub margin: f32,
-    /// What each kind of relation weighs; kinds that are not named are not looked at.
+    /// What each kind of relation weighs; 0 leaves one out, and kinds that are not named are not looked at.
     pub relations: std::collections::BTreeMap<String, f32>,
     /// Weight of each step into the past when a history is averaged.
     pub decay: f32,

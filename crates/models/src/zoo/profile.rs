@@ -313,7 +313,9 @@ impl Profile {
         let mut parameters = Parameters::new();
         let mlp = new_mlp(&mut parameters, settings, videos.n_columns(), &mut Random::new(training.seed));
         let lesson = Lesson { settings, videos: &videos, mlp: &mlp, training, histories };
-        let fingerprint = train::fingerprint(settings, training);
+        // The space it lives in is made by the settings of `fusion`.
+        let of_space = train::fingerprint(&training.settings.fusion, training);
+        let fingerprint = mix(train::fingerprint(settings, training) ^ mix(of_space));
         let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
         let Learnt { parameters, epochs, score } = learnt;
         Ok((Self { settings: settings.clone(), videos, mlp, parameters }, epochs, score))

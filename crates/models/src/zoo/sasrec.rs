@@ -426,7 +426,7 @@ impl Sasrec {
         let shape = (n_videos, kind, settings.dropout);
         let network = Network::new(&mut parameters, settings.shape(), shape, &mut Random::new(training.seed));
         if let Some(start) = start {
-            start.apply(&mut parameters, &["videos"]);
+            start.apply(&mut parameters, &["videos"])?;
         }
         let lesson = Lesson { name, network: &network, settings, training, histories };
         let fingerprint = train::fingerprint(settings, training);

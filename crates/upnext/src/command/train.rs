@@ -1,6 +1,7 @@
 //! `upnext train`: fits what a run serves, and measures it first.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -114,7 +115,9 @@ fn go_on(
     let file = from.join(MODEL_FILE);
     let bytes = std::fs::read(&file)
         .with_context(|| format!("{}: there is no model; fit one with `upnext train`", file.display()))?;
-    let Some((model, parameters)) = checkpoint::network(&bytes)? else {
+    // Its shape is that of the older run, whatever is set now.
+    let mut settings = (*conditions.learning.settings).clone();
+    let Some((model, parameters)) = checkpoint::network(&bytes, &mut settings)? else {
         bail!(
             "{}: what ranks there is no network that can go on; train it with --ranker sasrec, bsarec or two-tower",
             from.display()
@@ -133,6 +136,7 @@ fn go_on(
     let n_new_users = (0..set.users.len() as u32)
         .filter(|&user| older.dataset.users.row(set.users.name(user)).is_none())
         .count();
+    conditions.learning.settings = Arc::new(settings);
     conditions.ranker = model.parse()?;
     let choices = Choices::from([(conditions.ranker, vec![epochs as f32])]);
     let start = Start { model, parameters, videos, since };

@@ -119,6 +119,21 @@ fn usual(kind: Kind) -> &'static [&'static str] {
             "regularisation=0.001..0.1:log",
             "decay=0.7..1.0",
         ],
+        Kind::FeatureTower => &[
+            "dropout=0.0..0.5",
+            "learn.rate=0.0003..0.003:log",
+            "dimension=32,64,128",
+            "temperature=0.05..0.2",
+        ],
+        Kind::Bpr => {
+            &["dimension=32,64,128", "learn.rate=0.0003..0.01:log", "learn.weight_decay=0.0001..0.1:log"]
+        }
+        Kind::Profile => &[
+            "hidden=128,256,512",
+            "learn.rate=0.0003..0.003:log",
+            "temperature=0.05..0.2",
+            "favourites=1,3,10",
+        ],
         _ => &["dropout=0.0..0.5", "learn.rate=0.0002..0.003:log", "ids=0,8,16,32"],
     }
 }
@@ -183,8 +198,13 @@ impl TuneArgs {
     /// When the set cannot be read or cut, or no trial comes to anything.
     pub(crate) fn run(self) -> Result<()> {
         let kind: Kind = self.model.parse().map_err(|error| WrongUse::of("--model", error))?;
-        if !(kind.learns() || kind == Kind::Wmf) {
-            return Err(WrongUse::of("--model", format!("`{kind}` has no settings")).into());
+        // What lies near what does not say what comes next: nothing decides about `fusion`.
+        if !(kind.learns() || kind == Kind::Wmf) || kind == Kind::Fusion {
+            return Err(WrongUse::of(
+                "--model",
+                format!("`{kind}` has no settings that validation could decide"),
+            )
+            .into());
         }
         if !(1..=TRIALS_MAX).contains(&self.trials) || self.first_epochs == 0 {
             return Err(WrongUse(format!(
@@ -216,12 +236,12 @@ impl TuneArgs {
             validation: &split.validation,
             validation_values: &split.validation_values,
             candidates: &candidates,
-            settings: base,
+            settings: Arc::clone(&base),
             ..Training::of(&split.train, set.order, self.seed)
         };
         let outcome = self.search(kind, &space, training, set, rule.name())?;
         if let Some(file) = &self.out {
-            output::write_file(file, best_as_toml(kind, &outcome.best).as_bytes())?;
+            output::write_file(file, best_as_toml(kind, &base, &outcome.best)?.as_bytes())?;
         }
         if self.json {
             return output::print(&serde_json::to_string(&outcome)?);
@@ -273,6 +293,10 @@ impl TuneArgs {
                 (trial, Rung { until, files: Mutex::default(), best: Mutex::default() })
             })
             .collect();
+        // All of them before the first is trained: a wrong key costs nobody an hour.
+        for (trial, _) in &trials {
+            settings_of(kind, &base, trial, self.first_epochs)?;
+        }
         let mut epochs = self.first_epochs;
         let mut alive: Vec<usize> = (0..trials.len()).collect();
         let mut metric = "hr@10 + ndcg@10".to_string();
@@ -321,6 +345,16 @@ impl TuneArgs {
     }
 }
 
+/// The settings of a draw.
+fn settings_of(kind: Kind, base: &Settings, trial: &Trial, epochs: u32) -> Result<Settings> {
+    let mut set = trial.set.clone();
+    if kind.learns() {
+        set.push(format!("{kind}.learn.epochs_max={epochs}"));
+    }
+    let text = toml::to_string(base).context("settings are plain data")?;
+    config::from_toml(&text, &set).map_err(|error| WrongUse::of("--search", format!("{error:#}")).into())
+}
+
 /// Trains one draw up to some epochs; its score and what that is, or why there is none.
 fn one(
     kind: Kind,
@@ -330,13 +364,7 @@ fn one(
     training: &Training,
     epochs: u32,
 ) -> Result<Result<(f64, String), String>> {
-    let mut set = trial.set.clone();
-    if kind.learns() {
-        set.push(format!("{kind}.learn.epochs_max={epochs}"));
-    }
-    let text = toml::to_string(base).context("settings are plain data")?;
-    let settings: Settings =
-        config::from_toml(&text, &set).map_err(|error| WrongUse::of("--search", format!("{error:#}")))?;
+    let settings = settings_of(kind, base, trial, epochs)?;
     if let Err(error) = settings.check() {
         return Ok(Err(error.to_string()));
     }
@@ -358,14 +386,14 @@ fn one(
     Ok(best.map(|(score, metric)| (score, metric.to_string())).ok_or_else(|| "no epoch ended in time".into()))
 }
 
-fn best_as_toml(kind: Kind, best: &Trial) -> String {
-    let mut text = format!("# The best of `upnext tune`, by validation.\n[{kind}]\n");
-    for set in &best.set {
-        let pair = set.strip_prefix(&format!("{kind}.")).unwrap_or(set);
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        text += &format!("{key} = {value}\n");
-    }
-    text
+/// The whole section of the best draw, without how long it was trained.
+fn best_as_toml(kind: Kind, base: &Settings, best: &Trial) -> Result<String> {
+    let text = toml::to_string(base).context("settings are plain data")?;
+    let settings: Settings = config::from_toml(&text, &best.set)?;
+    let mut all = toml::Table::try_from(settings)?;
+    let section = all.remove(kind.name()).context("a model that is tuned has a section")?;
+    let section = toml::Table::from_iter([(kind.name().to_string(), section)]);
+    Ok(format!("# The best of `upnext tune`, by validation.\n{}", toml::to_string(&section)?))
 }
 
 fn in_words(outcome: &Outcome) -> String {

@@ -147,7 +147,8 @@ impl TwoTower {
         let mut parameters = Parameters::new();
         let network = Network::new(&mut parameters, settings, &inputs, &mut Random::new(training.seed));
         if let Some(start) = training.start_of("two-tower") {
-            start.apply(&mut parameters, &["step_ids.weight", "item_ids.weight"]);
+            start.check_inputs(inputs.arrays().0)?;
+            start.apply(&mut parameters, &["step_ids.weight", "item_ids.weight"])?;
         }
         let lesson = Lesson::new(settings, &inputs, &network, training);
         let fingerprint = train::fingerprint(settings, training);

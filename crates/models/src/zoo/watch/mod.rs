@@ -299,6 +299,9 @@ impl Watch {
         let [videos, sums, counts] = [0, 1, 2].map(|row| offsets.row(row).to_vec());
         let offsets = Offsets { median, videos, sums, counts, mean };
         let calibration = Calibration::from_arrays(take("groups")?, take("quantiles")?, n_videos)?;
+        if settings.objective == Objective::D2q && !calibration.has_quantiles() {
+            return Err("quantiles".into());
+        }
         let mut parameters = Parameters::new();
         let network = Network::new(&mut parameters, &settings, &sides, &mut Random::new(0));
         super::load_into(&mut parameters, &mut take)?;

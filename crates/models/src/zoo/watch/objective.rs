@@ -127,7 +127,8 @@ impl Calibration {
         match settings.objective {
             Objective::D2q => {
                 let at = sigmoid(outputs[0]) * (POINTS - 1) as f32;
-                let (low, share) = ((at as usize).min(POINTS - 2), at.fract());
+                let low = (at as usize).min(POINTS - 2);
+                let share = at - low as f32;
                 let points = self.quantiles.row(group as usize);
                 ratio(points[low] + share * (points[low + 1] - points[low]))
             }
@@ -138,6 +139,10 @@ impl Calibration {
             }
             _ => base + outputs[0],
         }
+    }
+
+    pub(super) fn has_quantiles(&self) -> bool {
+        self.quantiles.n_rows() > 0
     }
 
     /// As arrays: length and group of each video, and the quantiles.
