@@ -225,7 +225,10 @@ impl Place {
         let hint = match error {
             NotFound { .. } => "check the bucket and the name",
             PermissionDenied { .. } | Unauthenticated { .. } => "check the credentials in the environment",
-            _ if said.contains("403") || said.contains("401") => "check the credentials in the environment",
+            // As words: a time or a port may hold the same digits.
+            _ if said.split(|c: char| !c.is_alphanumeric()).any(|word| word == "403" || word == "401") => {
+                "check the credentials in the environment"
+            }
             _ => "check --endpoint and that the store answers; what was fetched is in the cache",
         };
         self.failed(&format!("{said}; {hint}"))
