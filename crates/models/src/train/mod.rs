@@ -73,7 +73,7 @@ impl Default for Loop {
 
 impl Loop {
     /// The first key that cannot be meant, and what was expected.
-    pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let share = |x: f32| (0.0..1.0).contains(&x);
         let checks = [
             (self.batch > 0, "batch", "at least 1"),
@@ -89,6 +89,20 @@ impl Loop {
             (self.slower_by > 0.0 && self.slower_by <= 1.0, "slower_by", "above 0, at most 1"),
         ];
         checks.into_iter().find(|(fine, _, _)| !fine).map_or(Ok(()), |(_, key, why)| Err((key, why)))
+    }
+}
+
+/// Settings of a model that can be meant: whether each is, its key, and what was expected; then those of its loop.
+pub(crate) fn check(
+    model: &'static str,
+    checks: &[(bool, &'static str, &'static str)],
+    learn: &Loop,
+) -> Result<(), FitError> {
+    let wrong = checks.iter().find(|(fine, _, _)| !fine).map(|&(_, key, why)| (key.to_string(), why));
+    let of_loop = || learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
+    match wrong.or_else(of_loop) {
+        Some((key, expected)) => Err(FitError::Setting { model, key, expected }),
+        None => Ok(()),
     }
 }
 
@@ -308,6 +322,52 @@ pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64
 /// Puts values into an order that the source of chance decides.
 pub(crate) fn shuffle<T>(values: &mut [T], random: &mut Random) {
     (1..values.len()).rev().for_each(|at| values.swap(at, random.below(at + 1)));
+}
+
+/// At most so many of the places that may be asked, drawn anew; 0 takes all.
+pub(crate) fn some_places<T>(mut places: Vec<T>, most: usize, random: &mut Random) -> Vec<T> {
+    if most > 0 && places.len() > most {
+        shuffle(&mut places, random);
+        places.truncate(most);
+    }
+    places
+}
+
+/// The examples of a step.
+pub(crate) fn batch<T>(examples: &[T], step: usize, size: usize) -> &[T] {
+    &examples[step * size..examples.len().min((step + 1) * size)]
+}
+
+/// Holds the gradients of a step against small differences, at every `each`-th number of each parameter.
+#[cfg(test)]
+pub(crate) fn assert_gradients_of_step<T: Task>(
+    task: &T,
+    epoch: &T::Epoch,
+    parameters: &mut Parameters,
+    (n_shards, each, tolerance): (usize, usize, f64),
+) {
+    let seed = 9;
+    let loss = |parameters: &Parameters| {
+        task.step(parameters, epoch, 0, seed, &mut Shards::new(parameters, n_shards)).0
+    };
+    let mut shards = Shards::new(parameters, n_shards);
+    let mut gradients = task.step(parameters, epoch, 0, seed, &mut shards).1.clone();
+    for id in parameters.ids() {
+        let n_columns = parameters.get(id).n_columns();
+        for at in (0..parameters.get(id).values().len()).step_by(each) {
+            let analytic = gradients.row(id, (at / n_columns) as u32)[at % n_columns];
+            let before = parameters.get(id).values()[at];
+            let mut at_step = |step: f32| {
+                parameters.get_mut(id).values_mut()[at] = before + step;
+                loss(parameters)
+            };
+            let numeric = (at_step(2e-3) - at_step(-2e-3)) / 4e-3;
+            parameters.get_mut(id).values_mut()[at] = before;
+            let error = (f64::from(analytic) - numeric).abs();
+            let name = parameters.name(id);
+            assert!(error < tolerance * (1.0 + numeric.abs()), "{name} {at}: {analytic} is not {numeric}");
+        }
+    }
 }
 
 #[cfg(test)]

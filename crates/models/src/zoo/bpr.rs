@@ -13,7 +13,7 @@ use upnext_nn::{Gradients, Id, Kind, Parameters, Shards};
 
 use crate::checkpoint::{Form, Writer};
 use crate::choose::validation_score;
-use crate::train::{self, Learnt, Loop, Task, shuffle};
+use crate::train::{self, Learnt, Loop, Task, batch, shuffle};
 use crate::{Context, FitError, Recommender, Training};
 
 /// How it is made and how it learns.
@@ -44,12 +44,7 @@ impl Settings {
             ((1..=10_000).contains(&self.negatives), "negatives", "1 to 10000"),
             (self.last > 0, "last", "at least 1"),
         ];
-        let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
-        let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
-        match wrong.or_else(of_loop) {
-            Some((key, expected)) => Err(FitError::Setting { model: "bpr", key, expected }),
-            None => Ok(()),
-        }
+        train::check("bpr", &checks, &self.learn)
     }
 }
 
@@ -164,8 +159,7 @@ impl Task for &Lesson<'_> {
         seed: u64,
         shards: &'s mut Shards,
     ) -> (f64, &'s mut Gradients) {
-        let size = self.settings.learn.batch;
-        let batch = &examples[step * size..examples.len().min((step + 1) * size)];
+        let batch = batch(examples, step, self.settings.learn.batch);
         let weight = 1.0 / batch.len() as f32;
         shards.step(batch.len(), |shard, part: Range<usize>, gradients| {
             let random = &mut Random::new(mix(seed ^ mix(1 + shard as u64)));
@@ -246,6 +240,7 @@ impl Recommender for Bpr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::assert_gradients_of_step;
     use upnext_data::{Actions, Interaction, Interactions, Judgement, Order};
 
     #[test]
@@ -269,24 +264,6 @@ mod tests {
         let histories = interactions.sequences();
         let lesson = &Lesson { settings: &settings, tables, training: &training, histories };
         let (examples, _) = lesson.epoch(2);
-        let loss = |parameters: &Parameters| {
-            lesson.step(parameters, &examples, 0, 9, &mut Shards::new(parameters, 3)).0
-        };
-        let mut shards = Shards::new(&parameters, 3);
-        let mut gradients = lesson.step(&parameters, &examples, 0, 9, &mut shards).1.clone();
-        for id in parameters.ids() {
-            let n_columns = parameters.get(id).n_columns();
-            for at in 0..parameters.get(id).values().len() {
-                let analytic = gradients.row(id, (at / n_columns) as u32)[at % n_columns];
-                let before = parameters.get(id).values()[at];
-                let mut at_step = |step: f32| {
-                    parameters.get_mut(id).values_mut()[at] = before + step;
-                    loss(&parameters)
-                };
-                let numeric = (at_step(2e-3) - at_step(-2e-3)) / 4e-3;
-                parameters.get_mut(id).values_mut()[at] = before;
-                assert!((f64::from(analytic) - numeric).abs() < 1e-3, "{at}: {analytic} is not {numeric}");
-            }
-        }
+        assert_gradients_of_step(&lesson, &examples, &mut parameters, (3, 1, 1e-3));
     }
 }

@@ -21,7 +21,7 @@ use super::two_tower::Inputs;
 use crate::checkpoint::{Form, Writer};
 use crate::choose::validation_score;
 use crate::facts::bucketed;
-use crate::train::{self, Learnt, Loop, Task, shuffle};
+use crate::train::{self, Learnt, Loop, Task, batch, shuffle, some_places};
 use crate::{Context, FitError, Recommender, Training};
 
 /// What it learns by.
@@ -97,12 +97,7 @@ impl Settings {
             (self.negatives <= 1 << 20, "negatives", "at most 1048576"),
             (self.temperature > 0.0 && self.temperature.is_finite(), "temperature", "a positive number"),
         ];
-        let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
-        let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
-        match wrong.or_else(of_loop) {
-            Some((key, expected)) => Err(FitError::Setting { model: "feature-tower", key, expected }),
-            None => Ok(()),
-        }
+        train::check("feature-tower", &checks, &self.learn)
     }
 }
 
@@ -465,12 +460,9 @@ impl Task for &Lesson<'_> {
         let mut random = Random::new(seed);
         let mut examples: Vec<Example> = Vec::new();
         for (user, rows) in (0..).zip(self.training.interactions.users()) {
-            let mut wanted: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].is_positive()).collect();
-            if self.settings.places > 0 && wanted.len() > self.settings.places {
-                shuffle(&mut wanted, &mut random);
-                wanted.truncate(self.settings.places);
-            }
-            examples.extend(wanted.into_iter().map(|place| (user, place)));
+            let wanted: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].is_positive()).collect();
+            let asked = some_places(wanted, self.settings.places, &mut random);
+            examples.extend(asked.into_iter().map(|place| (user, place)));
         }
         shuffle(&mut examples, &mut random);
         let n = examples.len().div_ceil(self.settings.learn.batch);
@@ -485,8 +477,7 @@ impl Task for &Lesson<'_> {
         seed: u64,
         shards: &'s mut Shards,
     ) -> (f64, &'s mut Gradients) {
-        let size = self.settings.learn.batch;
-        let batch = &examples[step * size..examples.len().min((step + 1) * size)];
+        let batch = batch(examples, step, self.settings.learn.batch);
         let mut random = Random::new(seed);
         let n_videos = self.world.videos.len();
         let negatives: Vec<u32> = match self.settings.loss {
@@ -642,6 +633,7 @@ impl Recommender for FeatureTower {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::assert_gradients_of_step;
     use upnext_data::{Actions, Interactions, Judgement, Order};
     use upnext_features::Table;
 
@@ -685,27 +677,7 @@ mod tests {
                 &Lesson { settings: &settings, world: &world, network: &network, training: &training, log_q };
             let (examples, _) = lesson.epoch(5);
             assert_eq!(examples.len(), 12);
-            let loss = |parameters: &Parameters| {
-                lesson.step(parameters, &examples, 0, 9, &mut Shards::new(parameters, 2)).0
-            };
-            let mut shards = Shards::new(&parameters, 2);
-            let mut gradients = lesson.step(&parameters, &examples, 0, 9, &mut shards).1.clone();
-            for id in parameters.ids() {
-                let n_columns = parameters.get(id).n_columns();
-                for at in (0..parameters.get(id).values().len()).step_by(3) {
-                    let analytic = gradients.row(id, (at / n_columns) as u32)[at % n_columns];
-                    let before = parameters.get(id).values()[at];
-                    let mut at_step = |step: f32| {
-                        parameters.get_mut(id).values_mut()[at] = before + step;
-                        loss(&parameters)
-                    };
-                    let numeric = (at_step(2e-3) - at_step(-2e-3)) / 4e-3;
-                    parameters.get_mut(id).values_mut()[at] = before;
-                    let error = (f64::from(analytic) - numeric).abs();
-                    let name = parameters.name(id);
-                    assert!(error < 4e-3 * (1.0 + numeric.abs()), "{name} {at}: {analytic} is not {numeric}");
-                }
-            }
+            assert_gradients_of_step(&lesson, &examples, &mut parameters, (2, 3, 4e-3));
         }
     }
 

@@ -15,7 +15,7 @@ use upnext_nn::{Gradients, Parameters, Shards};
 
 use super::two_tower::Inputs;
 use crate::checkpoint::{Form, Writer};
-use crate::train::{self, Learnt, Loop, Task, shuffle};
+use crate::train::{self, Learnt, Loop, Task, batch, shuffle};
 use crate::{Context, FitError, Recommender, Training};
 
 /// How it is made and how it learns.
@@ -78,12 +78,7 @@ impl Settings {
             ),
             (self.decay > 0.0 && self.decay <= 1.0, "decay", "above 0, at most 1"),
         ];
-        let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
-        let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
-        match wrong.or_else(of_loop) {
-            Some((key, expected)) => Err(FitError::Setting { model: "fusion", key, expected }),
-            None => Ok(()),
-        }
+        train::check("fusion", &checks, &self.learn)
     }
 }
 
@@ -207,8 +202,7 @@ impl Task for &Lesson<'_> {
         seed: u64,
         shards: &'s mut Shards,
     ) -> (f64, &'s mut Gradients) {
-        let size = self.settings.learn.batch;
-        let batch = &anchors[step * size..anchors.len().min((step + 1) * size)];
+        let batch = batch(anchors, step, self.settings.learn.batch);
         shards.step(batch.len(), |shard, part: Range<usize>, gradients| {
             if part.is_empty() {
                 return 0.0;

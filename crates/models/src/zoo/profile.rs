@@ -17,7 +17,7 @@ use super::Fusion;
 use super::two_tower::Inputs;
 use crate::checkpoint::{Form, Writer};
 use crate::choose::validation_score;
-use crate::train::{self, Learnt, Loop, Task, shuffle};
+use crate::train::{self, Learnt, Loop, Task, batch, shuffle};
 use crate::{Context, FitError, Recommender, Training};
 
 /// How it is made and how it learns.
@@ -64,12 +64,7 @@ impl Settings {
             ((1..=1 << 20).contains(&self.negatives), "negatives", "1 to 1048576"),
             (self.temperature > 0.0 && self.temperature.is_finite(), "temperature", "a positive number"),
         ];
-        let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
-        let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
-        match wrong.or_else(of_loop) {
-            Some((key, expected)) => Err(FitError::Setting { model: "profile", key, expected }),
-            None => Ok(()),
-        }
+        train::check("profile", &checks, &self.learn)
     }
 }
 
@@ -258,8 +253,7 @@ impl Task for &Lesson<'_> {
         seed: u64,
         shards: &'s mut Shards,
     ) -> (f64, &'s mut Gradients) {
-        let size = self.settings.learn.batch;
-        let batch = &users[step * size..users.len().min((step + 1) * size)];
+        let batch = batch(users, step, self.settings.learn.batch);
         let mut random = Random::new(seed);
         let n_videos = self.videos.n_rows();
         let negatives: Vec<u32> =
@@ -382,6 +376,7 @@ impl Recommender for Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::assert_gradients_of_step;
     use upnext_data::{Interactions, Order};
 
     #[test]
@@ -402,27 +397,8 @@ mod tests {
         let lesson =
             &Lesson { settings: &settings, videos: &videos, mlp: &mlp, training: &training, histories };
         let users = vec![0, 1, 2];
-        let loss = |parameters: &Parameters| {
-            lesson.step(parameters, &users, 0, 9, &mut Shards::new(parameters, 2)).0
-        };
-        assert!(loss(&parameters) > 0.0);
-        let mut shards = Shards::new(&parameters, 2);
-        let mut gradients = lesson.step(&parameters, &users, 0, 9, &mut shards).1.clone();
-        for id in parameters.ids() {
-            let n_columns = parameters.get(id).n_columns();
-            for at in 0..parameters.get(id).values().len() {
-                let analytic = gradients.row(id, (at / n_columns) as u32)[at % n_columns];
-                let before = parameters.get(id).values()[at];
-                let mut at_step = |step: f32| {
-                    parameters.get_mut(id).values_mut()[at] = before + step;
-                    loss(&parameters)
-                };
-                let numeric = (at_step(2e-3) - at_step(-2e-3)) / 4e-3;
-                parameters.get_mut(id).values_mut()[at] = before;
-                let error = (f64::from(analytic) - numeric).abs();
-                assert!(error < 2e-3 * (1.0 + numeric.abs()), "{at}: {analytic} is not {numeric}");
-            }
-        }
+        assert!(lesson.step(&parameters, &users, 0, 9, &mut Shards::new(&parameters, 2)).0 > 0.0);
+        assert_gradients_of_step(&lesson, &users, &mut parameters, (2, 1, 2e-3));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::network::{ItemTape, Network, UserTape};
 use super::{Settings, TwoTower};
 use crate::Training;
 use crate::choose::validation_score;
-use crate::train::{SHARDS, Task, shuffle};
+use crate::train::{SHARDS, Task, batch, shuffle, some_places};
 
 pub(super) struct Lesson<'a> {
     settings: &'a Settings,
@@ -86,12 +86,8 @@ impl<'a> Task for &'a Lesson<'a> {
         let mut random = Random::new(seed);
         let mut examples: Vec<Example> = Vec::new();
         for (user, (_, wanted)) in (0..).zip(&self.histories) {
-            let mut wanted = wanted.clone();
-            if self.settings.places > 0 && wanted.len() > self.settings.places {
-                shuffle(&mut wanted, &mut random);
-                wanted.truncate(self.settings.places);
-            }
-            examples.extend(wanted.into_iter().map(|place| (user, place)));
+            let asked = some_places(wanted.clone(), self.settings.places, &mut random);
+            examples.extend(asked.into_iter().map(|place| (user, place)));
         }
         shuffle(&mut examples, &mut random);
         let n = examples.len().div_ceil(self.settings.learn.batch);
@@ -107,8 +103,7 @@ impl<'a> Task for &'a Lesson<'a> {
         shards: &'s mut Shards,
     ) -> (f64, &'s mut Gradients) {
         let (inputs, network) = (self.inputs, self.network);
-        let size = self.settings.learn.batch;
-        let batch = &examples[step * size..examples.len().min((step + 1) * size)];
+        let batch = batch(examples, step, self.settings.learn.batch);
         let video = |&(user, place): &Example| self.histories[user as usize].0[place as usize].video;
         let mut random = Random::new(seed);
         // The answers of the batch, then videos of the whole catalogue.

@@ -104,12 +104,7 @@ impl Settings {
             (self.temperature > 0.0 && self.temperature.is_finite(), "temperature", "a positive number"),
             (self.negatives <= 1 << 20, "negatives", "at most 1048576"),
         ];
-        let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
-        let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
-        match wrong.or_else(of_loop) {
-            Some((key, expected)) => Err(FitError::Setting { model: "two-tower", key, expected }),
-            None => Ok(()),
-        }
+        train::check("two-tower", &checks, &self.learn)
     }
 
     /// Numbers of what both towers give.

@@ -1,9 +1,8 @@
 use upnext_data::{Actions, Interaction, Interactions, Judgement, Order};
-use upnext_nn::{Gradients, Shards};
 
 use super::*;
 use crate::Facts;
-use crate::train::{SHARDS, Task};
+use crate::train::{SHARDS, Task, assert_gradients_of_step};
 
 /// Five users who walk through seven videos.
 fn interactions() -> Interactions {
@@ -48,27 +47,7 @@ fn the_gradient_of_both_towers_is_that_of_small_differences() {
     let lesson = &Lesson::new(&settings, &inputs, &network, &training);
     let (examples, n_steps) = lesson.epoch(5);
     assert_eq!((examples.len(), n_steps), (20, 1));
-    let loss = |parameters: &Parameters| {
-        lesson.step(parameters, &examples, 0, 9, &mut Shards::new(parameters, SHARDS)).0
-    };
-    let mut shards = Shards::new(&parameters, SHARDS);
-    let mut gradients: Gradients = lesson.step(&parameters, &examples, 0, 9, &mut shards).1.clone();
-    for id in parameters.ids() {
-        let n_columns = parameters.get(id).n_columns();
-        for at in (0..parameters.get(id).values().len()).step_by(5) {
-            let analytic = gradients.row(id, (at / n_columns) as u32)[at % n_columns];
-            let before = parameters.get(id).values()[at];
-            let mut at_step = |step: f32| {
-                parameters.get_mut(id).values_mut()[at] = before + step;
-                loss(&parameters)
-            };
-            let numeric = (at_step(2e-3) - at_step(-2e-3)) / 4e-3;
-            parameters.get_mut(id).values_mut()[at] = before;
-            let error = (f64::from(analytic) - numeric).abs();
-            let name = parameters.name(id);
-            assert!(error < 4e-3 * (1.0 + numeric.abs()), "{name} {at}: {analytic} is not {numeric}");
-        }
-    }
+    assert_gradients_of_step(&lesson, &examples, &mut parameters, (SHARDS, 5, 4e-3));
 }
 
 #[test]

@@ -123,12 +123,7 @@ impl Settings {
                 "false unless the objective is a ratio's distance",
             ),
         ];
-        let wrong = checks.into_iter().find(|(fine, _, _)| !fine).map(|(_, key, why)| (key.to_string(), why));
-        let of_loop = || self.learn.check().err().map(|(key, why)| (format!("learn.{key}"), why));
-        match wrong.or_else(of_loop) {
-            Some((key, expected)) => Err(FitError::Setting { model, key, expected }),
-            None => Ok(()),
-        }
+        train::check(model, &checks, &self.learn)
     }
 }
 

@@ -12,7 +12,7 @@ use super::network::{self, Input, Network, Side};
 use super::objective::Objective;
 use super::{Calibration, Offsets, Settings};
 use crate::Training;
-use crate::train::{Task, shuffle};
+use crate::train::{Task, batch, shuffle};
 
 /// A pair whose ratio is known.
 #[derive(Clone, Copy, Debug)]
@@ -200,8 +200,7 @@ impl Task for Lesson<'_> {
         seed: u64,
         shards: &'s mut Shards,
     ) -> (f64, &'s mut Gradients) {
-        let batch = self.settings.learn.batch;
-        let batch = &order[step * batch..order.len().min((step + 1) * batch)];
+        let batch = batch(order, step, self.settings.learn.batch);
         shards.step(batch.len(), |shard, part: Range<usize>, gradients| {
             if part.is_empty() {
                 return 0.0;
