@@ -7,29 +7,38 @@ pub fn exp_in_place(values: &mut [f32]) {
     map_in_place(values, exp);
 }
 
-/// Replaces each number by a function of it, many at a time. The function is compiled twice, so it must be inlined:
-/// closures and `#[inline(always)]` functions are.
+/// Replaces each number `x` by `e^(x - most)`; their sum, by 32 running sums.
+pub fn exp_of_differences(values: &mut [f32], most: f32) -> f32 {
+    const LANES: usize = 32;
+    #[inline(always)]
+    fn each(values: &mut [f32], most: f32, sums: &mut [f32; LANES]) {
+        let (blocks, rest) = values.as_chunks_mut::<LANES>();
+        for block in blocks {
+            for lane in 0..LANES {
+                block[lane] = exp(block[lane] - most);
+                sums[lane] += block[lane];
+            }
+        }
+        for (x, sum) in rest.iter_mut().zip(sums) {
+            *x = exp(*x - most);
+            *sum += *x;
+        }
+    }
+    let mut sums = [0.0; LANES];
+    let into = &mut sums;
+    let mut run = || widest!(each(values: &mut [f32], most: f32, into: &mut [f32; LANES]));
+    run();
+    sums.iter().sum()
+}
+
+/// Replaces each number by a function of it, many at a time. The function is compiled for each kind of machine, so it must
+/// be inlined: closures and `#[inline(always)]` functions are.
 pub fn map_in_place(values: &mut [f32], change: impl Fn(f32) -> f32) {
     #[inline(always)]
     fn each(values: &mut [f32], change: impl Fn(f32) -> f32) {
         values.iter_mut().for_each(|x| *x = change(*x));
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide(values: &mut [f32], change: impl Fn(f32) -> f32) {
-            each(values, change);
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            #[expect(unsafe_code, reason = "the compiler cannot know the machine")]
-            // SAFETY: the machine has been asked.
-            unsafe {
-                wide(values, change);
-            }
-            return;
-        }
-    }
-    each(values, change);
+    widest!(each(values: &mut [f32], change: impl Fn(f32) -> f32));
 }
 
 /// The same with a second number for each, of a slice of the same length.
@@ -38,22 +47,7 @@ pub fn zip_in_place(values: &mut [f32], others: &[f32], change: impl Fn(f32, f32
     fn each(values: &mut [f32], others: &[f32], change: impl Fn(f32, f32) -> f32) {
         values.iter_mut().zip(others).for_each(|(x, other)| *x = change(*x, *other));
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide(values: &mut [f32], others: &[f32], change: impl Fn(f32, f32) -> f32) {
-            each(values, others, change);
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            #[expect(unsafe_code, reason = "the compiler cannot know the machine")]
-            // SAFETY: the machine has been asked.
-            unsafe {
-                wide(values, others, change);
-            }
-            return;
-        }
-    }
-    each(values, others, change);
+    widest!(each(values: &mut [f32], others: &[f32], change: impl Fn(f32, f32) -> f32));
 }
 
 /// `e^x` of one number, by the same steps.

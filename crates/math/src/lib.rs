@@ -2,6 +2,10 @@
 //!
 //! This crate knows slices. It does not know what a row stands for.
 
+#[macro_use]
+mod widest;
+
+pub mod bf16;
 pub mod dot;
 pub mod exp;
 pub mod linalg;

@@ -4,8 +4,9 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use serde::{Deserialize, Serialize};
 
-use crate::Matrix;
+use crate::{Matrix, bf16};
 
 /// A matrix that should be positive definite and is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,50 +34,108 @@ fn view_mut(matrix: &mut Matrix) -> MatMut<'_, f32> {
 
 /// A matrix within a slice, row after row, the rows `stride` numbers apart; or its transpose.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a>(MatRef<'a, f32>);
+pub struct View<'a> {
+    values: &'a [f32],
+    n_rows: usize,
+    n_columns: usize,
+    stride: usize,
+    transposed: bool,
+}
 
 impl<'a> View<'a> {
     /// The matrix that begins with the first number.
     ///
     /// # Panics
-    /// If the slice ends before the matrix does.
+    /// If the slice ends before the matrix does, or rows overlap.
     pub fn new(values: &'a [f32], n_rows: usize, n_columns: usize, stride: usize) -> Self {
-        Self(MatRef::from_row_major_slice_with_stride(values, n_rows, n_columns, stride))
+        assert_room(values.len(), n_rows, n_columns, stride);
+        Self { values, n_rows, n_columns, stride, transposed: false }
     }
 
     /// Its transpose, in the same numbers.
     pub fn t(self) -> Self {
-        Self(self.0.transpose())
+        Self { transposed: !self.transposed, ..self }
     }
+
+    /// Its rows.
+    pub fn n_rows(&self) -> usize {
+        if self.transposed { self.n_columns } else { self.n_rows }
+    }
+
+    /// Its columns.
+    pub fn n_columns(&self) -> usize {
+        if self.transposed { self.n_rows } else { self.n_columns }
+    }
+
+    /// Whether it is the transpose of what stands in the slice.
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.transposed
+    }
+
+    /// What stands in the slice: numbers, rows, columns, and how far rows are apart.
+    pub(crate) fn storage(&self) -> (&'a [f32], usize, usize, usize) {
+        (self.values, self.n_rows, self.n_columns, self.stride)
+    }
+
+    fn faer(&self) -> MatRef<'a, f32> {
+        let stored =
+            MatRef::from_row_major_slice_with_stride(self.values, self.n_rows, self.n_columns, self.stride);
+        if self.transposed { stored.transpose() } else { stored }
+    }
+}
+
+fn assert_room(n: usize, n_rows: usize, n_columns: usize, stride: usize) {
+    let last = if n_rows == 0 { 0 } else { (n_rows - 1) * stride + n_columns };
+    assert!(last <= n && n_columns <= stride, "{n_rows} rows of {n_columns}, {stride} apart, in {n} numbers");
 }
 
 impl<'a> From<&'a Matrix> for View<'a> {
     fn from(matrix: &'a Matrix) -> Self {
-        Self(view(matrix))
+        Self::new(matrix.values(), matrix.n_rows(), matrix.n_columns(), matrix.n_columns())
     }
 }
 
-/// The same, to be written.
+/// A matrix within a slice, row after row, to be written.
 #[derive(Debug)]
-pub struct ViewMut<'a>(MatMut<'a, f32>);
+pub struct ViewMut<'a> {
+    values: &'a mut [f32],
+    n_rows: usize,
+    n_columns: usize,
+    stride: usize,
+}
 
 impl<'a> ViewMut<'a> {
     /// The matrix that begins with the first number.
     ///
     /// # Panics
-    /// If the slice ends before the matrix does.
+    /// If the slice ends before the matrix does, or rows overlap.
     pub fn new(values: &'a mut [f32], n_rows: usize, n_columns: usize, stride: usize) -> Self {
+        assert_room(values.len(), n_rows, n_columns, stride);
+        Self { values, n_rows, n_columns, stride }
+    }
+
+    /// How far its rows are apart.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The slice from a row on, to its end.
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        &mut self.values[row * self.stride..]
+    }
+
+    fn faer(&mut self) -> MatMut<'_, f32> {
         // (faer 0.24.4's own row-major constructor with a stride takes rows for columns and writes beyond the slice.)
-        Self(
-            MatMut::from_column_major_slice_with_stride_mut(values, n_columns, n_rows, stride)
-                .transpose_mut(),
-        )
+        let (n_rows, n_columns) = (self.n_rows, self.n_columns);
+        MatMut::from_column_major_slice_with_stride_mut(self.values, n_columns, n_rows, self.stride)
+            .transpose_mut()
     }
 }
 
 impl<'a> From<&'a mut Matrix> for ViewMut<'a> {
     fn from(matrix: &'a mut Matrix) -> Self {
-        Self(view_mut(matrix))
+        let (n_rows, n_columns) = (matrix.n_rows(), matrix.n_columns());
+        Self::new(matrix.values_mut(), n_rows, n_columns, n_columns)
     }
 }
 
@@ -89,13 +148,39 @@ pub enum Accumulate {
     Add,
 }
 
+/// How exactly numbers are multiplied. Sums are kept in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to bfloat16 (8 bits of mantissa) where [the machine](crate::bf16::is_there) is faster then; elsewhere, and
+    /// where matrices are tiny, as they are.
+    Bf16,
+}
+
 /// `scale * a b` into a matrix, on one thread: for callers that run many at once.
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn multiply<'a>(out: impl Into<ViewMut<'a>>, into: Accumulate, a: View, b: View, scale: f32) {
+pub fn multiply<'a>(
+    out: impl Into<ViewMut<'a>>,
+    into: Accumulate,
+    a: View,
+    b: View,
+    scale: f32,
+    precision: Precision,
+) {
+    let mut out = out.into();
+    let shapes = [a.n_rows(), a.n_columns(), b.n_rows(), b.n_columns(), out.n_rows, out.n_columns];
+    let fits = shapes[0] == shapes[4] && shapes[1] == shapes[2] && shapes[3] == shapes[5];
+    assert!(fits, "shapes {shapes:?} of two factors and their product");
+    if precision == Precision::Bf16 && bf16::multiply(&mut out, into, a, b, scale) {
+        return;
+    }
     let accum = if into == Accumulate::Add { Accum::Add } else { Accum::Replace };
-    matmul(out.into().0, accum, a.0, b.0, scale, Par::Seq);
+    matmul(out.faer(), accum, a.faer(), b.faer(), scale, Par::Seq);
 }
 
 /// `a b`, of shape `(a.n_rows, b.n_columns)`.
@@ -255,14 +340,14 @@ mod tests {
         let a = [1.0, 2.0, 9.0, 3.0, 4.0, 9.0];
         let mut out = [7.0; 6];
         let view = View::new(&a, 2, 2, 3);
-        multiply(ViewMut::new(&mut out, 2, 2, 3), Accumulate::Replace, view, view.t(), 1.0);
+        multiply(ViewMut::new(&mut out, 2, 2, 3), Accumulate::Replace, view, view.t(), 1.0, Precision::F32);
         assert_eq!(out, [5.0, 11.0, 7.0, 11.0, 25.0, 7.0]);
-        multiply(ViewMut::new(&mut out, 2, 2, 3), Accumulate::Add, view.t(), view, 2.0);
+        multiply(ViewMut::new(&mut out, 2, 2, 3), Accumulate::Add, view.t(), view, 2.0, Precision::F32);
         assert_eq!(out, [25.0, 39.0, 7.0, 39.0, 65.0, 7.0]);
     }
 
     #[test]
-    #[should_panic(expected = "last < len")]
+    #[should_panic(expected = "2 rows of 3, 3 apart, in 5 numbers")]
     fn a_view_beyond_its_slice_is_refused() {
         ViewMut::new(&mut [0.0; 5], 2, 3, 3);
     }

@@ -56,6 +56,78 @@ impl Random {
     }
 }
 
+/// Eight generators side by side, for numbers by the thousand.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    state: [[u64; 8]; 4],
+}
+
+impl Lanes {
+    /// Seeded by the next number of another generator.
+    pub fn new(random: &mut Random) -> Self {
+        let mut state = [[0; 8]; 4];
+        for lane in 0..8 {
+            let of_lane = Random::new(random.next_u64()).state;
+            (0..4).for_each(|at| state[at][lane] = of_lane[at]);
+        }
+        Self { state }
+    }
+
+    /// Replaces each number by 0 with a probability, in steps of 2^-16, and else divides it by the probability to stay.
+    pub fn leave_out(&mut self, values: &mut [f32], probability: f32) {
+        let keep = 1.0 / (1.0 - probability);
+        // Of signed numbers, which more machines compare side by side.
+        let bound = (probability * 65_536.0) as i32;
+        let lanes = self;
+        widest!(leave_out(lanes: &mut Lanes, values: &mut [f32], keep: f32, bound: i32));
+    }
+}
+
+/// Numbers for which a draw of all lanes is enough: 16 bits each.
+const AT_ONCE: usize = 32;
+
+#[inline(always)]
+fn leave_out(lanes: &mut Lanes, values: &mut [f32], keep: f32, bound: i32) {
+    let (blocks, rest) = values.as_chunks_mut::<AT_ONCE>();
+    for block in blocks {
+        leave_out_of_block(&mut lanes.state, block, keep, bound);
+    }
+    if !rest.is_empty() {
+        let mut block = [0.0; AT_ONCE];
+        block[..rest.len()].copy_from_slice(rest);
+        leave_out_of_block(&mut lanes.state, &mut block, keep, bound);
+        rest.copy_from_slice(&block[..rest.len()]);
+    }
+}
+
+#[inline(always)]
+fn leave_out_of_block(state: &mut [[u64; 8]; 4], values: &mut [f32; AT_ONCE], keep: f32, bound: i32) {
+    let drawn = next(state);
+    for part in 0..4 {
+        for lane in 0..8 {
+            let bits = (drawn[lane] >> (16 * part)) as i32 & 0xffff;
+            values[8 * part + lane] *= if bits < bound { 0.0 } else { keep };
+        }
+    }
+}
+
+/// A step of xoshiro256++ in each lane.
+#[inline(always)]
+fn next(s: &mut [[u64; 8]; 4]) -> [u64; 8] {
+    let mut drawn = [0; 8];
+    for lane in 0..8 {
+        drawn[lane] = s[0][lane].wrapping_add(s[3][lane]).rotate_left(23).wrapping_add(s[0][lane]);
+        let t = s[1][lane] << 17;
+        s[2][lane] ^= s[0][lane];
+        s[3][lane] ^= s[1][lane];
+        s[1][lane] ^= s[2][lane];
+        s[0][lane] ^= s[3][lane];
+        s[2][lane] ^= t;
+        s[3][lane] = s[3][lane].rotate_left(45);
+    }
+    drawn
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use upnext_data::{Actions, Interaction, Interactions, Judgement, Order};
 use upnext_features::Table;
 use upnext_math::Matrix;
+use upnext_math::linalg::Precision;
 use upnext_math::seed::Random;
 use upnext_models::train::{Loop, Step, Watch, Wish};
 use upnext_models::zoo::{Kind, SasrecSettings, TwoTowerSettings, Zoo};
@@ -99,7 +100,12 @@ fn train(kind: &str, epochs: u32) -> Result<(), Box<dyn std::error::Error>> {
         .into_iter()
         .map(|history| history.into_iter().enumerate().map(|(at, video)| row(at, video)).collect());
     let interactions = Interactions::from_users(n_videos(kind), users.collect());
-    let learn = Loop { batch: BATCH, epochs_default: epochs, clip: 0.0, beta2: 0.999, ..Loop::default() };
+    let precision = match std::env::var("PRECISION").as_deref() {
+        Ok("f32") => Precision::F32,
+        _ => Precision::Bf16,
+    };
+    let learn =
+        Loop { precision, batch: BATCH, epochs_default: epochs, clip: 0.0, beta2: 0.999, ..Loop::default() };
     let settings = Settings {
         sasrec: SasrecSettings {
             dropout: 0.1,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use upnext_math::Matrix;
+use upnext_math::linalg::Precision;
 use upnext_math::seed::Random;
 
 /// Which parameter of a model.
@@ -24,6 +25,7 @@ pub struct Parameters {
     names: Vec<String>,
     kinds: Vec<Kind>,
     values: Vec<Matrix>,
+    precision: Precision,
 }
 
 impl Parameters {
@@ -66,6 +68,16 @@ impl Parameters {
     /// The numbers of one, to be changed.
     pub fn get_mut(&mut self, id: Id) -> &mut Matrix {
         &mut self.values[id.0]
+    }
+
+    /// How exactly layers multiply.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Has layers multiply as exactly as this. Parameters and their gradients stay f32.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// The name of one.

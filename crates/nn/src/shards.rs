@@ -41,6 +41,7 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use upnext_math::Matrix;
+    use upnext_math::linalg::Precision;
     use upnext_math::seed::Random;
 
     use super::*;
@@ -91,6 +92,7 @@ mod tests {
                     p.get(model.table),
                     (&targets[rows], &weights),
                     gradients.dense(model.table),
+                    Precision::F32,
                 );
                 let of_mixed = model.linear.backward(p, &mixed, &found.of_rows, gradients);
                 model.attention.backward(p, &x, there, &tape, &of_mixed, gradients, None);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use start::Start;
 use state::State;
 pub use state::TrainingFileError;
+use upnext_math::linalg::Precision;
 use upnext_math::seed::{Random, mix};
 use upnext_nn::optimiser;
 use upnext_nn::schedule::{Plateau, Verdict, warm_up};
@@ -49,6 +50,9 @@ pub struct Loop {
     pub slower_after: u32,
     /// What the rate is multiplied by then.
     pub slower_by: f32,
+    /// How exactly layers multiply while they learn: `f32`, or `bf16`, which is much faster where the machine has products
+    /// of bfloat16 and the same as f32 elsewhere. Parameters, sums and what is trained in the end stay f32.
+    pub precision: Precision,
 }
 
 impl Default for Loop {
@@ -67,6 +71,7 @@ impl Default for Loop {
             patience: 10,
             slower_after: 4,
             slower_by: 0.5,
+            precision: Precision::F32,
         }
     }
 }
@@ -188,6 +193,7 @@ pub(crate) fn learn(
     while state.epoch < epochs_max && !state.ended {
         let seed = mix(training.seed ^ mix(u64::from(state.epoch)));
         let (epoch, n_steps) = task.epoch(seed);
+        state.parameters.set_precision(settings.precision);
         while state.step < n_steps {
             let seed = mix(seed ^ mix(state.step as u64));
             let (loss, gradients) = task.step(&state.parameters, &epoch, state.step, seed, &mut shards);
@@ -227,6 +233,8 @@ pub(crate) fn learn(
                 }
             }
         }
+        // What is judged, kept and served multiplies exactly.
+        state.parameters.set_precision(Precision::F32);
         let score = if judged { task.judge(&state.parameters) } else { None };
         let rate = f64::from(settings.rate * state.plateau.share);
         let verdict = score.map(|score| state.plateau.see(score));

@@ -376,7 +376,13 @@ impl Lesson<'_> {
             ids[..batch.len()].iter().map(in_batch).chain(negatives.iter().map(|_| of_catalogue)).collect();
         let candidates = Candidates { vectors: &items, ids: &ids, log_q: &log_q };
         let targets = (&answers, &ids[..batch.len()], &weights[..]);
-        let found = sampled_softmax(&users, targets, candidates, 1.0 / self.settings.temperature);
+        let found = sampled_softmax(
+            &users,
+            targets,
+            candidates,
+            1.0 / self.settings.temperature,
+            parameters.precision(),
+        );
         let mut of_given = found.of_candidates;
         add_scaled(&mut of_given.values_mut()[..batch.len() * d], 1.0, found.of_targets.values());
         network.users_backward(parameters, &of_users, &found.of_rows, gradients);

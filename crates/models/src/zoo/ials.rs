@@ -6,7 +6,8 @@ use upnext_data::{History, Judgement};
 use upnext_features::Confidence;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::{
-    Accumulate, View, ViewMut, multiply, product_transposed_into, spd_solve_in_place, transposed_product,
+    Accumulate, Precision, View, ViewMut, multiply, product_transposed_into, spd_solve_in_place,
+    transposed_product,
 };
 use upnext_math::seed::Random;
 use upnext_math::{Matrix, Sparse};
@@ -338,7 +339,14 @@ impl Problem<'_> {
         let (n, d) = (rows.len(), self.other.n_columns());
         let of_vectors = View::new(vectors, n, d, d);
         let into = ViewMut::new(out, n, d, d);
-        multiply(into, Accumulate::Replace, of_vectors, self.gram.into(), self.settings.unobserved);
+        multiply(
+            into,
+            Accumulate::Replace,
+            of_vectors,
+            self.gram.into(),
+            self.settings.unobserved,
+            Precision::F32,
+        );
         for ((row, out), vector) in rows.iter().zip(out.chunks_exact_mut(d)).zip(vectors.chunks_exact(d)) {
             add_scaled(out, self.ridge(*row), vector);
             for (&column, &weight) in row.columns.iter().zip(row.weights) {

@@ -210,7 +210,13 @@ impl Lesson<'_> {
         let candidates = Candidates { vectors: &others, ids: negatives, log_q: &log_q };
         let asking = normalise(&raw);
         let scale = 1.0 / self.settings.temperature;
-        let found = sampled_softmax(&asking, (&answers, &targets, &weights), candidates, scale);
+        let found = sampled_softmax(
+            &asking,
+            (&answers, &targets, &weights),
+            candidates,
+            scale,
+            parameters.precision(),
+        );
         let of_raw = normalise_backward(&raw, &found.of_rows);
         let mut of_now = vec![vec![0.0; d]; events.len()];
         for (who, tape, questions) in steps.iter().rev() {

@@ -8,7 +8,9 @@ use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::product_transposed_into;
 use upnext_math::seed::{Random, mix};
-use upnext_nn::layer::{Block, BlockShape, BlockTape, Dropout, Embedding, LayerNorm, Mask, NormTape};
+use upnext_nn::layer::{
+    Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm, Mask, NormTape,
+};
 use upnext_nn::loss::{Candidates, sampled_softmax, softmax};
 use upnext_nn::{Gradients, Id, Kind, Parameters, Shards};
 
@@ -111,6 +113,9 @@ impl Settings {
     }
 }
 
+/// Numbers of a layer's output that are worked on at once.
+const KEPT: usize = 1 << 15;
+
 /// Batches whose histories are sorted by length before they are cut, so that little is padding.
 const SORTED: usize = 16;
 
@@ -144,7 +149,7 @@ struct Batch {
 }
 
 struct Tape {
-    dropped: Option<Vec<f32>>,
+    dropped: Option<Dropped>,
     blocks: Vec<BlockTape>,
     last: NormTape,
 }
@@ -231,7 +236,7 @@ impl Network {
         for (block, tape) in self.blocks.iter().zip(&tape.blocks).rev() {
             block.backward(parameters, batch.there(), tape, &mut of_x, gradients);
         }
-        Dropout::backward(tape.dropped.as_deref(), &mut of_x);
+        Dropout::backward(tape.dropped.as_ref(), &mut of_x);
         self.places.backward(&batch.places, &of_x, gradients);
         for history in 0..batch.n_there.len() {
             add(gradients.dense(self.start).values_mut(), of_x.row(history * batch.length));
@@ -298,7 +303,7 @@ impl Lesson<'_> {
         let table = parameters.get(network.videos.table);
         let (loss, of_asking) = if part.negatives.is_empty() {
             let of_table = gradients.dense(network.videos.table);
-            let found = softmax(&asking, table, (&targets, &weights), of_table);
+            let found = softmax(&asking, table, (&targets, &weights), of_table, parameters.precision());
             (found.loss, found.of_rows)
         } else {
             let take = |ids: &[u32]| {
@@ -309,7 +314,13 @@ impl Lesson<'_> {
                 (take(&targets), take(part.negatives));
             let log_q = vec![0.0; part.negatives.len()];
             let candidates = Candidates { vectors: &of_negatives, ids: part.negatives, log_q: &log_q };
-            let found = sampled_softmax(&asking, (&of_targets, &targets, &weights), candidates, 1.0);
+            let found = sampled_softmax(
+                &asking,
+                (&of_targets, &targets, &weights),
+                candidates,
+                1.0,
+                parameters.precision(),
+            );
             network.videos.backward(&target_ids, &found.of_targets, gradients);
             network.videos.backward(&negative_ids, &found.of_candidates, gradients);
             (found.loss, found.of_rows)
@@ -370,12 +381,13 @@ impl<'a> Task for &'a Lesson<'a> {
         let (mut random, n_videos) = (Random::new(seed), self.training.interactions.n_videos());
         let negatives: Vec<u32> =
             (0..self.settings.negatives).map(|_| random.below(n_videos) as u32).collect();
+        // A shard goes through its histories by a few at a time, so that what is kept of them stays in the cache.
+        let few = (KEPT / (self.network.shape.length * self.network.shape.dimension)).max(1);
         let learn = |shard: usize, part: Range<usize>, gradients: &mut Gradients| {
-            if part.is_empty() {
-                return 0.0;
-            }
-            let part = Part { histories: &batch[part], n_targets, negatives: &negatives };
-            self.learn(parameters, &part, &mut Random::new(mix(seed ^ mix(1 + shard as u64))), gradients)
+            let random = &mut Random::new(mix(seed ^ mix(1 + shard as u64)));
+            let parts = batch[part].chunks(few);
+            let parts = parts.map(|histories| Part { histories, n_targets, negatives: &negatives });
+            parts.map(|part| self.learn(parameters, &part, random, gradients)).sum()
         };
         shards.step(batch.len(), learn)
     }

@@ -1,11 +1,12 @@
 //! Multi-head attention over padded sequences (Vaswani et al. 2017).
 
 use upnext_math::Matrix;
-use upnext_math::exp::exp_in_place;
+use upnext_math::dot::max;
+use upnext_math::exp::exp_of_differences;
 use upnext_math::linalg::{Accumulate, View, ViewMut, multiply};
 use upnext_math::seed::Random;
 
-use super::{Dropout, Linear};
+use super::{Dropout, Dropped, Linear};
 use crate::parameters::add;
 use crate::{Gradients, Parameters};
 
@@ -38,7 +39,7 @@ pub struct AttentionTape {
     values: Matrix,
     /// Weights of each sequence and head, `(length, length)`, before dropout.
     weights: Vec<f32>,
-    factors: Option<Vec<f32>>,
+    dropped: Option<Dropped>,
     mixed: Matrix,
 }
 
@@ -75,6 +76,7 @@ impl Attention {
         random: Option<&mut Random>,
     ) -> (Matrix, AttentionTape) {
         let (d, size) = (input.n_columns(), input.n_columns() / self.n_heads);
+        let precision = parameters.precision();
         let queries = self.query.forward(parameters, input);
         let keys = self.key.forward(parameters, input);
         let values = self.value.forward(parameters, input);
@@ -87,7 +89,7 @@ impl Attention {
             let k = View::new(&keys.values()[part..], length, size, d);
             let scale = 1.0 / (size as f32).sqrt();
             let logits = ViewMut::new(weights, length, length, length);
-            multiply(logits, Accumulate::Replace, q, k.t(), scale);
+            multiply(logits, Accumulate::Replace, q, k.t(), scale, precision);
             if let Some(bias) = bias {
                 add(weights, &bias[head * square..(head + 1) * square]);
             }
@@ -95,19 +97,23 @@ impl Attention {
                 softmax_of_seen(weights, self.n_seen(row, n_there[sequence]));
             }
         }
-        let mut dropped = weights.clone();
-        let factors = self.dropout.forward(&mut dropped, random);
+        let dropped = self.dropout.draw(random);
+        let (mut dropping, mut left) = (dropped.clone(), vec![0.0; square]);
         let mut mixed = Matrix::zeros(input.n_rows(), d);
-        for (at, weights) in dropped.values().chunks_exact(square.max(1)).enumerate() {
+        for (at, weights) in weights.values().chunks_exact(square.max(1)).enumerate() {
+            left.copy_from_slice(weights);
+            if let Some(dropping) = &mut dropping {
+                dropping.apply(&mut left);
+            }
             let part = at / self.n_heads * length * d + at % self.n_heads * size;
-            let weights = View::new(weights, length, length, length);
+            let weights = View::new(&left, length, length, length);
             let v = View::new(&values.values()[part..], length, size, d);
             let out = ViewMut::new(&mut mixed.values_mut()[part..], length, size, d);
-            multiply(out, Accumulate::Replace, weights, v, 1.0);
+            multiply(out, Accumulate::Replace, weights, v, 1.0, precision);
         }
         let output = self.output.forward(parameters, &mixed);
         let weights = weights.into_values();
-        (output, AttentionTape { queries, keys, values, weights, factors, mixed })
+        (output, AttentionTape { queries, keys, values, weights, dropped, mixed })
     }
 
     /// How many positions, from the first, a row sees.
@@ -131,29 +137,32 @@ impl Attention {
         mut of_bias: Option<&mut [f32]>,
     ) -> Matrix {
         let (d, size) = (input.n_columns(), input.n_columns() / self.n_heads);
+        let precision = parameters.precision();
         let square = length * length;
         let of_mixed = self.output.backward(parameters, &tape.mixed, gradient, gradients);
         let zeros = || Matrix::zeros(input.n_rows(), d);
         let (mut of_queries, mut of_keys, mut of_values) = (zeros(), zeros(), zeros());
-        let (mut dropped, mut of_weights) = (vec![0.0; square], vec![0.0; square]);
+        let (mut left, mut of_weights) = (vec![0.0; square], vec![0.0; square]);
+        let mut dropping = tape.dropped.clone();
         for at in 0..n_there.len() * self.n_heads {
             let (sequence, head) = (at / self.n_heads, at % self.n_heads);
             let part = sequence * length * d + head * size;
             let weights = &tape.weights[at * square..(at + 1) * square];
-            dropped.copy_from_slice(weights);
-            let factors = tape.factors.as_ref().map(|factors| &factors[at * square..(at + 1) * square]);
-            if let Some(factors) = factors {
-                dropped.iter_mut().zip(factors).for_each(|(weight, factor)| *weight *= factor);
+            left.copy_from_slice(weights);
+            // Weights and their gradients are left out by the same draw.
+            let mut again = dropping.clone();
+            if let Some(dropping) = &mut dropping {
+                dropping.apply(&mut left);
             }
             let of_out = View::new(&of_mixed.values()[part..], length, size, d);
-            let weights_view = View::new(&dropped, length, length, length);
+            let weights_view = View::new(&left, length, length, length);
             let out = ViewMut::new(&mut of_values.values_mut()[part..], length, size, d);
-            multiply(out, Accumulate::Replace, weights_view.t(), of_out, 1.0);
+            multiply(out, Accumulate::Replace, weights_view.t(), of_out, 1.0, precision);
             let v = View::new(&tape.values.values()[part..], length, size, d);
             let out = ViewMut::new(&mut of_weights, length, length, length);
-            multiply(out, Accumulate::Replace, of_out, v.t(), 1.0);
-            if let Some(factors) = factors {
-                of_weights.iter_mut().zip(factors).for_each(|(x, factor)| *x *= factor);
+            multiply(out, Accumulate::Replace, of_out, v.t(), 1.0, precision);
+            if let Some(again) = &mut again {
+                again.apply(&mut of_weights);
             }
             // Through the softmax: w (g - Σ w g).
             let rows = of_weights.chunks_exact_mut(length).zip(weights.chunks_exact(length));
@@ -171,9 +180,9 @@ impl Attention {
             let q = View::new(&tape.queries.values()[part..], length, size, d);
             let k = View::new(&tape.keys.values()[part..], length, size, d);
             let out = ViewMut::new(&mut of_queries.values_mut()[part..], length, size, d);
-            multiply(out, Accumulate::Replace, of_logits, k, scale);
+            multiply(out, Accumulate::Replace, of_logits, k, scale, precision);
             let out = ViewMut::new(&mut of_keys.values_mut()[part..], length, size, d);
-            multiply(out, Accumulate::Replace, of_logits.t(), q, scale);
+            multiply(out, Accumulate::Replace, of_logits.t(), q, scale, precision);
         }
         let mut of_input = self.query.backward(parameters, input, &of_queries, gradients);
         for (layer, gradient) in [(self.key, of_keys), (self.value, of_values)] {
@@ -187,11 +196,9 @@ impl Attention {
 pub(super) fn softmax_of_seen(logits: &mut [f32], n: usize) {
     let (seen, unseen) = logits.split_at_mut(n);
     unseen.fill(0.0);
-    let most = seen.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    seen.iter_mut().for_each(|x| *x -= most);
-    exp_in_place(seen);
-    let sum: f32 = seen.iter().sum();
-    seen.iter_mut().for_each(|x| *x /= sum);
+    let most = max(seen);
+    let share = 1.0 / exp_of_differences(seen, most);
+    seen.iter_mut().for_each(|x| *x *= share);
 }
 
 #[cfg(test)]

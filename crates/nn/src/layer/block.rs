@@ -4,7 +4,8 @@ use upnext_math::Matrix;
 use upnext_math::seed::Random;
 
 use super::{
-    Activation, Attention, AttentionTape, Dropout, FrequencyFilter, LayerNorm, Linear, Mask, NormTape,
+    Activation, Attention, AttentionTape, Dropout, Dropped, FrequencyFilter, LayerNorm, Linear, Mask,
+    NormTape,
 };
 use crate::parameters::add;
 use crate::{Gradients, Parameters};
@@ -32,12 +33,11 @@ pub struct BlockTape {
     norm: NormTape,
     normed: Matrix,
     attention: AttentionTape,
-    dropped: Option<Vec<f32>>,
+    dropped: Option<Dropped>,
     wide_norm: NormTape,
     wide_normed: Matrix,
     before: Matrix,
-    hidden: Matrix,
-    wide_dropped: Option<Vec<f32>>,
+    wide_dropped: Option<Dropped>,
 }
 
 /// How a block is made.
@@ -94,11 +94,10 @@ impl Block {
         add(x.values_mut(), made.values());
         let (wide_normed, wide_norm) = self.before_wide.forward(parameters, x);
         let before = self.wide.forward(parameters, &wide_normed);
-        let hidden = Activation::Gelu.forward(&before);
-        let mut made = self.narrow.forward(parameters, &hidden);
+        let mut made = self.narrow.forward(parameters, &Activation::Gelu.forward(&before));
         let wide_dropped = self.dropout.forward(&mut made, random);
         add(x.values_mut(), made.values());
-        BlockTape { norm, normed, attention, dropped, wide_norm, wide_normed, before, hidden, wide_dropped }
+        BlockTape { norm, normed, attention, dropped, wide_norm, wide_normed, before, wide_dropped }
     }
 
     /// Changes the gradient of what came out to that of what came in.
@@ -111,14 +110,16 @@ impl Block {
         gradients: &mut Gradients,
     ) {
         let mut of_made = of_x.clone();
-        Dropout::backward(tape.wide_dropped.as_deref(), &mut of_made);
-        let of_hidden = self.narrow.backward(parameters, &tape.hidden, &of_made, gradients);
+        Dropout::backward(tape.wide_dropped.as_ref(), &mut of_made);
+        // Made again: the widest of all would take the most memory.
+        let hidden = Activation::Gelu.forward(&tape.before);
+        let of_hidden = self.narrow.backward(parameters, &hidden, &of_made, gradients);
         let of_before = Activation::Gelu.backward(&tape.before, of_hidden);
         let of_normed = self.wide.backward(parameters, &tape.wide_normed, &of_before, gradients);
         let more = self.before_wide.backward(parameters, &tape.wide_norm, &of_normed, gradients);
         add(of_x.values_mut(), more.values());
         let mut of_made = of_x.clone();
-        Dropout::backward(tape.dropped.as_deref(), &mut of_made);
+        Dropout::backward(tape.dropped.as_ref(), &mut of_made);
         let of_filtered = self.filter.as_ref().map(|(filter, share)| {
             let mut of_low = of_made.clone();
             of_low.values_mut().iter_mut().for_each(|x| *x *= share);

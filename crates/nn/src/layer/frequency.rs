@@ -3,7 +3,7 @@
 use std::f32::consts::TAU;
 
 use upnext_math::Matrix;
-use upnext_math::linalg::{Accumulate, View, ViewMut, multiply};
+use upnext_math::linalg::{Accumulate, Precision, View, ViewMut, multiply};
 use upnext_math::seed::Random;
 
 use crate::{Gradients, Id, Kind, Parameters};
@@ -95,7 +95,7 @@ impl FrequencyFilter {
         for ((low, x), &n) in sequences.zip(n_there) {
             let filter = View::new(&self.low_pass, n, n, self.window);
             let out = ViewMut::new(&mut low[..n * d], n, d, d);
-            multiply(out, Accumulate::Replace, filter, View::new(&x[..n * d], n, d, d), 1.0);
+            multiply(out, Accumulate::Replace, filter, View::new(&x[..n * d], n, d, d), 1.0, Precision::F32);
         }
         low
     }

@@ -53,7 +53,7 @@ impl Linear {
             output.values_mut().chunks_exact_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
             accumulate = Accumulate::Add;
         }
-        multiply(&mut output, accumulate, input.into(), linalg(weight).t(), 1.0);
+        multiply(&mut output, accumulate, input.into(), linalg(weight).t(), 1.0, parameters.precision());
         output
     }
 
@@ -65,17 +65,30 @@ impl Linear {
         gradient: &Matrix,
         gradients: &mut Gradients,
     ) -> Matrix {
-        self.backward_weights(input, gradient, gradients);
+        self.backward_weights(parameters, input, gradient, gradients);
         let weight = parameters.get(self.weight);
         let mut of_input = Matrix::zeros(input.n_rows(), input.n_columns());
-        multiply(&mut of_input, Accumulate::Replace, gradient.into(), weight.into(), 1.0);
+        multiply(
+            &mut of_input,
+            Accumulate::Replace,
+            gradient.into(),
+            weight.into(),
+            1.0,
+            parameters.precision(),
+        );
         of_input
     }
 
     /// Adds the gradients of the weights alone, where nobody asks for that of the input.
-    pub fn backward_weights(&self, input: &Matrix, gradient: &Matrix, gradients: &mut Gradients) {
+    pub fn backward_weights(
+        &self,
+        parameters: &Parameters,
+        input: &Matrix,
+        gradient: &Matrix,
+        gradients: &mut Gradients,
+    ) {
         let of_weight = gradients.dense(self.weight);
-        multiply(of_weight, Accumulate::Add, linalg(gradient).t(), input.into(), 1.0);
+        multiply(of_weight, Accumulate::Add, linalg(gradient).t(), input.into(), 1.0, parameters.precision());
         if let Some(bias) = self.bias {
             let of_bias = gradients.dense(bias).values_mut();
             gradient.values().chunks_exact(of_bias.len()).for_each(|row| add(of_bias, row));

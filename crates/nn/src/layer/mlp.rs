@@ -3,7 +3,7 @@
 use upnext_math::Matrix;
 use upnext_math::seed::Random;
 
-use super::{Activation, Dropout, Linear};
+use super::{Activation, Dropout, Dropped, Linear};
 use crate::{Gradients, Parameters};
 
 /// A multi-layer perceptron.
@@ -35,7 +35,7 @@ pub struct MlpShape<'a> {
 
 /// What backward needs of one: of each layer its input, what came before the activation, and what was left out.
 #[derive(Clone, Debug)]
-pub struct MlpTape(Vec<(Matrix, Option<Matrix>, Option<Vec<f32>>)>);
+pub struct MlpTape(Vec<(Matrix, Option<Matrix>, Option<Dropped>)>);
 
 impl Mlp {
     /// With names `NAME.0`, `NAME.1` and so on.
@@ -99,12 +99,12 @@ impl Mlp {
     ) -> Option<Matrix> {
         let mut of_x = gradient;
         for (at, (layer, (input, before, dropped))) in self.layers.iter().zip(&tape.0).enumerate().rev() {
-            Dropout::backward(dropped.as_deref(), &mut of_x);
+            Dropout::backward(dropped.as_ref(), &mut of_x);
             if let (Some(activation), Some(before)) = (layer.activation, before) {
                 of_x = activation.backward(before, of_x);
             }
             if at == 0 && !is_asked {
-                layer.linear.backward_weights(input, &of_x, gradients);
+                layer.linear.backward_weights(parameters, input, &of_x, gradients);
                 return None;
             }
             of_x = layer.linear.backward(parameters, input, &of_x, gradients);

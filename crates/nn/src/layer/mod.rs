@@ -19,7 +19,7 @@ mod swiglu;
 pub use activation::Activation;
 pub use attention::{Attention, AttentionTape, Mask};
 pub use block::{Block, BlockShape, BlockTape};
-pub use dropout::Dropout;
+pub use dropout::{Dropout, Dropped};
 pub use embedding::Embedding;
 pub use frequency::FrequencyFilter;
 pub use linear::Linear;

@@ -2,8 +2,9 @@
 //! (Yi et al. 2019), without those that happen to be the target.
 
 use upnext_math::Matrix;
-use upnext_math::dot::dot;
-use upnext_math::linalg::{Accumulate, View, multiply};
+use upnext_math::dot::{add_scaled, dot};
+use upnext_math::exp::zip_in_place;
+use upnext_math::linalg::{Accumulate, Precision, View, ViewMut, multiply};
 
 use super::softmax::softmax_gradient;
 
@@ -43,35 +44,45 @@ pub fn sampled_softmax(
     (targets, ids, weights): (&Matrix, &[u32], &[f32]),
     candidates: Candidates,
     scale: f32,
+    precision: Precision,
 ) -> Sampled {
     let Candidates { vectors, ids: candidate_ids, log_q } = candidates;
     assert!(targets.n_rows() == rows.n_rows() && ids.len() == rows.n_rows(), "a target for each row");
     let (n, d, m) = (rows.n_rows(), rows.n_columns(), vectors.n_rows());
-    let mut logits = Matrix::zeros(n, m);
-    multiply(&mut logits, Accumulate::Replace, rows.into(), View::from(vectors).t(), scale);
+    // The target's own logit stands before those of the candidates.
+    let mut logits = Matrix::zeros(n, m + 1);
+    if n > 0 {
+        let of_candidates = ViewMut::new(&mut logits.values_mut()[1..], n, m, m + 1);
+        multiply(of_candidates, Accumulate::Replace, rows.into(), View::from(vectors).t(), scale, precision);
+    }
     let zeros = || Matrix::zeros(n, d);
     let (mut of_rows, mut of_targets, mut loss) = (zeros(), zeros(), 0.0);
-    let mut with_target = vec![0.0; m + 1];
+    let mut by_id: Vec<(u32, usize)> = candidate_ids.iter().copied().zip(0..).collect();
+    by_id.sort_unstable();
+    let is_corrected = log_q.iter().any(|&x| x != 0.0);
     for row in 0..n {
         let (x, target, weight) = (rows.row(row), targets.row(row), weights[row]);
-        with_target[0] = scale * dot(x, target);
-        for (at, logit) in with_target[1..].iter_mut().enumerate() {
-            let is_target = candidate_ids[at] == ids[row];
-            *logit = if is_target { f32::NEG_INFINITY } else { logits.row(row)[at] - log_q[at] };
+        let logits = logits.row_mut(row);
+        logits[0] = scale * dot(x, target);
+        if is_corrected {
+            zip_in_place(&mut logits[1..], log_q, |logit, log_q| logit - log_q);
         }
-        loss += f64::from(weight) * softmax_gradient(&mut with_target, 0, weight);
-        let of_logit = scale * with_target[0];
-        for at in 0..d {
-            of_rows.row_mut(row)[at] = of_logit * target[at];
-            of_targets.row_mut(row)[at] = of_logit * x[at];
-        }
-        // What is left out has a logit of minus infinity, and keeps the smallest number that is one.
-        let of_logits = logits.row_mut(row).iter_mut().zip(&with_target[1..]).zip(candidate_ids);
-        of_logits.for_each(|((logit, of), id)| *logit = if *id == ids[row] { 0.0 } else { *of });
+        let hits = &by_id[by_id.partition_point(|&(id, _)| id < ids[row])..];
+        let n_hits = hits.partition_point(|&(id, _)| id == ids[row]);
+        hits[..n_hits].iter().for_each(|&(_, at)| logits[1 + at] = f32::NEG_INFINITY);
+        loss += f64::from(weight) * softmax_gradient(logits, 0, weight);
+        // What is left out has a logit of minus infinity, of which the smallest number that is one is left.
+        hits[..n_hits].iter().for_each(|&(_, at)| logits[1 + at] = 0.0);
+        let of_logit = scale * logits[0];
+        add_scaled(of_rows.row_mut(row), of_logit, target);
+        add_scaled(of_targets.row_mut(row), of_logit, x);
     }
-    multiply(&mut of_rows, Accumulate::Add, (&logits).into(), vectors.into(), scale);
     let mut of_candidates = Matrix::zeros(m, d);
-    multiply(&mut of_candidates, Accumulate::Replace, View::from(&logits).t(), rows.into(), scale);
+    if n > 0 {
+        let of_logits = View::new(&logits.values()[1..], n, m, m + 1);
+        multiply(&mut of_rows, Accumulate::Add, of_logits, vectors.into(), scale, precision);
+        multiply(&mut of_candidates, Accumulate::Replace, of_logits.t(), rows.into(), scale, precision);
+    }
     Sampled { loss, of_rows, of_targets, of_candidates }
 }
 
@@ -91,9 +102,9 @@ mod tests {
             Matrix::from_rows(3, 4, IDS.iter().flat_map(|&id| table.row(id as usize).to_vec()).collect());
         let all: Vec<u32> = (0..6).collect();
         let candidates = Candidates { vectors: &table, ids: &all, log_q: &[0.0; 6] };
-        let found = sampled_softmax(&rows, (&targets, &IDS, &WEIGHTS), candidates, 1.0);
+        let found = sampled_softmax(&rows, (&targets, &IDS, &WEIGHTS), candidates, 1.0, Precision::F32);
         let mut of_table = Matrix::zeros(6, 4);
-        let full = softmax(&rows, &table, (&IDS, &WEIGHTS), &mut of_table);
+        let full = softmax(&rows, &table, (&IDS, &WEIGHTS), &mut of_table, Precision::F32);
         assert!((found.loss - full.loss).abs() < 1e-5);
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
         assert!(found.of_rows.values().iter().zip(full.of_rows.values()).all(close));
@@ -105,7 +116,7 @@ mod tests {
         let (ids, log_q) = ([4, 9, 1, 0, 4], [-1.0, -2.0, -0.5, -3.0, 0.0]);
         let of = |rows: &Matrix, targets: &Matrix, vectors: &Matrix| {
             let candidates = Candidates { vectors, ids: &ids, log_q: &log_q };
-            sampled_softmax(rows, (targets, &IDS, &WEIGHTS), candidates, 1.7)
+            sampled_softmax(rows, (targets, &IDS, &WEIGHTS), candidates, 1.7, Precision::F32)
         };
         let found = of(&rows, &targets, &vectors);
         for at in 0..12 {
@@ -125,7 +136,7 @@ mod tests {
         let (rows, targets, vectors) = (input(3, 4, 1), input(3, 4, 2), input(2, 4, 3));
         let of = |log_q: [f32; 2]| {
             let candidates = Candidates { vectors: &vectors, ids: &[7, 8], log_q: &log_q };
-            sampled_softmax(&rows, (&targets, &IDS, &WEIGHTS), candidates, 1.0).loss
+            sampled_softmax(&rows, (&targets, &IDS, &WEIGHTS), candidates, 1.0, Precision::F32).loss
         };
         assert!(of([2.0, 2.0]) < of([0.0, 0.0]));
     }

@@ -1,12 +1,12 @@
 //! Cross-entropy over all rows of a table, in blocks that fit the cache.
 
 use upnext_math::Matrix;
-use upnext_math::dot::{max, sum};
-use upnext_math::exp::exp_in_place;
-use upnext_math::linalg::{Accumulate, View, ViewMut, multiply};
+use upnext_math::dot::{add_scaled, max};
+use upnext_math::exp::{exp_of_differences, map_in_place};
+use upnext_math::linalg::{Accumulate, Precision, View, ViewMut, multiply};
 
 /// Numbers of a block of logits: 2 MiB, so that memory does not grow with rows times table.
-const BLOCK: usize = 1 << 19;
+const BLOCK: usize = 1 << 18;
 
 /// A cross-entropy and what it leaves behind.
 #[derive(Clone, Debug)]
@@ -27,26 +27,50 @@ pub fn softmax(
     table: &Matrix,
     (targets, weights): (&[u32], &[f32]),
     of_table: &mut Matrix,
+    precision: Precision,
 ) -> Softmax {
     assert!(targets.len() == rows.n_rows() && weights.len() == rows.n_rows(), "a target for each row");
     let (n, d) = (table.n_rows(), table.n_columns());
-    let block = (BLOCK / n.max(1)).clamp(1, 512).min(rows.n_rows().max(1));
+    // Whole panels of the product, where there is room for one.
+    let block = match BLOCK / n.max(1) {
+        few @ 0..32 => few.max(1),
+        many => (many / 32 * 32).min(512),
+    };
+    let block = block.min(rows.n_rows().max(1));
     let mut logits = vec![0.0; block * n];
     let mut of_rows = Matrix::zeros(rows.n_rows(), d);
+    let mut scaled = vec![0.0; block * d];
     let mut loss = 0.0;
     for start in (0..rows.n_rows()).step_by(block) {
         let end = rows.n_rows().min(start + block);
-        let logits = &mut logits[..(end - start) * n];
-        let x = View::new(&rows.values()[start * d..end * d], end - start, d, d);
+        let (logits, scaled) = (&mut logits[..(end - start) * n], &mut scaled[..(end - start) * d]);
+        let x = &rows.values()[start * d..end * d];
+        scaled.copy_from_slice(x);
         let out = ViewMut::new(logits, end - start, n, n);
-        multiply(out, Accumulate::Replace, x, View::from(table).t(), 1.0);
-        for (logits, row) in logits.chunks_exact_mut(n).zip(start..) {
-            loss += f64::from(weights[row]) * softmax_gradient(logits, targets[row] as usize, weights[row]);
+        let x = View::new(x, end - start, d, d);
+        multiply(out, Accumulate::Replace, x, View::from(table).t(), 1.0, precision);
+        // Left unscaled: their sum is divided by on the smaller side of the two products below.
+        let mut shares = vec![0.0; end - start];
+        for (at, (logits, row)) in logits.chunks_exact_mut(n).zip(start..).enumerate() {
+            let most = max(logits);
+            let of_target = logits[targets[row] as usize] - most;
+            let sum = exp_of_differences(logits, most);
+            loss += f64::from(weights[row]) * f64::from(sum.ln() - of_target);
+            shares[at] = weights[row] / sum;
+            map_in_place(&mut scaled[at * d..(at + 1) * d], |x| x * shares[at]);
         }
         let of_logits = View::new(logits, end - start, n, n);
         let out = ViewMut::new(&mut of_rows.values_mut()[start * d..end * d], end - start, d, d);
-        multiply(out, Accumulate::Replace, of_logits, table.into(), 1.0);
-        multiply(&mut *of_table, Accumulate::Add, of_logits.t(), x, 1.0);
+        multiply(out, Accumulate::Replace, of_logits, table.into(), 1.0, precision);
+        let scaled = View::new(scaled, end - start, d, d);
+        multiply(&mut *of_table, Accumulate::Add, of_logits.t(), scaled, 1.0, precision);
+        for (at, row) in (start..end).enumerate() {
+            let (target, weight) = (targets[row] as usize, weights[row]);
+            let of_row = of_rows.row_mut(row);
+            map_in_place(of_row, |x| x * shares[at]);
+            add_scaled(of_row, -weight, table.row(target));
+            add_scaled(of_table.row_mut(target), -weight, rows.row(row));
+        }
     }
     Softmax { loss, of_rows }
 }
@@ -55,11 +79,9 @@ pub fn softmax(
 pub(super) fn softmax_gradient(logits: &mut [f32], target: usize, weight: f32) -> f64 {
     let most = max(logits);
     let of_target = logits[target] - most;
-    logits.iter_mut().for_each(|x| *x -= most);
-    exp_in_place(logits);
-    let sum = sum(logits);
+    let sum = exp_of_differences(logits, most);
     let by = weight / sum;
-    logits.iter_mut().for_each(|x| *x *= by);
+    map_in_place(logits, |x| x * by);
     logits[target] -= weight;
     f64::from(sum.ln() - of_target)
 }
@@ -75,7 +97,7 @@ mod tests {
         let (rows, table) =
             (Matrix::from_rows(1, 1, vec![1.0]), Matrix::from_rows(2, 1, vec![0.0, 3_f32.ln()]));
         let mut of_table = Matrix::zeros(2, 1);
-        let found = softmax(&rows, &table, (&[1], &[2.0]), &mut of_table);
+        let found = softmax(&rows, &table, (&[1], &[2.0]), &mut of_table, Precision::F32);
         assert!((found.loss - 2.0 * (4.0_f64 / 3.0).ln()).abs() < 1e-6, "{}", found.loss);
         assert!((of_table.values()[0] - 0.5).abs() < 1e-6 && (of_table.values()[1] + 0.5).abs() < 1e-6);
     }
@@ -85,9 +107,9 @@ mod tests {
         let (mut rows, mut table) = (input(5, 3, 1), input(7, 3, 2));
         let (targets, weights) = ([0, 6, 3, 3, 1], [1.0, 0.5, 2.0, 1.0, 0.0]);
         let mut of_table = Matrix::zeros(7, 3);
-        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table);
+        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table, Precision::F32);
         let loss = |rows: &Matrix, table: &Matrix| {
-            softmax(rows, table, (&targets, &weights), &mut Matrix::zeros(7, 3)).loss
+            softmax(rows, table, (&targets, &weights), &mut Matrix::zeros(7, 3), Precision::F32).loss
         };
         for at in 0..rows.values().len() {
             let numeric = difference(&mut rows, at, |rows| loss(rows, &table));
@@ -105,11 +127,12 @@ mod tests {
         let targets: Vec<u32> = (0..700).map(|row| row * 7 % 2_000).collect();
         let weights = vec![1.0; 700];
         let mut of_table = Matrix::zeros(2_000, 4);
-        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table);
+        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table, Precision::F32);
         let mut loss = 0.0;
         for (row, &target) in targets.iter().enumerate() {
             let one = Matrix::from_rows(1, 4, rows.row(row).to_vec());
-            let one = softmax(&one, &table, (&[target], &[1.0]), &mut Matrix::zeros(2_000, 4));
+            let one =
+                softmax(&one, &table, (&[target], &[1.0]), &mut Matrix::zeros(2_000, 4), Precision::F32);
             loss += one.loss;
             let pairs = one.of_rows.values().iter().zip(found.of_rows.row(row));
             let furthest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -146,7 +146,13 @@ impl<'a> Task for &'a Lesson<'a> {
         };
         let candidates = Candidates { vectors: &items, ids: &ids, log_q: &log_q };
         let targets = (&answers, &ids[..batch.len()], &weights[..]);
-        let found = sampled_softmax(&users, targets, candidates, 1.0 / self.settings.temperature);
+        let found = sampled_softmax(
+            &users,
+            targets,
+            candidates,
+            1.0 / self.settings.temperature,
+            parameters.precision(),
+        );
         let mut of_items = found.of_candidates;
         upnext_math::dot::add_scaled(
             &mut of_items.values_mut()[..batch.len() * n_outputs],

@@ -5,8 +5,8 @@ use upnext_math::Matrix;
 use upnext_math::dot::add_scaled;
 use upnext_math::seed::Random;
 use upnext_nn::layer::{
-    Activation, AttentionPooling, Block, BlockShape, BlockTape, Dropout, Embedding, LayerNorm, Linear, Mask,
-    Mlp, MlpShape, MlpTape, NormTape, PoolingTape, normalise, normalise_backward,
+    Activation, AttentionPooling, Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm,
+    Linear, Mask, Mlp, MlpShape, MlpTape, NormTape, PoolingTape, normalise, normalise_backward,
 };
 use upnext_nn::{Gradients, Id, Kind, Parameters};
 
@@ -40,7 +40,7 @@ pub(super) struct UserTape {
     steps: Matrix,
     ids: Vec<Option<u32>>,
     places: Vec<Option<u32>>,
-    dropped: Option<Vec<f32>>,
+    dropped: Option<Dropped>,
     blocks: Vec<BlockTape>,
     last: NormTape,
     normed: Matrix,
@@ -181,7 +181,7 @@ impl Network {
         for (block, tape) in self.blocks.iter().zip(&tape.blocks).rev() {
             block.backward(parameters, there, tape, &mut of_x, gradients);
         }
-        Dropout::backward(tape.dropped.as_deref(), &mut of_x);
+        Dropout::backward(tape.dropped.as_ref(), &mut of_x);
         self.places.backward(&tape.places, &of_x, gradients);
         for (at, &n) in tape.n_there.iter().enumerate() {
             let first = at * tape.length;
@@ -192,7 +192,7 @@ impl Network {
         if let Some(step_ids) = self.step_ids {
             step_ids.backward(&tape.ids, &of_x, gradients);
         }
-        self.step.backward_weights(&tape.steps, &of_x, gradients);
+        self.step.backward_weights(parameters, &tape.steps, &of_x, gradients);
     }
 
     /// One row for each video, `(videos, outputs)`.

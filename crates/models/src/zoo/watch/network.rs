@@ -1,10 +1,10 @@
 //! The network of a regressor: a side for the user, one for the video, and a head over both.
 
 use upnext_math::Matrix;
-use upnext_math::linalg::{Accumulate, View, multiply};
+use upnext_math::linalg::{Accumulate, Precision, View, multiply};
 use upnext_math::seed::Random;
 use upnext_nn::layer::{
-    Activation, Dropout, Embedding, Linear, Mlp, MlpShape, MlpTape, normalise, normalise_backward,
+    Activation, Dropout, Dropped, Embedding, Linear, Mlp, MlpShape, MlpTape, normalise, normalise_backward,
 };
 use upnext_nn::{Gradients, Parameters};
 
@@ -51,7 +51,7 @@ pub(super) struct Tape {
     sides: [SideTape; 2],
     joined: Matrix,
     before: Matrix,
-    dropped: Option<Vec<f32>>,
+    dropped: Option<Dropped>,
     rest: MlpTape,
 }
 
@@ -249,7 +249,7 @@ impl Network {
         let asked = self.rest.backward(parameters, &tape.rest, of_output, gradients, true);
         let mut of_hidden = asked.expect("the gradient of the input was asked for");
         if self.is_deep() {
-            Dropout::backward(tape.dropped.as_deref(), &mut of_hidden);
+            Dropout::backward(tape.dropped.as_ref(), &mut of_hidden);
             of_hidden = Activation::Relu.backward(&tape.before, of_hidden);
         }
         let of_joined = self.first.backward(parameters, &tape.joined, &of_hidden, gradients);
@@ -271,7 +271,7 @@ impl Network {
             View::new(&weight.values()[skipped..], weight.n_rows(), given.n_columns(), weight.n_columns());
         let mut out = Matrix::zeros(given.n_rows(), self.width);
         if given.n_columns() > 0 {
-            multiply(&mut out, Accumulate::Replace, (&given).into(), half.t(), 1.0);
+            multiply(&mut out, Accumulate::Replace, (&given).into(), half.t(), 1.0, Precision::F32);
         }
         out
     }
