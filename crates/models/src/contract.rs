@@ -50,6 +50,11 @@ pub fn check(model: &dyn Recommender) {
             assert!(share.is_finite() && (video as usize) < n, "{}: a wrong reason", model.name());
         }
     }
+    // Nobody knows this user.
+    let stranger = Context { user: Some(u32::MAX), ..context };
+    let mut scores = vec![f32::NAN; n];
+    model.score_all(&histories[0], &stranger, &mut scores);
+    assert!(scores.iter().all(|s| s.is_finite()), "{}: a user from outside", model.name());
     // A video from outside the catalogue changes nothing but ages.
     let with_unknown = History::of_positives(&[n as u32 + 5, 0]);
     assert!(scores_of(&with_unknown).iter().all(|s| s.is_finite()), "{}: an unknown video", model.name());

@@ -1,10 +1,12 @@
 //! What a viewer meets, told on the small world of `testing`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
-use upnext_models::Recommender;
+use upnext_data::{Action, Actions, History};
+use upnext_models::checkpoint::{Form, Writer};
+use upnext_models::{Context, Recommender};
 use upnext_store::{Store, StoredVideo, VideoPatch, Write};
 
 use crate::pipeline::{Filter, Reranker, Scorer, Source, StageError};
@@ -483,6 +485,48 @@ fn a_deleted_user_of_the_run_starts_anew() {
     assert_ne!(ids(&world.ask("u5", 5)), ids(&cold));
     world.store.delete_user("u5").unwrap();
     assert_eq!(ids(&world.ask("u5", 5)), ids(&cold));
+}
+
+/// Keeps who asked, and what was done to the newest video of the past.
+struct Listening(Mutex<Vec<(Option<u32>, Option<Actions>)>>);
+
+impl Recommender for Listening {
+    fn name(&self) -> &str {
+        "ease"
+    }
+
+    fn n_videos(&self) -> usize {
+        15
+    }
+
+    fn score_all(&self, history: &History, context: &Context, scores: &mut [f32]) {
+        scores.fill(0.0);
+        self.0.lock().unwrap().push((context.user, history.past().last().map(|past| past.actions)));
+    }
+
+    fn save(&self, _writer: &mut Writer<'_>) -> Form {
+        unreachable!("a model of tests is never saved")
+    }
+}
+
+#[test]
+fn models_hear_who_asks_and_what_was_done() {
+    let model = Arc::new(Listening(Mutex::new(Vec::new())));
+    let world = World::with(FeedConfig::default(), vec![model.clone() as Arc<dyn Recommender>]);
+    world.tell("watch", "u5", "space1");
+    world.tell("like", "u5", "space1");
+    let heard = |user: &str| {
+        world.ask(user, 5);
+        model.0.lock().unwrap().pop().unwrap()
+    };
+    let row = dataset().users.row("u5");
+    let (user, actions) = heard("u5");
+    assert!(row.is_some() && user == row);
+    assert!([Action::Watch, Action::Like].iter().all(|action| actions.unwrap().has(*action)));
+    assert_eq!(heard("ghost").0, None);
+    world.store.put_users(&[upnext_store::StoredUser { id: "u5".into(), ..Default::default() }]).unwrap();
+    world.store.delete_user("u5").unwrap();
+    assert_eq!(heard("u5"), (None, None));
 }
 
 #[test]

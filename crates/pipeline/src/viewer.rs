@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use upnext_data::{Action, Dataset, Event, History, Judgement, Past, Relevance};
+use upnext_data::{Action, Actions, Dataset, Event, History, Judgement, Past, Relevance};
 use upnext_models::Recommender;
 use upnext_store::{Feedback, Presence, Store};
 
@@ -26,6 +26,8 @@ pub struct PastVideo {
     pub judgement: Judgement,
     /// The last action.
     pub action: Action,
+    /// All actions that occurred.
+    pub actions: Actions,
     /// How it came to be wanted, if it is.
     pub how: How,
     /// Only shown, never watched or judged.
@@ -80,8 +82,18 @@ impl Timeline {
         let only_shown = event.action == Action::Impression;
         let Some(&at) = self.at.get(&row) else {
             self.at.insert(row, self.videos.len());
-            let (time, action) = (event.time, event.action);
-            self.videos.push(PastVideo { row, time, value, judgement, action, how, only_shown, origin });
+            let (time, action, actions) = (event.time, event.action, Actions::of([event.action]));
+            self.videos.push(PastVideo {
+                row,
+                time,
+                value,
+                judgement,
+                action,
+                actions,
+                how,
+                only_shown,
+                origin,
+            });
             return;
         };
         let known = &mut self.videos[at];
@@ -91,6 +103,7 @@ impl Timeline {
         };
         known.only_shown &= only_shown;
         known.action = event.action;
+        known.actions = known.actions.with(event.action);
         known.origin = origin;
         let turned = match (known.judgement, judgement) {
             (_, Judgement::Negative) => true,
@@ -133,6 +146,10 @@ impl Timeline {
 
 /// Picks stand after every event, in their own order: no clock reaches this number of milliseconds.
 const FIRST_PICK: i64 = i64::MAX / 2;
+
+fn failure(part: &str, error: &StageError) -> Failure {
+    Failure { stage: "hydrate".into(), part: part.into(), message: error.to_string() }
+}
 
 fn stronger(new: How, old: How) -> bool {
     let strength = |how| match how {
@@ -208,22 +225,20 @@ impl Viewers {
         stock: &Stock,
         failures: &mut Vec<Failure>,
     ) -> Vec<PastVideo> {
+        let row = self.row(user, failures);
+        self.past_of((user, row), picks, now, stock, failures)
+    }
+
+    fn past_of(
+        &self,
+        (user, row): (Option<&str>, Option<u32>),
+        picks: &[String],
+        now: i64,
+        stock: &Stock,
+        failures: &mut Vec<Failure>,
+    ) -> Vec<PastVideo> {
         let mut timeline = Timeline::default();
-        let mut named = |part: &str, error: &StageError| {
-            let (stage, message) = ("hydrate".into(), error.to_string());
-            failures.push(Failure { stage, part: part.into(), message });
-        };
-        let mut deleted = |user: &str| {
-            let presence =
-                guard(|| self.store.user_presence(user).map_err(|error| StageError::new(error.to_string())));
-            presence.map(|presence| presence == Presence::Deleted).unwrap_or_else(|error| {
-                named("viewer", &error);
-                false
-            })
-        };
-        let in_run = user.and_then(|user| Some((user, self.dataset.users.row(user)?)));
-        // A user of the run who was deleted does not come back.
-        if let Some((_, row)) = in_run.filter(|(user, _)| !deleted(user)) {
+        if let Some(row) = row {
             for at in self.starts[row as usize]..self.starts[row as usize + 1] {
                 let event = self.dataset.events().get(at);
                 timeline.add(event.video, &event, self.relevance.judge(&event), Origin::Run);
@@ -240,7 +255,7 @@ impl Viewers {
                         timeline.add(row, &event, judgement, Origin::Store);
                     }
                 }
-                Err(error) => named("history", &error),
+                Err(error) => failures.push(failure("history", &error)),
             }
         }
         let skip = picks.len().saturating_sub(self.config.picks_max);
@@ -248,6 +263,22 @@ impl Viewers {
             timeline.pick(row);
         }
         timeline.finish(now)
+    }
+
+    /// The row of a user of the run; none of one who was deleted, who does not come back.
+    fn row(&self, user: Option<&str>, failures: &mut Vec<Failure>) -> Option<u32> {
+        let user = user?;
+        let row = self.dataset.users.row(user)?;
+        let presence =
+            guard(|| self.store.user_presence(user).map_err(|error| StageError::new(error.to_string())));
+        match presence {
+            Ok(Presence::Deleted) => None,
+            Ok(_) => Some(row),
+            Err(error) => {
+                failures.push(failure("viewer", &error));
+                Some(row)
+            }
+        }
     }
 
     /// The configuration.
@@ -271,7 +302,9 @@ impl Hydrate for Arc<Viewers> {
         let mut failures = Vec::new();
         let stock = self.live.stock(request.now, &mut failures);
         let request = self.bounded(request);
-        let past = self.past(request.user.as_deref(), &request.picks, request.now, &stock, &mut failures);
+        let user = request.user.as_deref();
+        let row = self.row(user, &mut failures);
+        let past = self.past_of((user, row), &request.picks, request.now, &stock, &mut failures);
 
         let mut query = Query::new(request, stock, Arc::clone(&self.models));
         query.seen = past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
@@ -288,9 +321,10 @@ impl Hydrate for Arc<Viewers> {
             time: video.time,
             value: video.value,
             judgement: video.judgement,
-            actions: upnext_data::Actions::default(),
+            actions: video.actions,
         }));
         query.failures = failures;
+        query.context.user = row;
         Ok(query)
     }
 
@@ -399,8 +433,10 @@ mod tests {
             for event in &events {
                 timeline.add(event.video, event, rule.judge(event), Origin::Run);
             }
-            let past: Vec<_> = timeline.finish(100).iter().map(|p| (p.row, p.time, p.value, p.judgement)).collect();
-            let rows: Vec<_> = fitted.of(0).iter().map(|r| (r.video, r.time, r.value, r.judgement)).collect();
+            let past = timeline.finish(100);
+            let past: Vec<_> = past.iter().map(|p| (p.row, p.time, p.value, p.judgement, p.actions)).collect();
+            let rows = fitted.of(0).iter();
+            let rows: Vec<_> = rows.map(|r| (r.video, r.time, r.value, r.judgement, r.actions)).collect();
             prop_assert_eq!(past, rows);
         }
     }
