@@ -34,7 +34,8 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def bench(name, kind, optimisers):
     subprocess.run(["cargo", "build", "--release", "-q", "--workspace", "--example", "bench_step"], cwd=ROOT, check=True)
     binary, peer = str(ROOT / "target/release/examples/bench_step"), str(python())
-    epochs = "1" if QUICK else "3"
+    # A step of the towers takes seconds.
+    epochs = "1" if QUICK or kind == "tower" else "3"
     modes, precisions = (["eager"], ["f32"]) if QUICK else (["eager", "compile"], ["f32", "bf16"])
     variants = [(t, m, p, o) for o in optimisers for p in precisions for m in modes for t in ([THREADS] if QUICK else [1, THREADS])]
     environment = dict(os.environ, RAYON_NUM_THREADS=str(THREADS))

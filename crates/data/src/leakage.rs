@@ -399,7 +399,7 @@ fn features_after_cut(split: &Split, evidence: &Evidence<'_>, findings: &mut Vec
 
 /// Columns that count over a period nobody tells: what a split by time holds out may be counted in them.
 fn log_statistics(split: &Split, evidence: &Evidence<'_>, findings: &mut Vec<Finding>) {
-    let by_time = matches!(split.rule, SplitRule::GlobalTime | SplitRule::Rolling);
+    let by_time = split.rule.is_by_time();
     for read in [true, false] {
         let timeless = evidence.features.iter().filter(|f| f.read == read && f.computed_up_to.is_none());
         let names: Vec<&str> =

@@ -23,6 +23,8 @@ pub enum SplitRule {
     Given,
     /// Several cuts of all pairs by time, each a tenth later than the one before: see [`Split::rolling`].
     Rolling,
+    /// The last calendar months (UTC), each asked about by what came before it: see [`Split::monthly`].
+    Monthly,
     /// A tenth of the videos is the test, a tenth the validation: whatever happened to them is held out.
     ColdVideos,
     /// A tenth of the users is the test, a tenth the validation: whatever they did is held out.
@@ -33,16 +35,19 @@ pub enum SplitRule {
 const SHOWN_OF_COLD_USER: usize = 3;
 /// Most folds of rolling windows: the first still trains on a fifth of all pairs.
 pub const FOLDS_MAX: usize = 7;
+/// Most months that are asked about.
+pub const MONTHS_MAX: usize = 24;
 
 impl SplitRule {
     /// All rules.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LeaveLastOut,
         Self::GlobalTime,
         Self::PerUser9010,
         Self::Random,
         Self::Given,
         Self::Rolling,
+        Self::Monthly,
         Self::ColdVideos,
         Self::ColdUsers,
     ];
@@ -56,6 +61,7 @@ impl SplitRule {
             Self::Random => "random",
             Self::Given => "given",
             Self::Rolling => "rolling",
+            Self::Monthly => "monthly",
             Self::ColdVideos => "cold-videos",
             Self::ColdUsers => "cold-users",
         }
@@ -63,7 +69,7 @@ impl SplitRule {
 
     /// Whether it cuts at two moments for all users.
     pub(crate) fn is_by_time(self) -> bool {
-        matches!(self, Self::GlobalTime | Self::Rolling)
+        matches!(self, Self::GlobalTime | Self::Rolling | Self::Monthly)
     }
 
     /// That a set has what the rule needs.
@@ -71,7 +77,7 @@ impl SplitRule {
         let instead = if set.order == Order::Sequence { "leave-last-out" } else { "random" };
         let (needs, instead) = match (self, set.order) {
             (Self::Given, _) if !has_parts => ("parts that come with the set", "leave-last-out"),
-            (Self::GlobalTime | Self::Rolling, Order::Sequence | Order::Unordered) => ("times", instead),
+            (_, Order::Sequence | Order::Unordered) if self.is_by_time() => ("times", instead),
             (Self::LeaveLastOut | Self::PerUser9010, Order::Unordered) => ("an order of events", instead),
             _ => return Ok(()),
         };
@@ -112,7 +118,7 @@ impl FromStr for SplitRule {
 pub enum SplitError {
     /// No such rule.
     #[error(
-        "split `{name}` is not known; expected leave-last-out, global-time, per-user-90-10, random, given, rolling, cold-videos or cold-users"
+        "split `{name}` is not known; expected leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos or cold-users"
     )]
     Unknown {
         /// What was asked for.
@@ -131,10 +137,14 @@ pub enum SplitError {
         instead: &'static str,
     },
     /// Too few or too many windows.
-    #[error("{folds} rolling windows: expected 1 to {FOLDS_MAX}")]
+    #[error("{folds} windows of split `{rule}`: expected 1 to {most}")]
     Folds {
+        /// The rule.
+        rule: SplitRule,
         /// What was asked for.
         folds: usize,
+        /// What it allows.
+        most: usize,
     },
     /// No user is left to ask about.
     #[error(
@@ -211,7 +221,10 @@ impl Split {
                 .into(),
             _ => vec![set.interactions(relevance)],
         };
-        let cuts = rule.is_by_time().then(|| cuts_of(&rows[0], 80));
+        let cuts = match rule {
+            SplitRule::Monthly => Some(cuts_of_month(newest_of(&rows[0]), 0)),
+            rule => rule.is_by_time().then(|| cuts_of(&rows[0], 80)),
+        };
         let split = Self::of_rows(&rows, rule, seed, cuts);
         if split.test.is_empty() { Err(empty(set, relevance, rule, &rows)) } else { Ok(split) }
     }
@@ -230,7 +243,7 @@ impl Split {
             SplitRule::LeaveLastOut => by_user(rule, all, leave_last_out),
             SplitRule::PerUser9010 => by_user(rule, all, ninety_ten),
             SplitRule::Random => random(all, seed, true),
-            SplitRule::GlobalTime | SplitRule::Rolling => {
+            SplitRule::GlobalTime | SplitRule::Rolling | SplitRule::Monthly => {
                 Self { rule, ..window(all, cuts.unwrap_or((i64::MAX, i64::MAX)), i64::MAX) }
             }
             SplitRule::ColdVideos => cold_videos(all, seed),
@@ -247,7 +260,7 @@ impl Split {
     pub fn rolling(set: &Dataset, relevance: &Relevance, folds: usize) -> Result<Vec<Self>, SplitError> {
         let rule = SplitRule::Rolling;
         if !(1..=FOLDS_MAX).contains(&folds) {
-            return Err(SplitError::Folds { folds });
+            return Err(SplitError::Folds { rule, folds, most: FOLDS_MAX });
         }
         rule.fits(set, false)?;
         let rows = [set.interactions(relevance)];
@@ -262,11 +275,52 @@ impl Split {
             .collect()
     }
 
+    /// The last calendar months (UTC), the earliest first, the month of the newest pair among them: each is the test, the
+    /// month before it the validation, and all that came before that is trained on.
+    ///
+    /// # Errors
+    /// When the set has no times, `months` is not 1 to [`MONTHS_MAX`], or nobody is left to ask about in a month.
+    pub fn monthly(set: &Dataset, relevance: &Relevance, months: usize) -> Result<Vec<Self>, SplitError> {
+        let rule = SplitRule::Monthly;
+        if !(1..=MONTHS_MAX).contains(&months) {
+            return Err(SplitError::Folds { rule, folds: months, most: MONTHS_MAX });
+        }
+        rule.fits(set, false)?;
+        let rows = [set.interactions(relevance)];
+        let newest = newest_of(&rows[0]);
+        (0..months)
+            .rev()
+            .map(|back| {
+                let end = if back == 0 { i64::MAX } else { start_of_month(newest, back - 1) };
+                let split = Self { rule, ..window(&rows[0], cuts_of_month(newest, back), end) };
+                if split.test.is_empty() { Err(empty(set, relevance, rule, &rows)) } else { Ok(split) }
+            })
+            .collect()
+    }
+
     /// The same split with [`Split::warm`] as its test, to be reported beside the cold one; without values, which are
     /// kept for the cold test only.
     pub fn as_warm(&self) -> Self {
         Self { test: self.warm.clone(), warm: Vec::new(), held_out_values: Vec::new(), ..self.clone() }
     }
+}
+
+/// The time of the newest pair.
+pub(crate) fn newest_of(all: &Interactions) -> i64 {
+    all.rows().iter().map(|row| row.time).max().unwrap_or(0)
+}
+
+/// Where validation and test begin for the month that lies so many before that of a time.
+pub(crate) fn cuts_of_month(time: i64, back: usize) -> (i64, i64) {
+    (start_of_month(time, back + 1), start_of_month(time, back))
+}
+
+/// When the month began so many months before that of a time, in milliseconds since 1970 (UTC).
+fn start_of_month(time: i64, back: usize) -> i64 {
+    let date = jiff::Timestamp::from_millisecond(time)
+        .map_or(jiff::civil::date(1970, 1, 1), |time| time.to_zoned(jiff::tz::TimeZone::UTC).date());
+    let first = date.first_of_month().saturating_sub(jiff::Span::new().months(back as i64));
+    first.to_zoned(jiff::tz::TimeZone::UTC).map_or(i64::MIN, |start| start.timestamp().as_millisecond())
 }
 
 fn empty(set: &Dataset, relevance: &Relevance, rule: SplitRule, rows: &[Interactions]) -> SplitError {
@@ -671,6 +725,41 @@ mod tests {
         assert_eq!(folds[0].cuts, Some((13, 15)));
         let error = Split::rolling(&set, &Relevance::default(), 9).unwrap_err().to_string();
         assert!(error.contains("expected 1 to 7"), "{error}");
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar_and_each_sees_what_came_before_it() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        assert_eq!(start_of_month(at("2026-03-31T23:59:59Z"), 0), at("2026-03-01T00:00:00Z"));
+        assert_eq!(start_of_month(at("2026-03-31T23:59:59Z"), 13), at("2025-02-01T00:00:00Z"));
+        let days = ["2025-10-31", "2025-11-30", "2025-12-01", "2026-01-01", "2026-01-31", "2026-02-02"];
+        let event = |(video, day): (u32, &&str)| Event {
+            user: 0,
+            video,
+            action: Action::Like,
+            time: at(&format!("{day}T12:00:00Z")),
+            value: None,
+            ratio: None,
+        };
+        let (mut users, mut videos, mut events) = (Users::new(), Catalogue::new(), Events::new());
+        users.intern("0");
+        for (video, day) in (0..).zip(&days) {
+            videos.intern(&video.to_string());
+            events.push(event((video, day)));
+        }
+        let set = Dataset::new("tiny", users, videos, events, Order::Timed, None);
+        let months = Split::monthly(&set, &Relevance::default(), 2).unwrap();
+        let seen = |split: &Split| {
+            let videos: Vec<u32> = split.train.of(0).iter().map(|row| row.video).collect();
+            (videos, split.validation[0].relevant.clone(), split.test[0].relevant.clone())
+        };
+        assert_eq!(seen(&months[0]), (vec![0, 1], vec![2], vec![3, 4]));
+        assert_eq!(seen(&months[1]), (vec![0, 1, 2], vec![3, 4], vec![5]));
+        assert_eq!(months[1].cuts, Some((at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z"))));
+        let last = Split::new(&set, &Relevance::default(), SplitRule::Monthly, 1).unwrap();
+        assert_eq!(seen(&last), seen(&months[1]));
+        let error = Split::monthly(&set, &Relevance::default(), 25).unwrap_err().to_string();
+        assert!(error.contains("25 windows of split `monthly`: expected 1 to 24"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::leakage::{Finding, Linter, later_than};
 use crate::overlap::OverlapTally;
+use crate::split::{cuts_of_month, newest_of};
 use crate::{Dataset, Event, Events, Interactions, Part, Relevance, Split, SplitError, SplitRule};
 
 /// Events of a block, about; a user is never cut in two.
@@ -70,7 +71,15 @@ impl SplitSummary {
         if let Err(error) = rule.fits(set, log.has_parts()) {
             return Ok(Err(error));
         }
-        let cuts = if rule.is_by_time() { Some(cuts_of(log, relevance)?) } else { None };
+        let cuts = match rule {
+            SplitRule::Monthly => {
+                let mut newest = 0;
+                blocks(log, rule, relevance, &mut |rows| newest = newest.max(newest_of(&rows[0])))?;
+                Some(cuts_of_month(newest, 0))
+            }
+            rule if rule.is_by_time() => Some(cuts_of(log, relevance)?),
+            _ => None,
+        };
         let (mut parts, mut linter) = (OverlapTally::new(set.videos.len()), Linter::default());
         let (mut positives, mut asked) = (0, 0);
         blocks(log, rule, relevance, &mut |rows| {

@@ -172,11 +172,45 @@ pub fn multiply<'a>(
     scale: f32,
     precision: Precision,
 ) {
-    let mut out = out.into();
+    multiply_either(out.into(), into, a, (b, None), scale, precision);
+}
+
+/// A right factor of many products, made ready for them once.
+#[derive(Debug)]
+pub struct Factor<'a> {
+    view: View<'a>,
+    packed: Option<bf16::Packed>,
+    precision: Precision,
+}
+
+impl<'a> Factor<'a> {
+    /// For products of a precision.
+    pub fn new(view: View<'a>, precision: Precision) -> Self {
+        let packed = if precision == Precision::Bf16 { bf16::pack(view) } else { None };
+        Self { view, packed, precision }
+    }
+
+    /// `a` times this into a matrix, as [`multiply`] does.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn multiply<'b>(&self, out: impl Into<ViewMut<'b>>, into: Accumulate, a: View) {
+        multiply_either(out.into(), into, a, (self.view, self.packed.as_ref()), 1.0, self.precision);
+    }
+}
+
+fn multiply_either(
+    mut out: ViewMut,
+    into: Accumulate,
+    a: View,
+    (b, packed): (View, Option<&bf16::Packed>),
+    scale: f32,
+    precision: Precision,
+) {
     let shapes = [a.n_rows(), a.n_columns(), b.n_rows(), b.n_columns(), out.n_rows, out.n_columns];
     let fits = shapes[0] == shapes[4] && shapes[1] == shapes[2] && shapes[3] == shapes[5];
     assert!(fits, "shapes {shapes:?} of two factors and their product");
-    if precision == Precision::Bf16 && bf16::multiply(&mut out, into, a, b, scale) {
+    if precision == Precision::Bf16 && bf16::multiply(&mut out, into, a, (b, packed), scale) {
         return;
     }
     let accum = if into == Accumulate::Add { Accum::Add } else { Accum::Replace };

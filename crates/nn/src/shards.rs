@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use crate::check::input;
     use crate::layer::{Attention, Dropout, Linear, Mask};
-    use crate::loss::softmax;
+    use crate::loss::{Table, softmax};
     use crate::optimiser::{Adam, Settings};
     use crate::{Id, Kind};
 
@@ -89,10 +89,9 @@ mod tests {
                 let weights = vec![1.0 / 36.0; rows.len()];
                 let found = softmax(
                     &hidden,
-                    p.get(model.table),
+                    &Table::new(p.get(model.table), Precision::F32),
                     (&targets[rows], &weights),
                     gradients.dense(model.table),
-                    Precision::F32,
                 );
                 let of_mixed = model.linear.backward(p, &mixed, &found.of_rows, gradients);
                 model.attention.backward(p, &x, there, &tape, &of_mixed, gradients, None);

@@ -154,9 +154,9 @@ impl Watch for Watcher {
         std::fs::read(self.path(model, &format!("{}.safetensors", which.name()))?).ok()
     }
 
-    fn keep(&self, model: &str, which: Which, bytes: &[u8]) {
+    fn keep(&self, model: &str, which: Which, file: &dyn Fn() -> Vec<u8>) {
         if let Some(path) = self.path(model, &format!("{}.safetensors", which.name())) {
-            self.write(&path, bytes);
+            self.write(&path, &file());
         }
         self.state().kept = Instant::now();
     }

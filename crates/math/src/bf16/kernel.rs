@@ -213,7 +213,7 @@ fn pairs(left: &[Tile], right: &[Tile], out: &mut [f32], stride: usize, add: boo
 mod tests {
     use super::*;
     use crate::Matrix;
-    use crate::bf16::product;
+    use crate::bf16::product::{self, Packed};
     use crate::linalg::{Accumulate, View, ViewMut};
     use crate::seed::Random;
 
@@ -256,7 +256,12 @@ mod tests {
                     let into = if add { Accumulate::Add } else { Accumulate::Replace };
                     let view = |x, turned| if turned { View::from(x).t() } else { View::from(x) };
                     let (left, right) = (view(&a, turn_a), view(&b, turn_b));
-                    product::multiply(kernel, &mut ViewMut::from(&mut out), into, left, right, 0.5);
+                    product::multiply(kernel, &mut ViewMut::from(&mut out), into, left, (right, None), 0.5);
+                    let mut again = before.clone();
+                    let packed = Packed::new(right);
+                    let right = (right, Some(&packed));
+                    product::multiply(kernel, &mut ViewMut::from(&mut again), into, left, right, 0.5);
+                    assert_eq!(again, out, "packed before");
                     let at = |x: &Matrix, turned: bool, row: usize, column: usize| {
                         if turned { x.row(column)[row] } else { x.row(row)[column] }
                     };
@@ -287,7 +292,7 @@ mod tests {
             let (a, b) = (random(40, 16, 1), random(16, 40, 2));
             let mut out = vec![7.0; 40 * 50];
             let mut view = ViewMut::new(&mut out, 40, 40, 50);
-            product::multiply(kernel, &mut view, Accumulate::Replace, (&a).into(), (&b).into(), 1.0);
+            product::multiply(kernel, &mut view, Accumulate::Replace, (&a).into(), ((&b).into(), None), 1.0);
             assert!(out.chunks_exact(50).all(|row| row[40..] == [7.0; 10] && row[..40] != [7.0; 40]));
         }
     }

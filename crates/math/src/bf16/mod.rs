@@ -21,17 +21,39 @@ pub fn is_there() -> bool {
     return false;
 }
 
-/// `scale * a b` into a matrix. Returns whether it was done: not where the machine cannot, nor for what is too small to be
-/// worth it.
-pub(crate) fn multiply(out: &mut ViewMut, into: Accumulate, a: View, b: View, scale: f32) -> bool {
+/// `scale * a b` into a matrix, of which the right factor may have been packed before. Returns whether it was done: not
+/// where the machine cannot, nor for what is too small to be worth it.
+pub(crate) fn multiply(
+    out: &mut ViewMut,
+    into: Accumulate,
+    a: View,
+    (b, packed): (View, Option<&Packed>),
+    scale: f32,
+) -> bool {
     let least = a.n_rows().min(a.n_columns()).min(b.n_columns());
     #[cfg(target_arch = "x86_64")]
     if let Some(kernel) = kernel::Kernel::of_machine()
         && least >= LEAST
     {
-        product::multiply(kernel, out, into, a, b, scale);
+        product::multiply(kernel, out, into, a, (b, packed), scale);
         return true;
     }
-    let _ = (out, into, a, b, scale, least);
+    let _ = (out, into, a, b, packed, scale, least);
     false
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use product::Packed;
+
+/// Nothing is packed elsewhere.
+#[cfg(not(target_arch = "x86_64"))]
+#[derive(Debug)]
+pub(crate) struct Packed;
+
+/// A right factor packed for many products; nothing where the machine cannot.
+pub(crate) fn pack(b: View) -> Option<Packed> {
+    #[cfg(target_arch = "x86_64")]
+    return kernel::Kernel::of_machine().map(|_| Packed::new(b));
+    #[cfg(not(target_arch = "x86_64"))]
+    return None;
 }

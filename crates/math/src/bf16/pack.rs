@@ -14,7 +14,7 @@ pub(super) const PANEL: usize = 2 * TILE;
 pub(super) const TERMS: usize = 32;
 
 /// 16 lines of 32 numbers of 16 bits.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Tile(pub(super) [[u16; TERMS]; TILE]);
 

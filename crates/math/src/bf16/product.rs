@@ -18,24 +18,71 @@ thread_local! {
     static PACKED: RefCell<[Vec<Tile>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
-/// Packs both sides into tiles, of the right one as much as a cache holds, of the left one a panel at a time.
-pub(super) fn multiply(kernel: Kernel, out: &mut ViewMut, into: Accumulate, a: View, b: View, scale: f32) {
+/// A right side that was packed as a whole: blocks of terms, in each its panels of columns.
+#[derive(Debug)]
+pub(crate) struct Packed(Vec<Tile>);
+
+impl Packed {
+    pub(super) fn new(b: View) -> Self {
+        let (n_terms, n_columns) = (b.n_rows(), b.n_columns());
+        let b = Operand::new(b, Side::Right, 1.0);
+        let mut packed = vec![Tile::ZERO; 2 * n_terms.div_ceil(TERMS) * n_columns.div_ceil(PANEL)];
+        let mut rest = &mut packed[..];
+        for (term, tiles) in blocks(n_terms) {
+            let (block, others) = rest.split_at_mut(tiles * n_columns.div_ceil(PANEL));
+            for (panel, column) in block.chunks_exact_mut(tiles).zip((0..).step_by(PANEL)) {
+                b.pack(column, term, panel);
+            }
+            rest = others;
+        }
+        Self(packed)
+    }
+}
+
+/// Where blocks of terms begin, and tiles of a panel in each.
+fn blocks(n_terms: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = move |term: usize| 2 * (n_terms - term).div_ceil(TERMS).min(STEPS);
+    (0..n_terms).step_by(STEPS * TERMS).map(move |term| (term, tiles(term)))
+}
+
+/// Packs both sides into tiles, of the right one as much as a cache holds unless it is packed already, of the left one
+/// some panels at a time.
+pub(super) fn multiply(
+    kernel: Kernel,
+    out: &mut ViewMut,
+    into: Accumulate,
+    a: View,
+    (b, packed): (View, Option<&Packed>),
+    scale: f32,
+) {
     let (n_rows, n_terms, n_columns) = (a.n_rows(), a.n_columns(), b.n_columns());
     let (a, b) = (Operand::new(a, Side::Left, scale), Operand::new(b, Side::Right, 1.0));
+    let n_panels_all = n_columns.div_ceil(PANEL);
+    let mut packed = packed.map(|packed| &packed.0[..]);
     PACKED.with_borrow_mut(|[left, right]| {
         let session = kernel.begin();
-        for term in (0..n_terms).step_by(STEPS * TERMS) {
+        for (term, tiles) in blocks(n_terms) {
             let add = term > 0 || into == Accumulate::Add;
-            let tiles = 2 * (n_terms - term).div_ceil(TERMS).min(STEPS);
-            let n_panels = (RIGHT / tiles).min(n_columns.div_ceil(PANEL));
+            let block = packed.map(|tiles_left| {
+                let (block, rest) = tiles_left.split_at(tiles * n_panels_all);
+                packed = Some(rest);
+                block
+            });
+            let n_panels = if block.is_some() { n_panels_all } else { (RIGHT / tiles).min(n_panels_all) };
             let n_together = (LEFT / tiles).clamp(1, n_rows.div_ceil(PANEL));
             left.resize(left.len().max(tiles * n_together), Tile::ZERO);
-            right.resize(right.len().max(tiles * n_panels), Tile::ZERO);
             for first in (0..n_columns).step_by(n_panels * PANEL) {
                 let columns = || (first..n_columns.min(first + n_panels * PANEL)).step_by(PANEL);
-                for (panel, column) in right.chunks_exact_mut(tiles).zip(columns()) {
-                    b.pack(column, term, panel);
-                }
+                let right = match block {
+                    Some(block) => block,
+                    None => {
+                        right.resize(right.len().max(tiles * n_panels), Tile::ZERO);
+                        for (panel, column) in right.chunks_exact_mut(tiles).zip(columns()) {
+                            b.pack(column, term, panel);
+                        }
+                        &right[..]
+                    }
+                };
                 for top in (0..n_rows).step_by(n_together * PANEL) {
                     let rows = || (top..n_rows.min(top + n_together * PANEL)).step_by(PANEL);
                     for (panel, row) in left.chunks_exact_mut(tiles).zip(rows()) {

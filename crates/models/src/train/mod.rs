@@ -188,7 +188,7 @@ pub(crate) fn learn(
         Ok(false) => {}
         Err(cause) => return Err(FitError::Kept { model: name.into(), cause }),
     }
-    let keep_last = |state: &State| watch.keep(name, Which::Last, &state.last(fingerprint));
+    let keep_last = |state: &State| watch.keep(name, Which::Last, &|| state.last(fingerprint));
     let mut shards = Shards::new(&state.parameters, SHARDS);
     while state.epoch < epochs_max && !state.ended {
         let seed = mix(training.seed ^ mix(u64::from(state.epoch)));
@@ -255,7 +255,7 @@ pub(crate) fn learn(
             (Some(Verdict::Best), Some(score)) => {
                 state.best = Some((state.epoch, score));
                 state.best_parameters = Some(state.parameters.clone());
-                watch.keep(name, Which::Best, &state.best_file(fingerprint));
+                watch.keep(name, Which::Best, &|| state.best_file(fingerprint));
             }
             (Some(Verdict::Stop), _) => state.ended = true,
             _ => {}

@@ -76,8 +76,8 @@ impl Watch for Memory {
         self.files.lock().unwrap().get(&which).cloned()
     }
 
-    fn keep(&self, _: &str, which: Which, bytes: &[u8]) {
-        self.files.lock().unwrap().insert(which, bytes.to_vec());
+    fn keep(&self, _: &str, which: Which, file: &dyn Fn() -> Vec<u8>) {
+        self.files.lock().unwrap().insert(which, file());
     }
 
     fn step(&self, _: &Step) -> Wish {

@@ -9,8 +9,8 @@ pub trait Watch: Sync {
         None
     }
 
-    /// Keeps a checkpoint, so that no crash leaves less than the one before.
-    fn keep(&self, _model: &str, _which: Which, _bytes: &[u8]) {}
+    /// Keeps a checkpoint, which is made when it is asked for, so that no crash leaves less than the one before.
+    fn keep(&self, _model: &str, _which: Which, _file: &dyn Fn() -> Vec<u8>) {}
 
     /// After each step.
     fn step(&self, _step: &Step) -> Wish {

@@ -11,7 +11,7 @@ use upnext_math::seed::{Random, mix};
 use upnext_nn::layer::{
     Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm, Mask, NormTape,
 };
-use upnext_nn::loss::{Candidates, sampled_softmax, softmax};
+use upnext_nn::loss::{Candidates, Table, sampled_softmax, softmax};
 use upnext_nn::{Gradients, Id, Kind, Parameters, Shards};
 
 use crate::checkpoint::{Form, Writer};
@@ -261,14 +261,22 @@ struct Lesson<'a> {
     histories: Vec<(Vec<u32>, usize)>,
 }
 
+/// What targets are compared with.
+#[derive(Clone, Copy)]
+enum Others<'a> {
+    /// The whole catalogue.
+    All(&'a Table<'a>),
+    /// Videos drawn for the step.
+    Some(&'a [u32]),
+}
+
 /// A part of a batch, and the videos that all parts are compared with.
 struct Part<'a> {
     /// Each with the videos to be predicted at its end: the last alone, or all.
     histories: &'a [&'a [u32]],
     /// Targets of the whole batch.
     n_targets: usize,
-    /// Drawn for the step; empty where the whole catalogue is compared.
-    negatives: &'a [u32],
+    others: Others<'a>,
 }
 
 impl Lesson<'_> {
@@ -300,30 +308,32 @@ impl Lesson<'_> {
             false => histories.iter().copied().flatten().copied().collect(),
         };
         let weights = vec![1.0 / part.n_targets as f32; targets.len()];
-        let table = parameters.get(network.videos.table);
-        let (loss, of_asking) = if part.negatives.is_empty() {
-            let of_table = gradients.dense(network.videos.table);
-            let found = softmax(&asking, table, (&targets, &weights), of_table, parameters.precision());
-            (found.loss, found.of_rows)
-        } else {
-            let take = |ids: &[u32]| {
-                let ids: Vec<Option<u32>> = ids.iter().copied().map(Some).collect();
-                (network.videos.forward(parameters, &ids), ids)
-            };
-            let ((of_targets, target_ids), (of_negatives, negative_ids)) =
-                (take(&targets), take(part.negatives));
-            let log_q = vec![0.0; part.negatives.len()];
-            let candidates = Candidates { vectors: &of_negatives, ids: part.negatives, log_q: &log_q };
-            let found = sampled_softmax(
-                &asking,
-                (&of_targets, &targets, &weights),
-                candidates,
-                1.0,
-                parameters.precision(),
-            );
-            network.videos.backward(&target_ids, &found.of_targets, gradients);
-            network.videos.backward(&negative_ids, &found.of_candidates, gradients);
-            (found.loss, found.of_rows)
+        let (loss, of_asking) = match part.others {
+            Others::All(table) => {
+                let of_table = gradients.dense(network.videos.table);
+                let found = softmax(&asking, table, (&targets, &weights), of_table);
+                (found.loss, found.of_rows)
+            }
+            Others::Some(negatives) => {
+                let take = |ids: &[u32]| {
+                    let ids: Vec<Option<u32>> = ids.iter().copied().map(Some).collect();
+                    (network.videos.forward(parameters, &ids), ids)
+                };
+                let ((of_targets, target_ids), (of_negatives, negative_ids)) =
+                    (take(&targets), take(negatives));
+                let log_q = vec![0.0; negatives.len()];
+                let candidates = Candidates { vectors: &of_negatives, ids: negatives, log_q: &log_q };
+                let found = sampled_softmax(
+                    &asking,
+                    (&of_targets, &targets, &weights),
+                    candidates,
+                    1.0,
+                    parameters.precision(),
+                );
+                network.videos.backward(&target_ids, &found.of_targets, gradients);
+                network.videos.backward(&negative_ids, &found.of_candidates, gradients);
+                (found.loss, found.of_rows)
+            }
         };
         let mut of_output = Matrix::zeros(output.n_rows(), d);
         for (at, &row) in there.iter().enumerate() {
@@ -381,12 +391,18 @@ impl<'a> Task for &'a Lesson<'a> {
         let (mut random, n_videos) = (Random::new(seed), self.training.interactions.n_videos());
         let negatives: Vec<u32> =
             (0..self.settings.negatives).map(|_| random.below(n_videos) as u32).collect();
-        // A shard goes through its histories by a few at a time, so that what is kept of them stays in the cache.
-        let few = (KEPT / (self.network.shape.length * self.network.shape.dimension)).max(1);
+        let table = parameters.get(self.network.videos.table);
+        let table = (negatives.is_empty()).then(|| Table::new(table, parameters.precision()));
+        let others = table.as_ref().map_or(Others::Some(&negatives), Others::All);
+        // A shard goes through its histories by a few at a time, so that what is kept of them stays in the cache; where
+        // each is asked at its end alone by no fewer than make a panel of the largest product.
+        let longest = batch.iter().map(|history| history.len()).max().unwrap_or(1);
+        let least = if self.settings.prefixes { 32 } else { 1 };
+        let few = (KEPT / (longest * self.network.shape.dimension)).max(least);
         let learn = |shard: usize, part: Range<usize>, gradients: &mut Gradients| {
             let random = &mut Random::new(mix(seed ^ mix(1 + shard as u64)));
             let parts = batch[part].chunks(few);
-            let parts = parts.map(|histories| Part { histories, n_targets, negatives: &negatives });
+            let parts = parts.map(|histories| Part { histories, n_targets, others });
             parts.map(|part| self.learn(parameters, &part, random, gradients)).sum()
         };
         shards.step(batch.len(), learn)
@@ -577,10 +593,12 @@ mod tests {
                 histories: vec![],
             };
             let negatives = [0, 3, 4, 1];
-            let part =
-                Part { histories: &histories, n_targets: 8, negatives: &negatives[..settings.negatives] };
             // The same seed leaves out the same numbers each time.
             let loss = |parameters: &Parameters, gradients: &mut Gradients| {
+                let table = Table::new(parameters.get(network.videos.table), parameters.precision());
+                let others =
+                    if settings.negatives == 0 { Others::All(&table) } else { Others::Some(&negatives) };
+                let part = Part { histories: &histories, n_targets: 8, others };
                 lesson.learn(parameters, &part, &mut Random::new(5), gradients)
             };
             let mut gradients = Gradients::zeros(&parameters);

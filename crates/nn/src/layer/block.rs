@@ -31,11 +31,9 @@ pub struct Block {
 #[derive(Clone, Debug)]
 pub struct BlockTape {
     norm: NormTape,
-    normed: Matrix,
     attention: AttentionTape,
     dropped: Option<Dropped>,
     wide_norm: NormTape,
-    wide_normed: Matrix,
     before: Matrix,
     wide_dropped: Option<Dropped>,
 }
@@ -97,7 +95,7 @@ impl Block {
         let mut made = self.narrow.forward(parameters, &Activation::Gelu.forward(&before));
         let wide_dropped = self.dropout.forward(&mut made, random);
         add(x.values_mut(), made.values());
-        BlockTape { norm, normed, attention, dropped, wide_norm, wide_normed, before, wide_dropped }
+        BlockTape { norm, attention, dropped, wide_norm, before, wide_dropped }
     }
 
     /// Changes the gradient of what came out to that of what came in.
@@ -115,26 +113,21 @@ impl Block {
         let hidden = Activation::Gelu.forward(&tape.before);
         let of_hidden = self.narrow.backward(parameters, &hidden, &of_made, gradients);
         let of_before = Activation::Gelu.backward(&tape.before, of_hidden);
-        let of_normed = self.wide.backward(parameters, &tape.wide_normed, &of_before, gradients);
+        let wide_normed = self.before_wide.again(parameters, &tape.wide_norm);
+        let of_normed = self.wide.backward(parameters, &wide_normed, &of_before, gradients);
         let more = self.before_wide.backward(parameters, &tape.wide_norm, &of_normed, gradients);
         add(of_x.values_mut(), more.values());
         let mut of_made = of_x.clone();
         Dropout::backward(tape.dropped.as_ref(), &mut of_made);
+        let normed = self.before_attention.again(parameters, &tape.norm);
         let of_filtered = self.filter.as_ref().map(|(filter, share)| {
             let mut of_low = of_made.clone();
             of_low.values_mut().iter_mut().for_each(|x| *x *= share);
             of_made.values_mut().iter_mut().for_each(|x| *x *= 1.0 - share);
-            filter.backward(parameters, &tape.normed, there, &of_low, gradients)
+            filter.backward(parameters, &normed, there, &of_low, gradients)
         });
-        let mut of_normed = self.attention.backward(
-            parameters,
-            &tape.normed,
-            there,
-            &tape.attention,
-            &of_made,
-            gradients,
-            None,
-        );
+        let mut of_normed =
+            self.attention.backward(parameters, &normed, there, &tape.attention, &of_made, gradients, None);
         if let Some(of_filtered) = of_filtered {
             add(of_normed.values_mut(), of_filtered.values());
         }

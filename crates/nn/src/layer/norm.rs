@@ -41,6 +41,16 @@ impl LayerNorm {
         (output, tape)
     }
 
+    /// What came out, made again.
+    pub fn again(&self, parameters: &Parameters, tape: &NormTape) -> Matrix {
+        let (scale, shift) = (parameters.get(self.scale).values(), parameters.get(self.shift).values());
+        let mut output = tape.normalised.clone();
+        for row in output.values_mut().chunks_exact_mut(shift.len()) {
+            row.iter_mut().zip(scale).zip(shift).for_each(|((x, scale), shift)| *x = *x * scale + shift);
+        }
+        output
+    }
+
     /// The gradient of the input.
     pub fn backward(
         &self,
@@ -143,7 +153,8 @@ mod tests {
         let mut parameters = Parameters::new();
         let (layer, rms) = (LayerNorm::new(&mut parameters, "n", 2), RmsNorm::new(&mut parameters, "r", 2));
         let x = Matrix::from_rows(1, 2, vec![3.0, 7.0]);
-        let (output, _) = layer.forward(&parameters, &x);
+        let (output, tape) = layer.forward(&parameters, &x);
+        assert_eq!(layer.again(&parameters, &tape), output);
         assert!(output.values().iter().zip([-1.0, 1.0]).all(|(y, e): (&f32, f32)| (y - e).abs() < 1e-5));
         let (output, _) = rms.forward(&parameters, &x);
         // The root of (9 + 49) / 2.

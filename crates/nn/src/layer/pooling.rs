@@ -18,7 +18,6 @@ pub struct AttentionPooling {
 #[derive(Clone, Debug)]
 pub struct PoolingTape {
     before: Matrix,
-    hidden: Matrix,
     weights: Matrix,
 }
 
@@ -53,7 +52,7 @@ impl AttentionPooling {
                 pooled.iter_mut().zip(row).for_each(|(pooled, x)| *pooled += weight * x);
             }
         }
-        (output, PoolingTape { before, hidden, weights })
+        (output, PoolingTape { before, weights })
     }
 
     /// The gradient of the input.
@@ -81,7 +80,8 @@ impl AttentionPooling {
                 of_row.for_each(|(of_row, gradient)| *of_row += weight * gradient);
             }
         }
-        let of_hidden = self.score.backward(parameters, &tape.hidden, &of_scores, gradients);
+        let hidden = Activation::Tanh.forward(&tape.before);
+        let of_hidden = self.score.backward(parameters, &hidden, &of_scores, gradients);
         let of_before = Activation::Tanh.backward(&tape.before, of_hidden);
         let more = self.hidden.backward(parameters, input, &of_before, gradients);
         crate::parameters::add(of_input.values_mut(), more.values());

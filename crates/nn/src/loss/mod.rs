@@ -11,4 +11,4 @@ pub use binary::{binary, generalised_beta, generalised_binary};
 pub use pairwise::{Triplet, bpr, multi_triplet, triplet};
 pub use regression::Regression;
 pub use sampled::{Candidates, Sampled, sampled_softmax};
-pub use softmax::{Softmax, softmax};
+pub use softmax::{Softmax, Table, softmax};

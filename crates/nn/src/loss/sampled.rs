@@ -90,7 +90,7 @@ pub fn sampled_softmax(
 mod tests {
     use super::*;
     use crate::check::{assert_close, difference, input};
-    use crate::loss::softmax;
+    use crate::loss::{Table, softmax};
 
     const IDS: [u32; 3] = [0, 1, 4];
     const WEIGHTS: [f32; 3] = [1.0, 0.5, 2.0];
@@ -104,7 +104,7 @@ mod tests {
         let candidates = Candidates { vectors: &table, ids: &all, log_q: &[0.0; 6] };
         let found = sampled_softmax(&rows, (&targets, &IDS, &WEIGHTS), candidates, 1.0, Precision::F32);
         let mut of_table = Matrix::zeros(6, 4);
-        let full = softmax(&rows, &table, (&IDS, &WEIGHTS), &mut of_table, Precision::F32);
+        let full = softmax(&rows, &Table::new(&table, Precision::F32), (&IDS, &WEIGHTS), &mut of_table);
         assert!((found.loss - full.loss).abs() < 1e-5);
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
         assert!(found.of_rows.values().iter().zip(full.of_rows.values()).all(close));

@@ -1,12 +1,24 @@
 //! Cross-entropy over all rows of a table, in blocks that fit the cache.
 
+use std::cell::Cell;
+
 use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, max};
 use upnext_math::exp::{exp_of_differences, map_in_place};
-use upnext_math::linalg::{Accumulate, Precision, View, ViewMut, multiply};
+use upnext_math::linalg::{Accumulate, Factor, Precision, View, ViewMut, multiply};
 
-/// Numbers of a block of logits: 2 MiB, so that memory does not grow with rows times table.
+/// Numbers of a block of logits: 1 MiB, so that memory does not grow with rows times table.
 const BLOCK: usize = 1 << 18;
+/// Rows of a block at least, and whose multiple it is: what products take at once.
+const PANEL: usize = 32;
+
+/// Rows of a block at most.
+const ROWS_MAX: usize = 512;
+
+thread_local! {
+    /// A block of logits, kept for the next call.
+    static LOGITS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
 
 /// A cross-entropy and what it leaves behind.
 #[derive(Clone, Debug)]
@@ -17,6 +29,26 @@ pub struct Softmax {
     pub of_rows: Matrix,
 }
 
+/// The rows that a softmax compares with, made ready once for many calls.
+#[derive(Debug)]
+pub struct Table<'a> {
+    rows: &'a Matrix,
+    /// Its transpose, which makes logits.
+    transposed: Factor<'a>,
+    /// Itself, which makes gradients of them gradients of what asked.
+    straight: Factor<'a>,
+    precision: Precision,
+}
+
+impl<'a> Table<'a> {
+    /// A table of `(videos, dimension)`, for products of a precision.
+    pub fn new(rows: &'a Matrix, precision: Precision) -> Self {
+        let view = View::from(rows);
+        let (transposed, straight) = (Factor::new(view.t(), precision), Factor::new(view, precision));
+        Self { rows, transposed, straight, precision }
+    }
+}
+
 /// `Σ weight · (log Σ_j exp(x · t_j) - x · t_target)` over rows `x` of `(rows, dimension)` and the rows `t` of a table;
 /// the gradient of the table is added to `of_table`.
 ///
@@ -24,20 +56,17 @@ pub struct Softmax {
 /// If a target is no row of the table, or there are not as many targets and weights as rows.
 pub fn softmax(
     rows: &Matrix,
-    table: &Matrix,
+    table: &Table,
     (targets, weights): (&[u32], &[f32]),
     of_table: &mut Matrix,
-    precision: Precision,
 ) -> Softmax {
     assert!(targets.len() == rows.n_rows() && weights.len() == rows.n_rows(), "a target for each row");
-    let (n, d) = (table.n_rows(), table.n_columns());
-    // Whole panels of the product, where there is room for one.
-    let block = match BLOCK / n.max(1) {
-        few @ 0..32 => few.max(1),
-        many => (many / 32 * 32).min(512),
-    };
-    let block = block.min(rows.n_rows().max(1));
-    let mut logits = vec![0.0; block * n];
+    let (n, d) = (table.rows.n_rows(), table.rows.n_columns());
+    // Whole panels of the product, and as many rows as the dimension: each block goes through the table's gradient once.
+    let least = d.next_multiple_of(PANEL).min(ROWS_MAX);
+    let block = (BLOCK / n.max(1) / PANEL * PANEL).clamp(least, ROWS_MAX).min(rows.n_rows().max(1));
+    let mut logits = LOGITS.take();
+    logits.resize(logits.len().max(block * n), 0.0);
     let mut of_rows = Matrix::zeros(rows.n_rows(), d);
     let mut scaled = vec![0.0; block * d];
     let mut loss = 0.0;
@@ -48,7 +77,7 @@ pub fn softmax(
         scaled.copy_from_slice(x);
         let out = ViewMut::new(logits, end - start, n, n);
         let x = View::new(x, end - start, d, d);
-        multiply(out, Accumulate::Replace, x, View::from(table).t(), 1.0, precision);
+        table.transposed.multiply(out, Accumulate::Replace, x);
         // Left unscaled: their sum is divided by on the smaller side of the two products below.
         let mut shares = vec![0.0; end - start];
         for (at, (logits, row)) in logits.chunks_exact_mut(n).zip(start..).enumerate() {
@@ -61,17 +90,18 @@ pub fn softmax(
         }
         let of_logits = View::new(logits, end - start, n, n);
         let out = ViewMut::new(&mut of_rows.values_mut()[start * d..end * d], end - start, d, d);
-        multiply(out, Accumulate::Replace, of_logits, table.into(), 1.0, precision);
+        table.straight.multiply(out, Accumulate::Replace, of_logits);
         let scaled = View::new(scaled, end - start, d, d);
-        multiply(&mut *of_table, Accumulate::Add, of_logits.t(), scaled, 1.0, precision);
+        multiply(&mut *of_table, Accumulate::Add, of_logits.t(), scaled, 1.0, table.precision);
         for (at, row) in (start..end).enumerate() {
             let (target, weight) = (targets[row] as usize, weights[row]);
             let of_row = of_rows.row_mut(row);
             map_in_place(of_row, |x| x * shares[at]);
-            add_scaled(of_row, -weight, table.row(target));
+            add_scaled(of_row, -weight, table.rows.row(target));
             add_scaled(of_table.row_mut(target), -weight, rows.row(row));
         }
     }
+    LOGITS.set(logits);
     Softmax { loss, of_rows }
 }
 
@@ -97,7 +127,7 @@ mod tests {
         let (rows, table) =
             (Matrix::from_rows(1, 1, vec![1.0]), Matrix::from_rows(2, 1, vec![0.0, 3_f32.ln()]));
         let mut of_table = Matrix::zeros(2, 1);
-        let found = softmax(&rows, &table, (&[1], &[2.0]), &mut of_table, Precision::F32);
+        let found = softmax(&rows, &Table::new(&table, Precision::F32), (&[1], &[2.0]), &mut of_table);
         assert!((found.loss - 2.0 * (4.0_f64 / 3.0).ln()).abs() < 1e-6, "{}", found.loss);
         assert!((of_table.values()[0] - 0.5).abs() < 1e-6 && (of_table.values()[1] + 0.5).abs() < 1e-6);
     }
@@ -107,9 +137,10 @@ mod tests {
         let (mut rows, mut table) = (input(5, 3, 1), input(7, 3, 2));
         let (targets, weights) = ([0, 6, 3, 3, 1], [1.0, 0.5, 2.0, 1.0, 0.0]);
         let mut of_table = Matrix::zeros(7, 3);
-        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table, Precision::F32);
+        let found = softmax(&rows, &Table::new(&table, Precision::F32), (&targets, &weights), &mut of_table);
         let loss = |rows: &Matrix, table: &Matrix| {
-            softmax(rows, table, (&targets, &weights), &mut Matrix::zeros(7, 3), Precision::F32).loss
+            softmax(rows, &Table::new(table, Precision::F32), (&targets, &weights), &mut Matrix::zeros(7, 3))
+                .loss
         };
         for at in 0..rows.values().len() {
             let numeric = difference(&mut rows, at, |rows| loss(rows, &table));
@@ -127,12 +158,16 @@ mod tests {
         let targets: Vec<u32> = (0..700).map(|row| row * 7 % 2_000).collect();
         let weights = vec![1.0; 700];
         let mut of_table = Matrix::zeros(2_000, 4);
-        let found = softmax(&rows, &table, (&targets, &weights), &mut of_table, Precision::F32);
+        let found = softmax(&rows, &Table::new(&table, Precision::F32), (&targets, &weights), &mut of_table);
         let mut loss = 0.0;
         for (row, &target) in targets.iter().enumerate() {
             let one = Matrix::from_rows(1, 4, rows.row(row).to_vec());
-            let one =
-                softmax(&one, &table, (&[target], &[1.0]), &mut Matrix::zeros(2_000, 4), Precision::F32);
+            let one = softmax(
+                &one,
+                &Table::new(&table, Precision::F32),
+                (&[target], &[1.0]),
+                &mut Matrix::zeros(2_000, 4),
+            );
             loss += one.loss;
             let pairs = one.of_rows.values().iter().zip(found.of_rows.row(row));
             let furthest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use upnext_data::{Dataset, FOLDS_MAX, GENERATED_COLD, Leak, Split, SplitRule, with_cold};
+use upnext_data::{Dataset, FOLDS_MAX, GENERATED_COLD, Leak, MONTHS_MAX, Split, SplitRule, with_cold};
 use upnext_eval::{Report, TableStyle, Ties};
 use upnext_ingest::run;
 use upnext_models::zoo::Kind;
@@ -24,7 +24,7 @@ use crate::{WrongUse, output};
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// leave-last-out, global-time, per-user-90-10, random, given, rolling, cold-videos or cold-users; without it,
+    /// leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos or cold-users; without it,
     /// what fits the set
     #[arg(long)]
     split: Option<String>,
@@ -53,9 +53,9 @@ pub(crate) struct EvalArgs {
     /// Measure models as they are served: with the N strongest entries of each video
     #[arg(long, value_name = "N")]
     neighbours: Option<usize>,
-    /// Windows of `--split rolling`, each a tenth of the pairs by time
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    folds: usize,
+    /// Windows of `--split rolling`, each a tenth of the pairs by time (3), or months of `--split monthly` (6)
+    #[arg(long, value_name = "N")]
+    folds: Option<usize>,
     /// Ask for N generated cold users too, who have three interactions with popular videos; a table apart
     #[arg(long, default_value_t = 0, value_name = "N")]
     generated_cold_users: usize,
@@ -192,7 +192,7 @@ struct Tables {
 fn tables(
     set: &Dataset,
     mut conditions: Conditions,
-    folds: usize,
+    folds: Option<usize>,
     (n_users, n_videos): (usize, usize),
 ) -> Result<Vec<Table>> {
     let generated = (n_users + n_videos > 0)
@@ -206,7 +206,7 @@ fn tables(
     }
     let table = |name: String, split: &Split, conditions: &Conditions| -> Result<Table> {
         let report = evaluate_split(set, split, conditions)?.report;
-        Ok(Table { name, window: conditions.split == SplitRule::Rolling, report })
+        Ok(Table { name, window: is_of_windows(conditions.split), report })
     };
     let named = |name: &str| {
         let mut conditions = conditions.clone();
@@ -215,12 +215,13 @@ fn tables(
     };
     let mut tables = Vec::new();
     let splits = match conditions.split {
-        SplitRule::Rolling => Split::rolling(set, &conditions.relevance, folds)?,
+        SplitRule::Rolling => Split::rolling(set, &conditions.relevance, folds.unwrap_or(3))?,
+        SplitRule::Monthly => Split::monthly(set, &conditions.relevance, folds.unwrap_or(6))?,
         rule => vec![Split::new(set, &conditions.relevance, rule, conditions.seed)?],
     };
     for (at, split) in splits.iter().enumerate() {
         match conditions.split {
-            SplitRule::Rolling => {
+            rule if is_of_windows(rule) => {
                 let name = format!("window {} of {}", at + 1, splits.len());
                 tables.push(table(name.clone(), split, &named(&name))?);
             }
@@ -243,12 +244,16 @@ fn tables(
             "GENERATED: all {n_users} users of this table (`{GENERATED_COLD}user-…`) are made up, with three interactions \
              with popular videos, of which the third is asked for: it favours popularity, and says nothing of real users"
         ));
-        if labelled.split == SplitRule::Rolling {
+        if is_of_windows(labelled.split) {
             labelled.split = SplitRule::GlobalTime;
         }
         tables.push(table("generated cold users".into(), &asked, &labelled)?);
     }
     Ok(tables)
+}
+
+fn is_of_windows(rule: SplitRule) -> bool {
+    matches!(rule, SplitRule::Rolling | SplitRule::Monthly)
 }
 
 /// The mean over windows, by model and metric; of models that every window has.
@@ -287,8 +292,9 @@ fn mean_in_words(mean: &BTreeMap<String, BTreeMap<String, f64>>) -> String {
 impl EvalArgs {
     /// What clap cannot check.
     fn check(&self) -> Result<(), WrongUse> {
-        if !(1..=FOLDS_MAX).contains(&self.folds) {
-            return Err(WrongUse::of("--folds", format!("expected 1 to {FOLDS_MAX}")));
+        let most = if self.split.as_deref() == Some("monthly") { MONTHS_MAX } else { FOLDS_MAX };
+        if self.folds.is_some_and(|folds| !(1..=most).contains(&folds)) {
+            return Err(WrongUse::of("--folds", format!("expected 1 to {most}")));
         }
         if self.generated_cold_users.max(self.generated_cold_videos) > GENERATED_MAX {
             return Err(WrongUse::of("--generated-cold-…", format!("expected 0 to {GENERATED_MAX}")));

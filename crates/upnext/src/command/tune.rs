@@ -175,8 +175,8 @@ impl Watch for Rung {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).get(&which).cloned()
     }
 
-    fn keep(&self, _: &str, which: Which, bytes: &[u8]) {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(which, bytes.to_vec());
+    fn keep(&self, _: &str, which: Which, file: &dyn Fn() -> Vec<u8>) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(which, file());
     }
 
     fn step(&self, _: &Step) -> Wish {
