@@ -86,6 +86,12 @@ impl Actions {
         Self(self.0 | 1 << action as u16)
     }
 
+    /// These and others.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Whether one occurred.
     pub fn has(self, action: Action) -> bool {
         self.0 & 1 << action as u16 != 0

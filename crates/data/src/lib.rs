@@ -39,7 +39,7 @@ pub use leakage::{
 };
 pub use overlap::{Overlap, OverlapTally, Shared, overlap};
 pub use relevance::{Judgement, Relevance, RelevanceError};
-pub use split::{FOLDS_MAX, MONTHS_MAX, Query, Split, SplitError, SplitRule, hold_out};
+pub use split::{FOLDS_MAX, MONTHS_MAX, Query, Split, SplitError, SplitRule, hold_out, month_of};
 pub use streamed::{Log, SplitSummary};
 pub use synthetic::{
     DAYS, Fault, Faults, Matrix, RATIO_CAP, Row, START_MS, Shape, ShapeError, Synthetic, UNKNOWN_FROM,

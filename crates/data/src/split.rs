@@ -146,6 +146,14 @@ pub enum SplitError {
         /// What it allows.
         most: usize,
     },
+    /// A month that cannot be asked about.
+    #[error("the month {month} has {lacks}; use fewer months (--folds N), --split rolling or global-time")]
+    Month {
+        /// Year and month.
+        month: String,
+        /// What is missing.
+        lacks: &'static str,
+    },
     /// No user is left to ask about.
     #[error(
         "split `{rule}` of `{set}` leaves no user to test: {users} users have {positives} positive pairs under the rule `{relevance}`; use more data, another split, or another --relevance"
@@ -222,7 +230,7 @@ impl Split {
             _ => vec![set.interactions(relevance)],
         };
         let cuts = match rule {
-            SplitRule::Monthly => Some(cuts_of_month(newest_of(&rows[0]), 0)),
+            SplitRule::Monthly => Some(cuts_of_month(newest_of(&rows[0]).unwrap_or(0), 0)),
             rule => rule.is_by_time().then(|| cuts_of(&rows[0], 80)),
         };
         let split = Self::of_rows(&rows, rule, seed, cuts);
@@ -279,7 +287,8 @@ impl Split {
     /// month before it the validation, and all that came before that is trained on.
     ///
     /// # Errors
-    /// When the set has no times, `months` is not 1 to [`MONTHS_MAX`], or nobody is left to ask about in a month.
+    /// When the set has no times, `months` is not 1 to [`MONTHS_MAX`], or a month has nothing to train on or nobody to ask
+    /// about.
     pub fn monthly(set: &Dataset, relevance: &Relevance, months: usize) -> Result<Vec<Self>, SplitError> {
         let rule = SplitRule::Monthly;
         if !(1..=MONTHS_MAX).contains(&months) {
@@ -287,13 +296,18 @@ impl Split {
         }
         rule.fits(set, false)?;
         let rows = [set.interactions(relevance)];
-        let newest = newest_of(&rows[0]);
+        let newest = newest_of(&rows[0]).unwrap_or(0);
         (0..months)
             .rev()
             .map(|back| {
                 let end = if back == 0 { i64::MAX } else { start_of_month(newest, back - 1) };
                 let split = Self { rule, ..window(&rows[0], cuts_of_month(newest, back), end) };
-                if split.test.is_empty() { Err(empty(set, relevance, rule, &rows)) } else { Ok(split) }
+                let lacks = match (split.train.len(), split.test.is_empty()) {
+                    (0, _) => "nothing to train on",
+                    (_, true) => "nobody to ask about",
+                    _ => return Ok(split),
+                };
+                Err(SplitError::Month { month: month_of(start_of_month(newest, back)), lacks })
             })
             .collect()
     }
@@ -305,9 +319,15 @@ impl Split {
     }
 }
 
-/// The time of the newest pair.
-pub(crate) fn newest_of(all: &Interactions) -> i64 {
-    all.rows().iter().map(|row| row.time).max().unwrap_or(0)
+/// The time of the newest pair, if there is one.
+pub(crate) fn newest_of(all: &Interactions) -> Option<i64> {
+    all.rows().iter().map(|row| row.time).max()
+}
+
+/// Year and month (UTC) of a time in milliseconds since 1970, as `2026-03`.
+pub fn month_of(time: i64) -> String {
+    jiff::Timestamp::from_millisecond(time)
+        .map_or_else(|_| time.to_string(), |time| time.strftime("%Y-%m").to_string())
 }
 
 /// Where validation and test begin for the month that lies so many before that of a time.
@@ -756,6 +776,9 @@ mod tests {
         assert_eq!(seen(&months[0]), (vec![0, 1], vec![2], vec![3, 4]));
         assert_eq!(seen(&months[1]), (vec![0, 1, 2], vec![3, 4], vec![5]));
         assert_eq!(months[1].cuts, Some((at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z"))));
+        // October is all there is to choose by for November.
+        let error = Split::monthly(&set, &Relevance::default(), 4).unwrap_err().to_string();
+        assert!(error.contains("the month 2025-11 has nothing to train on"), "{error}");
         let last = Split::new(&set, &Relevance::default(), SplitRule::Monthly, 1).unwrap();
         assert_eq!(seen(&last), seen(&months[1]));
         let error = Split::monthly(&set, &Relevance::default(), 25).unwrap_err().to_string();

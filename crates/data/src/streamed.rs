@@ -73,9 +73,9 @@ impl SplitSummary {
         }
         let cuts = match rule {
             SplitRule::Monthly => {
-                let mut newest = 0;
+                let mut newest = None;
                 blocks(log, rule, relevance, &mut |rows| newest = newest.max(newest_of(&rows[0])))?;
-                Some(cuts_of_month(newest, 0))
+                Some(cuts_of_month(newest.unwrap_or(0), 0))
             }
             rule if rule.is_by_time() => Some(cuts_of(log, relevance)?),
             _ => None,

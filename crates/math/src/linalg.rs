@@ -68,11 +68,13 @@ impl<'a> View<'a> {
     }
 
     /// Whether it is the transpose of what stands in the slice.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn is_transposed(&self) -> bool {
         self.transposed
     }
 
     /// What stands in the slice: numbers, rows, columns, and how far rows are apart.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn storage(&self) -> (&'a [f32], usize, usize, usize) {
         (self.values, self.n_rows, self.n_columns, self.stride)
     }
@@ -85,7 +87,8 @@ impl<'a> View<'a> {
 }
 
 fn assert_room(n: usize, n_rows: usize, n_columns: usize, stride: usize) {
-    let last = if n_rows == 0 { 0 } else { (n_rows - 1) * stride + n_columns };
+    // Nothing wraps around: what products read without a check rests on this.
+    let last = if n_rows == 0 { 0 } else { (n_rows - 1).saturating_mul(stride).saturating_add(n_columns) };
     assert!(last <= n && n_columns <= stride, "{n_rows} rows of {n_columns}, {stride} apart, in {n} numbers");
 }
 
@@ -115,11 +118,13 @@ impl<'a> ViewMut<'a> {
     }
 
     /// How far its rows are apart.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
 
     /// The slice from a row on, to its end.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
         &mut self.values[row * self.stride..]
     }
@@ -378,6 +383,33 @@ mod tests {
         assert_eq!(out, [5.0, 11.0, 7.0, 11.0, 25.0, 7.0]);
         multiply(ViewMut::new(&mut out, 2, 2, 3), Accumulate::Add, view.t(), view, 2.0, Precision::F32);
         assert_eq!(out, [25.0, 39.0, 7.0, 39.0, 65.0, 7.0]);
+    }
+
+    #[test]
+    fn bfloat16_is_near_and_a_factor_is_what_it_was_made_of() {
+        let (a, b) = (random(70, 300, 1), random(300, 45, 2));
+        let product = |precision| {
+            let mut out = Matrix::zeros(70, 45);
+            multiply(&mut out, Accumulate::Replace, (&a).into(), (&b).into(), 1.0, precision);
+            let mut again = Matrix::zeros(70, 45);
+            Factor::new((&b).into(), precision).multiply(&mut again, Accumulate::Replace, (&a).into());
+            assert_eq!(again, out);
+            out
+        };
+        let (exact, near) = (product(Precision::F32), product(Precision::Bf16));
+        // Terms err by 2^-8 of themselves, and one another's errors mostly away.
+        let furthest =
+            exact.values().iter().zip(near.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(furthest < 0.3, "{furthest}");
+        assert_eq!(furthest > 0.0, bf16::is_there());
+        // Too small to be packed.
+        let (a, b) = (random(3, 5, 1), random(5, 2, 2));
+        let of = |precision| {
+            let mut out = Matrix::zeros(3, 2);
+            multiply(&mut out, Accumulate::Replace, (&a).into(), (&b).into(), 1.0, precision);
+            out
+        };
+        assert_eq!(of(Precision::Bf16), of(Precision::F32));
     }
 
     #[test]

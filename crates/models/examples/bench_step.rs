@@ -1,5 +1,5 @@
 //! Trains a network on made-up histories, for `bench/step-full`, `bench/step-sampled` and `bench/step-tower`. `prepare KIND
-//! FOLDER` writes what the peer reads; `KIND EPOCHS` trains, and prints milliseconds and losses of all steps as JSON.
+//! FOLDER` writes what the peer reads; `KIND EPOCHS f32|bf16` trains, and prints milliseconds and losses of all steps as JSON.
 
 use std::io::Write;
 use std::path::Path;
@@ -24,8 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["prepare", kind, folder] => prepare(kind, Path::new(folder)),
-        [kind, epochs] => train(kind, epochs.parse()?),
-        _ => Err("expected `prepare KIND FOLDER` or `KIND EPOCHS`; KIND is full, sampled or tower".into()),
+        [kind, epochs, "f32"] => train(kind, epochs.parse()?, Precision::F32),
+        [kind, epochs, "bf16"] => train(kind, epochs.parse()?, Precision::Bf16),
+        _ => {
+            Err("expected `prepare KIND FOLDER` or `KIND EPOCHS f32|bf16`; KIND is full, sampled or tower"
+                .into())
+        }
     }
 }
 
@@ -87,7 +91,7 @@ impl Watch for Clock {
     }
 }
 
-fn train(kind: &str, epochs: u32) -> Result<(), Box<dyn std::error::Error>> {
+fn train(kind: &str, epochs: u32, precision: Precision) -> Result<(), Box<dyn std::error::Error>> {
     let row = |at: usize, video: u32| Interaction {
         video,
         time: 0,
@@ -100,10 +104,6 @@ fn train(kind: &str, epochs: u32) -> Result<(), Box<dyn std::error::Error>> {
         .into_iter()
         .map(|history| history.into_iter().enumerate().map(|(at, video)| row(at, video)).collect());
     let interactions = Interactions::from_users(n_videos(kind), users.collect());
-    let precision = match std::env::var("PRECISION").as_deref() {
-        Ok("f32") => Precision::F32,
-        _ => Precision::Bf16,
-    };
     let learn =
         Loop { precision, batch: BATCH, epochs_default: epochs, clip: 0.0, beta2: 0.999, ..Loop::default() };
     let settings = Settings {

@@ -523,6 +523,8 @@ fn models_hear_who_asks_and_what_was_done() {
     let (user, actions) = heard("u5");
     assert!(row.is_some() && user == row);
     assert!([Action::Watch, Action::Like].iter().all(|action| actions.unwrap().has(*action)));
+    world.tell("teleported", "u5", "space2");
+    assert_eq!(heard("u5").1, Some(Actions::default()), "nobody knows what that is");
     assert_eq!(heard("ghost").0, None);
     world.store.put_users(&[upnext_store::StoredUser { id: "u5".into(), ..Default::default() }]).unwrap();
     world.store.delete_user("u5").unwrap();

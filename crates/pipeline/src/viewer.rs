@@ -63,6 +63,11 @@ pub(crate) struct Timeline {
 impl Timeline {
     /// Adds one event of a row, judged.
     pub(crate) fn add(&mut self, row: u32, event: &Event, judgement: Judgement, origin: Origin) {
+        self.add_said(row, event, Actions::of([event.action]), judgement, origin);
+    }
+
+    /// The same of an event that says other actions than its own, or none.
+    fn add_said(&mut self, row: u32, event: &Event, actions: Actions, judgement: Judgement, origin: Origin) {
         let stars = if event.action == Action::Rating { event.value } else { None };
         let value = event.ratio.or(stars);
         let how = match (event.action, stars) {
@@ -82,7 +87,7 @@ impl Timeline {
         let only_shown = event.action == Action::Impression;
         let Some(&at) = self.at.get(&row) else {
             self.at.insert(row, self.videos.len());
-            let (time, action, actions) = (event.time, event.action, Actions::of([event.action]));
+            let (time, action) = (event.time, event.action);
             self.videos.push(PastVideo {
                 row,
                 time,
@@ -103,7 +108,7 @@ impl Timeline {
         };
         known.only_shown &= only_shown;
         known.action = event.action;
-        known.actions = known.actions.with(event.action);
+        known.actions = known.actions.and(actions);
         known.origin = origin;
         let turned = match (known.judgement, judgement) {
             (_, Judgement::Negative) => true,
@@ -252,7 +257,8 @@ impl Viewers {
                     for piece in feedback.iter().filter(|piece| piece.time <= now) {
                         let Some(row) = stock.row(&piece.video) else { continue };
                         let (event, judgement) = judge(piece, &self.config.feedback, &self.relevance);
-                        timeline.add(row, &event, judgement, Origin::Store);
+                        let action = self.config.feedback.meaning(&piece.kind).action();
+                        timeline.add_said(row, &event, Actions::of(action), judgement, Origin::Store);
                     }
                 }
                 Err(error) => failures.push(failure("history", &error)),

@@ -2,6 +2,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::pack::{PANEL, TERMS, TILE, Tile};
@@ -41,7 +42,7 @@ impl Kernel {
                 asm!("ldtilecfg [{}]", in(reg) &raw const shape, options(nostack));
             }
         }
-        Session(self)
+        Session(self, PhantomData)
     }
 }
 
@@ -98,8 +99,8 @@ impl Shape {
     };
 }
 
-/// A thread that multiplies.
-pub(super) struct Session(Kernel);
+/// A thread that multiplies; it stays on its thread, whose registers it readied.
+pub(super) struct Session(Kernel, PhantomData<*const ()>);
 
 impl Drop for Session {
     fn drop(&mut self) {
@@ -137,18 +138,21 @@ unsafe fn tiles(left: &[Tile], right: &[Tile], out: &mut [f32], stride: usize, a
     }
     let (top, stride) = (out.as_mut_ptr(), stride * size_of::<f32>());
     let below = top.wrapping_byte_add(TILE * stride);
-    // SAFETY: as above; tiles are registers that nothing else uses.
+    // SAFETY: as above. Nothing between the beginning of a session and its end uses tiles or their shape but this.
     unsafe {
-        if add {
-            asm!(
-                "tileloadd tmm0, [{top} + {stride}]", "tileloadd tmm1, [{top} + {stride} + 64]",
-                "tileloadd tmm2, [{below} + {stride}]", "tileloadd tmm3, [{below} + {stride} + 64]",
-                top = in(reg) top, below = in(reg) below, stride = in(reg) stride, options(nostack, readonly),
-            );
-        } else {
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
-        }
         asm!(
+            "test {add}, {add}",
+            "jz 3f",
+            "tileloadd tmm0, [{top} + {stride}]",
+            "tileloadd tmm1, [{top} + {stride} + 64]",
+            "tileloadd tmm2, [{below} + {stride}]",
+            "tileloadd tmm3, [{below} + {stride} + 64]",
+            "jmp 2f",
+            "3:",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
             "2:",
             "tileloadd tmm4, [{left} + {line}]",
             "tileloadd tmm6, [{right} + {line}]",
@@ -162,13 +166,21 @@ unsafe fn tiles(left: &[Tile], right: &[Tile], out: &mut [f32], stride: usize, a
             "dec {steps}",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "jnz 2b",
-            left = inout(reg) left.as_ptr() => _, right = inout(reg) right.as_ptr() => _,
-            steps = inout(reg) left.len() / 2 => _, line = in(reg) 64usize, options(nostack, readonly),
-        );
-        asm!(
-            "tilestored [{top} + {stride}], tmm0", "tilestored [{top} + {stride} + 64], tmm1",
-            "tilestored [{below} + {stride}], tmm2", "tilestored [{below} + {stride} + 64], tmm3",
-            top = in(reg) top, below = in(reg) below, stride = in(reg) stride, options(nostack),
+            "tilestored [{top} + {stride}], tmm0",
+            "tilestored [{top} + {stride} + 64], tmm1",
+            "tilestored [{below} + {stride}], tmm2",
+            "tilestored [{below} + {stride} + 64], tmm3",
+            add = in(reg) u64::from(add),
+            top = in(reg) top,
+            below = in(reg) below,
+            stride = in(reg) stride,
+            left = inout(reg) left.as_ptr() => _,
+            right = inout(reg) right.as_ptr() => _,
+            steps = inout(reg) left.len() / 2 => _,
+            line = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
         );
     }
 }

@@ -11,6 +11,7 @@ mod product;
 use crate::linalg::{Accumulate, View, ViewMut};
 
 /// Below so many rows, columns or terms of a sum, packing costs more than it saves.
+#[cfg(target_arch = "x86_64")]
 const LEAST: usize = 8;
 
 /// Whether this machine multiplies numbers of 16 bits faster than those of 32.
@@ -30,15 +31,14 @@ pub(crate) fn multiply(
     (b, packed): (View, Option<&Packed>),
     scale: f32,
 ) -> bool {
-    let least = a.n_rows().min(a.n_columns()).min(b.n_columns());
     #[cfg(target_arch = "x86_64")]
     if let Some(kernel) = kernel::Kernel::of_machine()
-        && least >= LEAST
+        && a.n_rows().min(a.n_columns()).min(b.n_columns()) >= LEAST
     {
         product::multiply(kernel, out, into, a, (b, packed), scale);
         return true;
     }
-    let _ = (out, into, a, b, packed, scale, least);
+    let _ = (out, into, a, b, packed, scale);
     false
 }
 
@@ -48,12 +48,15 @@ pub(crate) use product::Packed;
 /// Nothing is packed elsewhere.
 #[cfg(not(target_arch = "x86_64"))]
 #[derive(Debug)]
-pub(crate) struct Packed;
+pub(crate) enum Packed {}
 
 /// A right factor packed for many products; nothing where the machine cannot.
 pub(crate) fn pack(b: View) -> Option<Packed> {
     #[cfg(target_arch = "x86_64")]
     return kernel::Kernel::of_machine().map(|_| Packed::new(b));
     #[cfg(not(target_arch = "x86_64"))]
-    return None;
+    {
+        let _ = b;
+        None
+    }
 }

@@ -57,6 +57,7 @@ pub(super) fn multiply(
 ) {
     let (n_rows, n_terms, n_columns) = (a.n_rows(), a.n_columns(), b.n_columns());
     let (a, b) = (Operand::new(a, Side::Left, scale), Operand::new(b, Side::Right, 1.0));
+    assert!(n_rows > 0 && n_terms > 0 && n_columns > 0, "an empty product");
     let n_panels_all = n_columns.div_ceil(PANEL);
     let mut packed = packed.map(|packed| &packed.0[..]);
     PACKED.with_borrow_mut(|[left, right]| {

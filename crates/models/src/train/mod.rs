@@ -188,6 +188,9 @@ pub(crate) fn learn(
         Ok(false) => {}
         Err(cause) => return Err(FitError::Kept { model: name.into(), cause }),
     }
+    if settings.precision == Precision::Bf16 && !upnext_math::bf16::is_there() {
+        watch.note(name, "this machine has no products of bfloat16: it multiplies in f32");
+    }
     let keep_last = |state: &State| watch.keep(name, Which::Last, &|| state.last(fingerprint));
     let mut shards = Shards::new(&state.parameters, SHARDS);
     while state.epoch < epochs_max && !state.ended {
@@ -369,7 +372,7 @@ pub(crate) fn assert_gradients_of_step<T: Task>(
                 parameters.get_mut(id).values_mut()[at] = before + step;
                 loss(parameters)
             };
-            let numeric = (at_step(2e-3) - at_step(-2e-3)) / 4e-3;
+            let numeric = (at_step(5e-4) - at_step(-5e-4)) / 1e-3;
             parameters.get_mut(id).values_mut()[at] = before;
             let error = (f64::from(analytic) - numeric).abs();
             let name = parameters.name(id);

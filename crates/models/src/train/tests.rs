@@ -249,3 +249,56 @@ fn a_loss_that_is_not_finite_names_the_step_and_the_parameter() {
     let error = learn(&task, parameters, &settings(), &training, (None, 1)).err().unwrap().to_string();
     assert!(error.contains("epoch 1, step 2") && error.contains("slope"), "{error}");
 }
+
+/// Tells how exactly it is asked to multiply.
+struct Asked {
+    line: Line,
+    in_steps: Mutex<Vec<Precision>>,
+    in_judging: Mutex<Vec<Precision>>,
+}
+
+impl Task for Asked {
+    type Epoch = Vec<f32>;
+
+    fn name(&self) -> &'static str {
+        "line"
+    }
+
+    fn epoch(&self, seed: u64) -> (Vec<f32>, usize) {
+        self.line.epoch(seed)
+    }
+
+    fn step<'a>(
+        &self,
+        parameters: &Parameters,
+        epoch: &Vec<f32>,
+        step: usize,
+        seed: u64,
+        shards: &'a mut Shards,
+    ) -> (f64, &'a mut Gradients) {
+        self.in_steps.lock().unwrap().push(parameters.precision());
+        self.line.step(parameters, epoch, step, seed, shards)
+    }
+
+    fn is_judged(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, parameters: &Parameters) -> Option<f64> {
+        self.in_judging.lock().unwrap().push(parameters.precision());
+        self.line.judge(parameters)
+    }
+}
+
+#[test]
+fn steps_multiply_as_exactly_as_asked_and_what_is_judged_and_kept_exactly() {
+    let (parameters, line) = line();
+    let task = Asked { line, in_steps: Mutex::default(), in_judging: Mutex::default() };
+    let interactions = Interactions::from_users(1, Vec::new());
+    let training = Training::of(&interactions, Order::Sequence, 1);
+    let settings = Loop { precision: Precision::Bf16, epochs_max: 2, ..Loop::default() };
+    let learnt = learn(&task, parameters, &settings, &training, (None, 1)).unwrap();
+    assert_eq!(task.in_steps.into_inner().unwrap(), [Precision::Bf16; 8]);
+    assert_eq!(task.in_judging.into_inner().unwrap(), [Precision::F32; 2]);
+    assert_eq!(learnt.parameters.precision(), Precision::F32);
+}

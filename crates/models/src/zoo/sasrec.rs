@@ -271,6 +271,7 @@ enum Others<'a> {
 }
 
 /// A part of a batch, and the videos that all parts are compared with.
+#[derive(Clone, Copy)]
 struct Part<'a> {
     /// Each with the videos to be predicted at its end: the last alone, or all.
     histories: &'a [&'a [u32]],
@@ -343,6 +344,19 @@ impl Lesson<'_> {
         loss
     }
 
+    /// [`Lesson::learn`] of so many histories at a time.
+    fn learn_by_few(
+        &self,
+        few: usize,
+        parameters: &Parameters,
+        part: Part,
+        random: &mut Random,
+        gradients: &mut Gradients,
+    ) -> f64 {
+        let parts = part.histories.chunks(few).map(|histories| Part { histories, ..part });
+        parts.map(|part| self.learn(parameters, &part, random, gradients)).sum()
+    }
+
     /// All histories once, the newest of each, or each of their prefixes once.
     fn examples(&self, random: &mut Random) -> Vec<&[u32]> {
         let length = self.network.shape.length + 1;
@@ -401,9 +415,8 @@ impl<'a> Task for &'a Lesson<'a> {
         let few = (KEPT / (longest * self.network.shape.dimension)).max(least);
         let learn = |shard: usize, part: Range<usize>, gradients: &mut Gradients| {
             let random = &mut Random::new(mix(seed ^ mix(1 + shard as u64)));
-            let parts = batch[part].chunks(few);
-            let parts = parts.map(|histories| Part { histories, n_targets, others });
-            parts.map(|part| self.learn(parameters, &part, random, gradients)).sum()
+            let part = Part { histories: &batch[part], n_targets, others };
+            self.learn_by_few(few, parameters, part, random, gradients)
         };
         shards.step(batch.len(), learn)
     }
@@ -566,7 +579,8 @@ mod tests {
         let mut parameters = Parameters::new();
         let shape = Shape { filter: (settings.filter, 2), ..SHAPE };
         let kind = if settings.negatives == 0 { Kind::Dense } else { Kind::Rows };
-        let network = Network::new(&mut parameters, shape, (n_videos, kind, 0.3), &mut Random::new(3));
+        let network =
+            Network::new(&mut parameters, shape, (n_videos, kind, settings.dropout), &mut Random::new(3));
         (parameters, network)
     }
 
@@ -577,7 +591,8 @@ mod tests {
         let plain = Settings::default();
         let filtered = Settings { prefixes: true, filter: 0.7, ..Settings::default() };
         let sampled = Settings { negatives: 4, ..Settings::default() };
-        for settings in [plain, filtered, sampled] {
+        let steady = Settings { dropout: 0.0, ..Settings::default() };
+        for settings in [plain, steady, filtered, sampled] {
             let (mut parameters, network) = small(7, &settings);
             // Vectors that a small step hardly turns.
             for name in ["videos", "places", "start"] {
@@ -602,7 +617,15 @@ mod tests {
                 lesson.learn(parameters, &part, &mut Random::new(5), gradients)
             };
             let mut gradients = Gradients::zeros(&parameters);
-            loss(&parameters, &mut gradients);
+            let whole = loss(&parameters, &mut gradients);
+            if settings.dropout == 0.0 {
+                let table = Table::new(parameters.get(network.videos.table), parameters.precision());
+                let part = Part { histories: &histories, n_targets: 8, others: Others::All(&table) };
+                let mut apart = Gradients::zeros(&parameters);
+                let sum = lesson.learn_by_few(1, &parameters, part, &mut Random::new(5), &mut apart);
+                assert!((sum - whole).abs() < 1e-5, "one history at a time: {sum}, all at once: {whole}");
+                assert!((apart.norm() - gradients.norm()).abs() < 1e-4 * gradients.norm());
+            }
             for id in parameters.ids() {
                 let n_columns = parameters.get(id).n_columns();
                 for at in (0..parameters.get(id).values().len()).step_by(13) {

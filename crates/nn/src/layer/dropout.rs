@@ -27,7 +27,9 @@ impl Dropout {
     /// Changes the numbers; what was drawn for it goes to [`Dropout::backward`].
     pub fn forward(&self, values: &mut Matrix, random: Option<&mut Random>) -> Option<Dropped> {
         let dropped = self.draw(random);
-        Self::backward(dropped.as_ref(), values);
+        if let Some(dropped) = &dropped {
+            dropped.clone().apply(values.values_mut());
+        }
         dropped
     }
 

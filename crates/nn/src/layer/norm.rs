@@ -155,6 +155,10 @@ mod tests {
         let x = Matrix::from_rows(1, 2, vec![3.0, 7.0]);
         let (output, tape) = layer.forward(&parameters, &x);
         assert_eq!(layer.again(&parameters, &tape), output);
+        (*parameters.get_mut(layer.scale), *parameters.get_mut(layer.shift)) =
+            (input(1, 2, 8), input(1, 2, 9));
+        let (scaled, tape) = layer.forward(&parameters, &x);
+        assert_eq!(layer.again(&parameters, &tape), scaled);
         assert!(output.values().iter().zip([-1.0, 1.0]).all(|(y, e): (&f32, f32)| (y - e).abs() < 1e-5));
         let (output, _) = rms.forward(&parameters, &x);
         // The root of (9 + 49) / 2.

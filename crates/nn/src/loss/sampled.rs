@@ -71,7 +71,7 @@ pub fn sampled_softmax(
         let n_hits = hits.partition_point(|&(id, _)| id == ids[row]);
         hits[..n_hits].iter().for_each(|&(_, at)| logits[1 + at] = f32::NEG_INFINITY);
         loss += f64::from(weight) * softmax_gradient(logits, 0, weight);
-        // What is left out has a logit of minus infinity, of which the smallest number that is one is left.
+        // Of minus infinity the exponential leaves e^-87.
         hits[..n_hits].iter().for_each(|&(_, at)| logits[1 + at] = 0.0);
         let of_logit = scale * logits[0];
         add_scaled(of_rows.row_mut(row), of_logit, target);

@@ -7,8 +7,10 @@ use upnext_math::dot::{add_scaled, max};
 use upnext_math::exp::{exp_of_differences, map_in_place};
 use upnext_math::linalg::{Accumulate, Factor, Precision, View, ViewMut, multiply};
 
-/// Numbers of a block of logits: 1 MiB, so that memory does not grow with rows times table.
+/// Numbers of a block of logits, 1 MiB, where the table is small.
 const BLOCK: usize = 1 << 18;
+/// Numbers of a block at most, 16 MiB, unless a single row has more: memory does not grow with rows times table.
+const BLOCK_MAX: usize = 1 << 22;
 /// Rows of a block at least, and whose multiple it is: what products take at once.
 const PANEL: usize = 32;
 
@@ -35,7 +37,7 @@ pub struct Table<'a> {
     rows: &'a Matrix,
     /// Its transpose, which makes logits.
     transposed: Factor<'a>,
-    /// Itself, which makes gradients of them gradients of what asked.
+    /// Itself: a gradient of logits times it is one of the rows that asked.
     straight: Factor<'a>,
     precision: Precision,
 }
@@ -63,7 +65,7 @@ pub fn softmax(
     assert!(targets.len() == rows.n_rows() && weights.len() == rows.n_rows(), "a target for each row");
     let (n, d) = (table.rows.n_rows(), table.rows.n_columns());
     // Whole panels of the product, and as many rows as the dimension: each block goes through the table's gradient once.
-    let least = d.next_multiple_of(PANEL).min(ROWS_MAX);
+    let least = d.next_multiple_of(PANEL).min(BLOCK_MAX / n.max(1)).clamp(1, ROWS_MAX);
     let block = (BLOCK / n.max(1) / PANEL * PANEL).clamp(least, ROWS_MAX).min(rows.n_rows().max(1));
     let mut logits = LOGITS.take();
     logits.resize(logits.len().max(block * n), 0.0);

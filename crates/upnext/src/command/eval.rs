@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use upnext_data::{Dataset, FOLDS_MAX, GENERATED_COLD, Leak, MONTHS_MAX, Split, SplitRule, with_cold};
+use upnext_data::{
+    Dataset, FOLDS_MAX, GENERATED_COLD, Leak, MONTHS_MAX, Split, SplitRule, month_of, with_cold,
+};
 use upnext_eval::{Report, TableStyle, Ties};
 use upnext_ingest::run;
 use upnext_models::zoo::Kind;
@@ -204,9 +206,9 @@ fn tables(
             "{n_videos} generated cold videos (`{GENERATED_COLD}video-…`) are ranked beside the real ones: made up, seen by nobody"
         ));
     }
-    let table = |name: String, split: &Split, conditions: &Conditions| -> Result<Table> {
+    let table = |name: String, window: bool, split: &Split, conditions: &Conditions| -> Result<Table> {
         let report = evaluate_split(set, split, conditions)?.report;
-        Ok(Table { name, window: is_of_windows(conditions.split), report })
+        Ok(Table { name, window, report })
     };
     let named = |name: &str| {
         let mut conditions = conditions.clone();
@@ -221,18 +223,27 @@ fn tables(
     };
     for (at, split) in splits.iter().enumerate() {
         match conditions.split {
-            rule if is_of_windows(rule) => {
-                let name = format!("window {} of {}", at + 1, splits.len());
-                tables.push(table(name.clone(), split, &named(&name))?);
+            SplitRule::Rolling | SplitRule::Monthly => {
+                let month = split.cuts.filter(|_| conditions.split == SplitRule::Monthly);
+                let name = match month {
+                    Some((_, start)) => month_of(start),
+                    None => format!("window {} of {}", at + 1, splits.len()),
+                };
+                tables.push(table(name.clone(), true, split, &named(&name))?);
             }
             SplitRule::ColdVideos | SplitRule::ColdUsers => {
-                tables.push(table("cold".into(), split, &named("cold: train has seen nothing of them"))?);
+                tables.push(table(
+                    "cold".into(),
+                    false,
+                    split,
+                    &named("cold: train has seen nothing of them"),
+                )?);
                 if !split.warm.is_empty() {
                     let warm = named("warm: a tenth of the positives that are not cold, of the same models");
-                    tables.push(table("warm".into(), &split.as_warm(), &warm)?);
+                    tables.push(table("warm".into(), false, &split.as_warm(), &warm)?);
                 }
             }
-            _ => tables.push(table("real users".into(), split, &conditions)?),
+            _ => tables.push(table("real users".into(), false, split, &conditions)?),
         }
     }
     if let (Some(with), Some(split)) =
@@ -240,20 +251,13 @@ fn tables(
     {
         let test = with.questions(&conditions.relevance);
         let asked = Split { test, warm: Vec::new(), held_out_values: Vec::new(), ..split.clone() };
-        let mut labelled = named(&format!(
+        let labelled = named(&format!(
             "GENERATED: all {n_users} users of this table (`{GENERATED_COLD}user-…`) are made up, with three interactions \
              with popular videos, of which the third is asked for: it favours popularity, and says nothing of real users"
         ));
-        if is_of_windows(labelled.split) {
-            labelled.split = SplitRule::GlobalTime;
-        }
-        tables.push(table("generated cold users".into(), &asked, &labelled)?);
+        tables.push(table("generated cold users".into(), false, &asked, &labelled)?);
     }
     Ok(tables)
-}
-
-fn is_of_windows(rule: SplitRule) -> bool {
-    matches!(rule, SplitRule::Rolling | SplitRule::Monthly)
 }
 
 /// The mean over windows, by model and metric; of models that every window has.
