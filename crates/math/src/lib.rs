@@ -10,6 +10,7 @@ pub mod dot;
 pub mod exp;
 pub mod linalg;
 mod matrix;
+pub mod memory;
 pub mod seed;
 mod sparse;
 mod topk;

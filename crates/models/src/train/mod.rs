@@ -12,6 +12,7 @@ pub use start::Start;
 use state::State;
 pub use state::TrainingFileError;
 use upnext_math::linalg::Precision;
+use upnext_math::memory::KeepFreed;
 use upnext_math::seed::{Random, mix};
 use upnext_nn::optimiser;
 use upnext_nn::schedule::{Plateau, Verdict, warm_up};
@@ -170,6 +171,7 @@ pub(crate) fn learn(
     (n_epochs, fingerprint): (Option<u32>, u64),
 ) -> Result<Learnt, FitError> {
     let name = task.name();
+    let _kept = KeepFreed::new();
     let judged = n_epochs.is_none() && task.is_judged();
     let epochs_max = n_epochs.unwrap_or(if judged { settings.epochs_max } else { settings.epochs_default });
     let fingerprint = mix(fingerprint ^ mix(u64::from(judged)));

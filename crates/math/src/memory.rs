@@ -1,0 +1,81 @@
+//! What the allocator of the C library does with memory that is freed.
+
+use std::sync::Mutex;
+
+/// While one of these lives, freed memory stays with the process, and more is asked for by 64 MiB: work that frees and asks
+/// for the same sizes step after step does not go to the system each time. Where the library is not glibc nothing changes.
+#[derive(Debug)]
+pub struct KeepFreed(());
+
+/// How many live.
+static ALIVE: Mutex<usize> = Mutex::new(0);
+
+impl KeepFreed {
+    /// From now on.
+    #[expect(clippy::new_without_default, reason = "it does something")]
+    pub fn new() -> Self {
+        let mut alive = ALIVE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *alive += 1;
+        if *alive == 1 {
+            set([32 << 20, 1 << 30, 64 << 20]);
+        }
+        Self(())
+    }
+}
+
+impl Drop for KeepFreed {
+    fn drop(&mut self) {
+        let mut alive = ALIVE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *alive -= 1;
+        if *alive == 0 {
+            // Where the library itself comes to when large pieces are freed.
+            set([32 << 20, 64 << 20, 128 << 10]);
+            trim();
+        }
+    }
+}
+
+/// From how many bytes on a piece is mapped by itself, above how many free ones at the end some go back, and by how many
+/// more is asked for.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn set([mapped, kept, more]: [i32; 3]) {
+    for (option, value) in
+        [(libc::M_MMAP_THRESHOLD, mapped), (libc::M_TRIM_THRESHOLD, kept), (libc::M_TOP_PAD, more)]
+    {
+        #[expect(unsafe_code, reason = "a call into the C library")]
+        // SAFETY: any thread may call it at any time; a value that it does not take changes nothing.
+        unsafe {
+            libc::mallopt(option, value);
+        }
+    }
+}
+
+/// Gives back what is free.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trim() {
+    #[expect(unsafe_code, reason = "a call into the C library")]
+    // SAFETY: any thread may call it at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn set(_: [i32; 3]) {}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_can_be_had_while_it_is_kept_and_after() {
+        let (one, other) = (KeepFreed::new(), KeepFreed::new());
+        drop(one);
+        assert_eq!(vec![7u8; 50 << 20].iter().map(|&x| u64::from(x)).sum::<u64>(), 7 * (50 << 20));
+        drop(other);
+        assert_eq!(vec![1u8; 1 << 20].len(), 1 << 20);
+    }
+}
