@@ -72,10 +72,14 @@ mod tests {
 
     #[test]
     fn memory_can_be_had_while_it_is_kept_and_after() {
+        let alive = || *ALIVE.lock().unwrap();
         let (one, other) = (KeepFreed::new(), KeepFreed::new());
+        assert_eq!(alive(), 2);
         drop(one);
+        assert_eq!(alive(), 1, "kept until the last is dropped");
         assert_eq!(vec![7u8; 50 << 20].iter().map(|&x| u64::from(x)).sum::<u64>(), 7 * (50 << 20));
         drop(other);
+        assert_eq!(alive(), 0);
         assert_eq!(vec![1u8; 1 << 20].len(), 1 << 20);
     }
 }
