@@ -14,7 +14,7 @@ use upnext_math::seed::{Random, mix};
 use upnext_nn::layer::{
     Activation, Dropout, Embedding, Mlp, MlpShape, MlpTape, normalise, normalise_backward,
 };
-use upnext_nn::loss::{Candidates, binary, sampled_softmax};
+use upnext_nn::loss::{Candidates, binary, in_batch_softmax};
 use upnext_nn::{Gradients, Parameters, Shards};
 
 use super::two_tower::Inputs;
@@ -367,27 +367,17 @@ impl Lesson<'_> {
         ids.extend(negatives);
         let (users, of_users) = network.users(parameters, world, &askers, Some(random));
         let (items, of_items) = network.videos(parameters, world, &ids, Some(random));
-        let d = users.n_columns();
-        let answers = Matrix::from_rows(batch.len(), d, items.values()[..batch.len() * d].to_vec());
-        let weights = vec![1.0 / n as f32; batch.len()];
         let of_catalogue = (negatives.len().max(1) as f32 / world.videos.len() as f32).ln();
         let in_batch = |&id: &u32| self.log_q[id as usize] + (batch.len() as f32).ln();
         let log_q: Vec<f32> =
             ids[..batch.len()].iter().map(in_batch).chain(negatives.iter().map(|_| of_catalogue)).collect();
         let candidates = Candidates { vectors: &items, ids: &ids, log_q: &log_q };
-        let targets = (&answers, &ids[..batch.len()], &weights[..]);
-        let found = sampled_softmax(
-            &users,
-            targets,
-            candidates,
-            1.0 / self.settings.temperature,
-            parameters.precision(),
-        );
-        let mut of_given = found.of_candidates;
-        add_scaled(&mut of_given.values_mut()[..batch.len() * d], 1.0, found.of_targets.values());
-        network.users_backward(parameters, &of_users, &found.of_rows, gradients);
+        let scale = 1.0 / self.settings.temperature;
+        let asking = (&users, 1.0 / n as f32);
+        let (loss, of_raw, of_given) = in_batch_softmax(asking, candidates, scale, parameters.precision());
+        network.users_backward(parameters, &of_users, &of_raw, gradients);
         network.videos_backward(parameters, &of_items, &of_given, gradients);
-        found.loss
+        loss
     }
 
     fn binary(

@@ -10,5 +10,5 @@ mod softmax;
 pub use binary::{binary, generalised_beta, generalised_binary};
 pub use pairwise::{Triplet, bpr, multi_triplet, triplet};
 pub use regression::Regression;
-pub use sampled::{Candidates, Sampled, sampled_softmax};
+pub use sampled::{Candidates, Sampled, in_batch_softmax, sampled_softmax};
 pub use softmax::{Softmax, Table, softmax};

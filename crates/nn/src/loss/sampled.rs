@@ -86,6 +86,27 @@ pub fn sampled_softmax(
     Sampled { loss, of_rows, of_targets, of_candidates }
 }
 
+/// [`sampled_softmax`] of rows whose targets are the first candidates, in their order, each with the same weight; the loss, and
+/// the gradients of rows and of candidates.
+///
+/// # Panics
+/// If there are fewer candidates than rows.
+pub fn in_batch_softmax(
+    (rows, weight): (&Matrix, f32),
+    candidates: Candidates,
+    scale: f32,
+    precision: Precision,
+) -> (f64, Matrix, Matrix) {
+    let (n, d) = (rows.n_rows(), rows.n_columns());
+    let targets = Matrix::from_rows(n, d, candidates.vectors.values()[..n * d].to_vec());
+    let weights = vec![weight; n];
+    let found =
+        sampled_softmax(rows, (&targets, &candidates.ids[..n], &weights), candidates, scale, precision);
+    let mut of_candidates = found.of_candidates;
+    add_scaled(&mut of_candidates.values_mut()[..n * d], 1.0, found.of_targets.values());
+    (found.loss, found.of_rows, of_candidates)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

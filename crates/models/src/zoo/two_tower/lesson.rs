@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use upnext_data::Past;
 use upnext_math::Matrix;
 use upnext_math::seed::{Random, mix};
-use upnext_nn::loss::{Candidates, sampled_softmax};
+use upnext_nn::loss::{Candidates, in_batch_softmax};
 use upnext_nn::{Gradients, Parameters, Shards};
 
 use super::inputs::{Inputs, Step};
@@ -130,9 +130,6 @@ impl<'a> Task for &'a Lesson<'a> {
         };
         let users = joined(made.iter().map(|((users, _), _)| users).collect());
         let items = joined(made.iter().map(|(_, (items, _))| items).collect());
-        let answers =
-            Matrix::from_rows(batch.len(), n_outputs, items.values()[..batch.len() * n_outputs].to_vec());
-        let weights = vec![1.0 / batch.len() as f32; batch.len()];
         // A video of the batch is there as often as it is wanted, one of the catalogue as often as any.
         let log_q: Vec<f32> = match self.settings.log_q {
             true => {
@@ -145,34 +142,23 @@ impl<'a> Task for &'a Lesson<'a> {
             false => vec![0.0; ids.len()],
         };
         let candidates = Candidates { vectors: &items, ids: &ids, log_q: &log_q };
-        let targets = (&answers, &ids[..batch.len()], &weights[..]);
-        let found = sampled_softmax(
-            &users,
-            targets,
-            candidates,
-            1.0 / self.settings.temperature,
-            parameters.precision(),
-        );
-        let mut of_items = found.of_candidates;
-        upnext_math::dot::add_scaled(
-            &mut of_items.values_mut()[..batch.len() * n_outputs],
-            1.0,
-            found.of_targets.values(),
-        );
+        let scale = 1.0 / self.settings.temperature;
+        let (loss, of_users, of_items) =
+            in_batch_softmax((&users, 1.0 / batch.len() as f32), candidates, scale, parameters.precision());
         let rows = |all: &Matrix, part: Range<usize>| {
             let values = all.values()[part.start * n_outputs..part.end * n_outputs].to_vec();
             Matrix::from_rows(part.len(), n_outputs, values)
         };
         let backward = |shard: usize, _: Range<usize>, gradients: &mut Gradients| {
-            let ((_, of_users), (_, of_item)) = &made[shard];
-            let of_user = rows(&found.of_rows, part(batch.len(), shard));
-            network.users_backward(parameters, of_users, &of_user, gradients);
+            let ((_, user_tape), (_, item_tape)) = &made[shard];
+            let of_user = rows(&of_users, part(batch.len(), shard));
+            network.users_backward(parameters, user_tape, &of_user, gradients);
             let of_given = rows(&of_items, part(ids.len(), shard));
-            network.items_backward(parameters, of_item, &of_given, gradients);
+            network.items_backward(parameters, item_tape, &of_given, gradients);
             0.0
         };
         let (_, gradients) = shards.step(batch.len(), backward);
-        (found.loss, gradients)
+        (loss, gradients)
     }
 
     fn is_judged(&self) -> bool {
