@@ -13,6 +13,7 @@ mod matrix;
 pub mod memory;
 pub mod seed;
 mod sparse;
+pub mod svd;
 mod topk;
 
 pub use matrix::Matrix;

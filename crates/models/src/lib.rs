@@ -15,6 +15,6 @@ pub mod zoo;
 
 pub use choose::{Choice, Pool};
 pub use facts::{Facts, Vectors};
-pub use recommender::{Context, Recommender};
+pub use recommender::{Context, Recommender, Tower};
 pub use settings::Settings;
 pub use training::{FitError, Training};

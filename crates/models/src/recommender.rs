@@ -63,4 +63,18 @@ pub trait Recommender: Send + Sync {
     fn because(&self, _history: &History, _context: &Context, _row: u32) -> Vec<(u32, f32)> {
         Vec::new()
     }
+
+    /// The space in which the model compares, where it is one of vectors.
+    fn tower(&self) -> Option<&dyn Tower> {
+        None
+    }
+}
+
+/// A model that scores by the inner product of two vectors: one of the video, one of the past.
+pub trait Tower {
+    /// The videos' vectors, `(videos, dimensions)`.
+    fn items(&self) -> &Matrix;
+
+    /// Where a viewer stands after a past; zeros where nothing of it is known.
+    fn user(&self, history: &History) -> Vec<f32>;
 }

@@ -16,7 +16,7 @@ use upnext_nn::{Gradients, Parameters, Shards};
 use super::two_tower::Inputs;
 use crate::checkpoint::{Form, Writer};
 use crate::train::{self, Learnt, Loop, Task, batch, shuffle};
-use crate::{Context, FitError, Recommender, Training};
+use crate::{Context, FitError, Recommender, Tower, Training};
 
 /// How it is made and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -287,11 +287,7 @@ impl Recommender for Fusion {
     }
 
     fn score_all(&self, history: &History, _context: &Context, scores: &mut [f32]) {
-        let mut viewer = vec![0.0; self.videos.n_columns()];
-        let n = self.n_videos() as u32;
-        for (age, video) in history.newest(usize::MAX).filter(|&(_, video)| video < n) {
-            add_scaled(&mut viewer, self.decay.powi(age.min(1_000) as i32), self.videos.row(video as usize));
-        }
+        let viewer = self.user(history);
         for (video, score) in scores.iter_mut().enumerate() {
             *score = dot(&viewer, self.videos.row(video));
         }
@@ -300,5 +296,25 @@ impl Recommender for Fusion {
     fn save(&self, out: &mut Writer<'_>) -> Form {
         out.matrix("videos", &self.videos);
         Form::Fusion { decay: self.decay }
+    }
+
+    fn tower(&self) -> Option<&dyn Tower> {
+        Some(self)
+    }
+}
+
+impl Tower for Fusion {
+    fn items(&self) -> &Matrix {
+        &self.videos
+    }
+
+    /// The mean of what was watched, the newest weighing most; not of unit length.
+    fn user(&self, history: &History) -> Vec<f32> {
+        let mut viewer = vec![0.0; self.videos.n_columns()];
+        let n = self.n_videos() as u32;
+        for (age, video) in history.newest(usize::MAX).filter(|&(_, video)| video < n) {
+            add_scaled(&mut viewer, self.decay.powi(age.min(1_000) as i32), self.videos.row(video as usize));
+        }
+        viewer
     }
 }

@@ -18,7 +18,7 @@ use super::two_tower::Inputs;
 use crate::checkpoint::{Form, Writer};
 use crate::choose::validation_score;
 use crate::train::{self, Learnt, Loop, Task, batch, shuffle};
-use crate::{Context, FitError, Recommender, Training};
+use crate::{Context, FitError, Recommender, Tower, Training};
 
 /// How it is made and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -364,7 +364,7 @@ impl Recommender for Profile {
     }
 
     fn score_all(&self, history: &History, _context: &Context, scores: &mut [f32]) {
-        let profile = self.after(history.past());
+        let profile = self.user(history);
         for (video, score) in scores.iter_mut().enumerate() {
             *score = dot(&profile, self.videos.row(video));
         }
@@ -376,6 +376,20 @@ impl Recommender for Profile {
         }
         out.matrix("videos", &self.videos);
         Form::Profile { settings: Box::new(self.settings.clone()) }
+    }
+
+    fn tower(&self) -> Option<&dyn Tower> {
+        Some(self)
+    }
+}
+
+impl Tower for Profile {
+    fn items(&self) -> &Matrix {
+        &self.videos
+    }
+
+    fn user(&self, history: &History) -> Vec<f32> {
+        self.after(history.past())
     }
 }
 

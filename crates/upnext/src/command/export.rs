@@ -9,8 +9,8 @@ use upnext_data::Past;
 use upnext_features::interaction;
 use upnext_ingest::run;
 use upnext_math::Matrix;
-use upnext_models::checkpoint;
 use upnext_models::zoo::TwoTower;
+use upnext_models::{Tower, checkpoint};
 
 use crate::command::train::MODEL_FILE;
 use crate::output;

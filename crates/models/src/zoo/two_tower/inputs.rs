@@ -1,11 +1,8 @@
 //! What both towers read of a video, and of a viewing of one.
 
 use upnext_data::{Action, Actions, Past};
-use upnext_features::Content;
 use upnext_features::interaction::{Viewing, WIDTH};
-use upnext_math::linalg::{orthonormalise, product, symmetric_eigen, transposed_product};
-use upnext_math::seed::Random;
-use upnext_math::{Matrix, Sparse};
+use upnext_math::{Matrix, svd};
 
 use crate::Training;
 use crate::facts::prepared;
@@ -65,7 +62,7 @@ impl Inputs {
             }
             (_, Some(of_content)) if content > 0 => {
                 let known = (0..n_videos).map(|video| !of_content.vectors().row(video).0.is_empty());
-                (directions(of_content, content, training.seed), known.collect())
+                (svd::truncated(of_content.vectors(), content, training.seed).rows(), known.collect())
             }
             _ => (Matrix::zeros(n_videos, 0), vec![false; n_videos]),
         };
@@ -118,34 +115,4 @@ impl Inputs {
         steps.reverse();
         steps
     }
-}
-
-/// The strongest directions of content, so that inner products stay what they were as well as `n` numbers can
-/// (Halko, Martinsson & Tropp 2011): `(videos, n)`.
-fn directions(content: &Content, n: usize, seed: u64) -> Matrix {
-    const ROUNDS: usize = 5;
-    const OVERSAMPLING: usize = 16;
-    let vectors: &Sparse = content.vectors();
-    let transposed = vectors.transpose();
-    let n_videos = vectors.n_rows();
-    let width = (n + OVERSAMPLING).min(n_videos);
-    let mut random = Random::new(seed);
-    let start = (0..n_videos * width).map(|_| random.normal()).collect();
-    let mut basis = Matrix::from_rows(n_videos, width, start);
-    for _ in 0..ROUNDS {
-        basis = vectors.times_dense(&transposed.times_dense(&basis));
-        orthonormalise(&mut basis, 1);
-    }
-    let along = transposed.times_dense(&basis);
-    let (values, rotation) = symmetric_eigen(&transposed_product(&along, &along));
-    // Eigenvalues come ascending.
-    let n = n.min(width);
-    let mut chosen = Matrix::zeros(width, n);
-    for row in 0..width {
-        for column in 0..n {
-            let from = width - 1 - column;
-            chosen.row_mut(row)[column] = rotation.row(row)[from] * values[from].max(0.0).sqrt();
-        }
-    }
-    product(&basis, &chosen)
 }

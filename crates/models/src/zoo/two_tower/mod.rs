@@ -17,7 +17,7 @@ use upnext_nn::Parameters;
 
 use crate::checkpoint::{Form, Writer};
 use crate::train::{self, Augmentation, Learnt, Loop};
-use crate::{Context, FitError, Recommender, Training};
+use crate::{Context, FitError, Recommender, Tower, Training};
 
 /// How it is made and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -164,16 +164,6 @@ impl TwoTower {
         Self { settings, inputs, network, parameters, items }
     }
 
-    /// The videos' vectors, `(videos, outputs)`.
-    pub fn items(&self) -> &Matrix {
-        &self.items
-    }
-
-    /// The user tower's vector of a history.
-    pub fn user(&self, history: &History) -> Vec<f32> {
-        self.users(&[history]).into_values()
-    }
-
     /// How it was made.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -248,6 +238,20 @@ impl Recommender for TwoTower {
         out.matrix("inputs", inputs);
         out.matrix("known", &known);
         Form::TwoTower { settings: Box::new(self.settings.clone()) }
+    }
+
+    fn tower(&self) -> Option<&dyn Tower> {
+        Some(self)
+    }
+}
+
+impl Tower for TwoTower {
+    fn items(&self) -> &Matrix {
+        &self.items
+    }
+
+    fn user(&self, history: &History) -> Vec<f32> {
+        self.users(&[history]).into_values()
     }
 }
 
