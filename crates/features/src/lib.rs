@@ -37,4 +37,4 @@ pub use cut::Cut;
 pub use statistics::{daily_mean, daily_means, days_read};
 pub use table::Table;
 pub use train::TrainRows;
-pub use words::words;
+pub use words::{is_sign, words};

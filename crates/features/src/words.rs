@@ -32,7 +32,7 @@ fn flush(word: &mut String, each: &mut impl FnMut(&str)) {
 }
 
 /// Whether a letter is written without spaces around words.
-fn is_sign(letter: char) -> bool {
+pub fn is_sign(letter: char) -> bool {
     matches!(letter as u32, 0x3040..=0x30ff | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff)
 }
 

@@ -1,0 +1,5 @@
+//! Pictures without trained weights.
+
+mod statistics;
+
+pub use statistics::PictureStatistics;

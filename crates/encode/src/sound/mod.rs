@@ -1,0 +1,5 @@
+//! Sound without trained weights.
+
+mod log_mel;
+
+pub use log_mel::LogMel;

@@ -1,0 +1,5 @@
+//! Text without trained weights.
+
+mod words;
+
+pub use words::{Words, WordsSettings};
