@@ -9,6 +9,7 @@ mod image;
 mod media;
 mod sound;
 mod text;
+pub mod transformer;
 mod video;
 
 pub use encoder::{EncodeError, Encoded, Encoder};

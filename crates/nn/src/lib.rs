@@ -5,6 +5,7 @@
 //! state: its numbers stand in [`Parameters`], what backward needs is what forward returned, and gradients are added to
 //! [`Gradients`] of the caller, so that several threads train one model, each into gradients of its own.
 
+pub mod frozen;
 pub mod layer;
 pub mod loss;
 pub mod optimiser;

@@ -1,0 +1,249 @@
+//! CLIP (Radford et al. 2021): texts and pictures in one space.
+
+use serde_json::Value;
+use upnext_math::Matrix;
+use upnext_nn::frozen::{Dense, Layer, Norm, NormPlace, Precision, Stack, StackShape};
+use upnext_nn::layer::Mask;
+
+use super::TransformerSettings;
+use super::folder::{Folder, Widths};
+use super::pixels::{Patches, Planes, Preparation};
+use super::tokens::Tokens;
+use crate::encoder::unit;
+use crate::{EncodeError, Encoded, Encoder, Picture};
+
+/// The tower of texts.
+pub(super) struct ClipTexts {
+    tokens: Tokens,
+    words: Matrix,
+    positions: Matrix,
+    stack: Stack,
+    norm: Norm,
+    projection: Dense,
+    /// The token whose row stands for the text.
+    end: End,
+    prefix: String,
+    digest: String,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The first with this number.
+    Token(u32),
+    /// The first with the largest number, as models were made whose configuration names a token that they do not use.
+    Largest,
+}
+
+/// Layers as CLIP and SigLIP name them.
+pub(super) fn layers(
+    folder: &Folder,
+    tower: &str,
+    widths: &Widths,
+    inner: usize,
+) -> Result<Vec<Layer>, EncodeError> {
+    let d = widths.dimension;
+    (0..widths.n_layers)
+        .map(|at| {
+            let named = |part: &str| format!("{tower}.encoder.layers.{at}.{part}");
+            let dense = |part: &str, inputs, outputs| folder.dense(&named(part), inputs, outputs);
+            let [query, key, value] =
+                ["q", "k", "v"].map(|part| dense(&format!("self_attn.{part}_proj"), d, d));
+            Ok(Layer {
+                queries_keys_values: Dense::joined(&[&query?, &key?, &value?]),
+                output: dense("self_attn.out_proj", d, d)?,
+                attention_norm: folder.norm(&named("layer_norm1"), d, widths.epsilon)?,
+                wide: dense("mlp.fc1", d, inner)?,
+                narrow: dense("mlp.fc2", inner, d)?,
+                wide_norm: folder.norm(&named("layer_norm2"), d, widths.epsilon)?,
+                scales: None,
+            })
+        })
+        .collect()
+}
+
+/// A stack of such layers, norms before.
+pub(super) fn stack(
+    folder: &Folder,
+    (tower, config): (&str, &Value),
+    widths: &Widths,
+    mask: Mask,
+    precision: Precision,
+) -> Result<Stack, EncodeError> {
+    let inner = folder.count(config, "intermediate_size", 1 << 18)?;
+    let shape = StackShape {
+        n_heads: widths.n_heads,
+        activation: widths.activation,
+        norms: NormPlace::Before,
+        mask,
+        precision,
+    };
+    Ok(Stack::new(layers(folder, tower, widths, inner)?, shape))
+}
+
+impl ClipTexts {
+    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+        let config = folder.config["text_config"].clone();
+        let projected = folder.count(&folder.config, "projection_dim", 1 << 16)?;
+        let widths = Widths { ..folder.widths(&config)? };
+        let d = widths.dimension;
+        let n_words = folder.count(&config, "vocab_size", 1 << 26)?;
+        let n_positions = folder.count(&config, "max_position_embeddings", 1 << 20)?;
+        let tokens_max = settings.tokens_max.unwrap_or(n_positions).clamp(3, n_positions.max(3));
+        let tokens = Tokens::open(&mut folder, n_words, tokens_max)?;
+        let end = match config["eos_token_id"].as_u64() {
+            Some(end) if end != 2 => End::Token(end as u32),
+            _ => End::Largest,
+        };
+        let prefix = settings.prefix.clone().unwrap_or_default();
+        let stack = stack(&folder, ("text_model", &config), &widths, Mask::Causal, settings.precision)?;
+        Ok(Self {
+            tokens,
+            words: folder.matrix("text_model.embeddings.token_embedding.weight", n_words, d)?,
+            positions: folder.matrix("text_model.embeddings.position_embedding.weight", n_positions, d)?,
+            stack,
+            norm: folder.norm("text_model.final_layer_norm", d, widths.epsilon)?,
+            projection: folder.dense("text_projection", d, projected)?,
+            end,
+            digest: folder.digest(&format!("texts {prefix:?} {tokens_max} {:?}", settings.precision)),
+            name: format!(
+                "clip texts of {} layers, {projected} numbers, at most {tokens_max} tokens",
+                widths.n_layers
+            ),
+            prefix,
+        })
+    }
+
+    fn of_text(&self, text: &str) -> Option<Vec<f32>> {
+        let tokens = self.tokens.of_text(&format!("{}{text}", self.prefix))?;
+        let mut x = Vec::with_capacity(tokens.len() * self.words.n_columns());
+        for (at, &token) in tokens.iter().enumerate() {
+            let row = self.words.row(token as usize).iter().zip(self.positions.row(at));
+            x.extend(row.map(|(x, position)| x + position));
+        }
+        self.stack.forward(&mut x, &[tokens.len()]);
+        let end = match self.end {
+            End::Token(end) => tokens.iter().position(|&token| token == end).unwrap_or(0),
+            End::Largest => {
+                let most = tokens.iter().max()?;
+                tokens.iter().position(|token| token == most)?
+            }
+        };
+        let d = self.words.n_columns();
+        let mut row = x[end * d..(end + 1) * d].to_vec();
+        self.norm.apply(&mut row);
+        let mut out = Vec::new();
+        self.projection.forward(&row, &mut out, Precision::F32);
+        unit(out)
+    }
+}
+
+impl Encoder<str> for ClipTexts {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn dim(&self) -> usize {
+        self.projection.n_outputs()
+    }
+
+    fn is_unit(&self) -> bool {
+        true
+    }
+
+    fn digest(&self) -> String {
+        self.digest.clone()
+    }
+
+    fn encode(&self, inputs: &[Option<&str>]) -> Result<Encoded, EncodeError> {
+        let rows: Vec<_> = inputs.iter().map(|text| self.of_text((*text)?)).collect();
+        Ok(Encoded::of_rows(self.dim(), &rows))
+    }
+}
+
+/// The tower of pictures.
+pub(super) struct ClipPictures {
+    preparation: Preparation,
+    patches: Patches,
+    class: Vec<f32>,
+    positions: Matrix,
+    before: Norm,
+    stack: Stack,
+    after: Norm,
+    projection: Dense,
+    precision: Precision,
+    digest: String,
+    name: String,
+}
+
+impl ClipPictures {
+    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+        let config = folder.config["vision_config"].clone();
+        let projected = folder.count(&folder.config, "projection_dim", 1 << 16)?;
+        let widths = folder.widths(&config)?;
+        let d = widths.dimension;
+        let size = folder.count(&config, "image_size", 8_192)?;
+        let side = folder.count(&config, "patch_size", size)?;
+        let preparation = Preparation::open(&mut folder, size)?;
+        let n_positions = (size / side) * (size / side) + 1;
+        let stack = stack(&folder, ("vision_model", &config), &widths, Mask::Full, settings.precision)?;
+        Ok(Self {
+            preparation,
+            patches: Patches::open(&folder, "vision_model.embeddings.patch_embedding", side, d)?,
+            class: folder.numbers("vision_model.embeddings.class_embedding", &[d])?,
+            positions: folder.matrix("vision_model.embeddings.position_embedding.weight", n_positions, d)?,
+            before: folder.norm("vision_model.pre_layrnorm", d, widths.epsilon)?,
+            stack,
+            after: folder.norm("vision_model.post_layernorm", d, widths.epsilon)?,
+            projection: folder.dense("visual_projection", d, projected)?,
+            precision: settings.precision,
+            digest: folder.digest(&format!("pictures {:?}", settings.precision)),
+            name: format!("clip pictures of {} layers, {projected} numbers, {size} pixels", widths.n_layers),
+        })
+    }
+
+    fn of_planes(&self, planes: &Planes) -> Option<Vec<f32>> {
+        let mut x = self.class.clone();
+        self.patches.rows(planes, &mut x, self.precision);
+        // A picture that came out at another size has other positions.
+        if x.len() != self.positions.values().len() {
+            return None;
+        }
+        x.iter_mut().zip(self.positions.values()).for_each(|(x, position)| *x += position);
+        self.before.apply(&mut x);
+        self.stack.forward(&mut x, &[self.positions.n_rows()]);
+        let mut row = x[..self.class.len()].to_vec();
+        self.after.apply(&mut row);
+        let mut out = Vec::new();
+        self.projection.forward(&row, &mut out, Precision::F32);
+        unit(out)
+    }
+}
+
+impl Encoder<Picture> for ClipPictures {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn dim(&self) -> usize {
+        self.projection.n_outputs()
+    }
+
+    fn is_unit(&self) -> bool {
+        true
+    }
+
+    fn digest(&self) -> String {
+        self.digest.clone()
+    }
+
+    fn batch(&self) -> usize {
+        8
+    }
+
+    fn encode(&self, inputs: &[Option<&Picture>]) -> Result<Encoded, EncodeError> {
+        let row = |picture: &Option<&Picture>| self.of_planes(&self.preparation.apply((*picture)?));
+        let rows: Vec<_> = inputs.iter().map(row).collect();
+        Ok(Encoded::of_rows(self.dim(), &rows))
+    }
+}
