@@ -66,12 +66,14 @@ pub struct EncodeError {
     pub what: String,
     /// What is wrong, what was expected, what to do.
     pub reason: String,
+    /// Whether one of the inputs is to blame, so that the others are worth another try.
+    pub is_of_input: bool,
 }
 
 impl EncodeError {
     /// An error about a thing.
     pub fn of(what: impl std::fmt::Display, reason: impl Into<String>) -> Self {
-        Self { what: what.to_string(), reason: reason.into() }
+        Self { what: what.to_string(), reason: reason.into(), is_of_input: false }
     }
 }
 

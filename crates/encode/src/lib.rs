@@ -3,10 +3,13 @@
 //! Encoders are frozen: they know pixels, words, samples and weights, and no user. What is learnt from people (fusion,
 //! profiles) lies in the models.
 
+pub mod cache;
 pub mod contract;
 mod encoder;
 mod image;
+pub mod job;
 mod media;
+mod server;
 mod sound;
 mod text;
 pub mod transformer;
@@ -15,6 +18,7 @@ mod video;
 pub use encoder::{EncodeError, Encoded, Encoder};
 pub use image::PictureStatistics;
 pub use media::{Clip, Ffmpeg, Files, Limits, Listed, Picture, Sound, cleaned};
+pub use server::{Server, ServerSettings};
 pub use sound::LogMel;
 pub use text::{Words, WordsSettings};
 pub use video::Pooled;
