@@ -9,6 +9,7 @@ mod columns;
 pub mod engine;
 mod error;
 mod features;
+pub mod file_index;
 mod formats;
 mod gather;
 mod glob;
@@ -33,7 +34,7 @@ pub use engine::rules::{Duplicates, Missing, Rate, Rules, RulesUsed};
 pub use error::IngestError;
 pub use options::{Field, Format, Limits, Map, Options, Progress, Stage};
 pub use sources::{SqlOptions, without_password};
-pub use vectors::Vectors;
+pub use vectors::{VectorError, Vectors};
 
 use columns::Columns;
 use engine::scan::{self, Scanned};

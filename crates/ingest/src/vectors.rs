@@ -315,6 +315,21 @@ impl<'a> Filling<'a> {
         self.coverage.unknown.add(|| id.chars().take(80).collect());
     }
 
+    /// Also the list of failures, a line of JSON each.
+    fn finish_with_failures(self, made: &Made<'_>) -> Result<(Coverage, Vec<u8>, String), VectorError> {
+        let names = self.names;
+        let mut failures = String::new();
+        for (row, of_video) in (0..).zip(&made.of_videos) {
+            if let Err(reason) = of_video {
+                let failure = Failure { video: names.name(row), reason };
+                failures += &serde_json::to_string(&failure).expect("two strings are always JSON");
+                failures.push('\n');
+            }
+        }
+        let (coverage, matrix) = self.finish()?;
+        Ok((coverage, matrix, failures))
+    }
+
     fn finish(mut self) -> Result<(Coverage, Vec<u8>), VectorError> {
         let coverage = &mut self.coverage;
         for row in (0..self.names.len()).filter(|&row| !self.seen[row]) {
@@ -399,13 +414,112 @@ pub fn add(run: &Path, vectors: &Vectors) -> Result<Coverage, VectorError> {
     write(run, filling)
 }
 
+/// Vectors that were just made, and what became of those that were not.
+#[derive(Clone, Debug, Default)]
+pub struct Made<'a> {
+    /// What they are called.
+    pub name: &'a str,
+    /// Where what was encoded lies.
+    pub from: &'a str,
+    /// What encoded it.
+    pub recognised: &'a str,
+    /// Numbers of each.
+    pub dim: usize,
+    /// For each video its vector, nothing, or what is wrong with what it has.
+    pub of_videos: Vec<Result<Option<&'a [f32]>, &'a str>>,
+    /// Names of files of no video.
+    pub unknown: Vec<String>,
+    /// Names of files of videos that have another one already.
+    pub repeated: Vec<String>,
+    /// How many were not made again.
+    pub from_cache: usize,
+}
+
+/// What is wrong with one, as the list of failures has it.
+#[derive(Serialize)]
+struct Failure<'a> {
+    video: &'a str,
+    reason: &'a str,
+}
+
+/// Adds vectors that were just made to a run, and `embeddings/NAME.failures.jsonl`, a line for each that failed.
+///
+/// # Errors
+/// When the run cannot be read or written, or there is not one vector.
+///
+/// # Panics
+/// If there are not as many as the run has videos.
+pub fn put(run: &Path, made: &Made<'_>) -> Result<Coverage, VectorError> {
+    check_name(made.name)?;
+    let opened = run::open(run)?;
+    let names = opened.dataset.videos.names();
+    let (coverage, matrix, failures) = filled(names, made)?.finish_with_failures(made)?;
+    let failures_name = format!("embeddings/{}.failures.jsonl", made.name);
+    write_parts(run, &coverage, &matrix)?;
+    run::add_file(run, &failures_name, failures.as_bytes())?;
+    Ok(coverage)
+}
+
+/// The same into a folder that is no run: `NAME.npy`, `NAME.ids` with a line for each row, `NAME.json` and
+/// `NAME.failures.jsonl`.
+///
+/// # Errors
+/// When the folder cannot be written, or there is not one vector.
+///
+/// # Panics
+/// If there are not as many vectors as ids.
+pub fn put_into_folder(folder: &Path, ids: &[String], made: &Made<'_>) -> Result<Coverage, VectorError> {
+    check_name(made.name)?;
+    let mut names = Names::new();
+    ids.iter().for_each(|id| {
+        names.intern(id);
+    });
+    let (coverage, matrix, failures) = filled(&names, made)?.finish_with_failures(made)?;
+    let json = serde_json::to_vec_pretty(&coverage).expect("counts and strings are always JSON");
+    let lines: String = ids.iter().flat_map(|id| [id, "\n"]).collect();
+    std::fs::create_dir_all(folder).map_err(IngestError::io(folder))?;
+    let files = [
+        ("npy", matrix.as_slice()),
+        ("ids", lines.as_bytes()),
+        ("json", &json),
+        ("failures.jsonl", failures.as_bytes()),
+    ];
+    for (ending, bytes) in files {
+        let path = folder.join(format!("{}.{ending}", made.name));
+        run::write_through(&path, bytes).map_err(IngestError::io(&path))?;
+    }
+    Ok(coverage)
+}
+
+fn filled<'a>(names: &'a Names, made: &Made<'_>) -> Result<Filling<'a>, VectorError> {
+    assert_eq!(made.of_videos.len(), names.len(), "a vector, nothing or a reason for each video");
+    let mut filling = Filling::new(names, made.name, made.from, Some(made.dim))?;
+    filling.coverage.recognised = made.recognised.into();
+    filling.coverage.from_cache = made.from_cache;
+    for (row, of_video) in (0..).zip(&made.of_videos) {
+        match of_video {
+            Ok(Some(values)) => filling.take(row, Found::Vector(values))?,
+            Ok(None) => {}
+            Err(why) => filling.take(row, Found::Unreadable((*why).into()))?,
+        }
+    }
+    made.unknown.iter().for_each(|name| filling.unknown(name));
+    made.repeated.iter().for_each(|name| filling.coverage.repeated.add(|| name.clone()));
+    Ok(filling)
+}
+
 fn write(run: &Path, filling: Filling) -> Result<Coverage, VectorError> {
     let (coverage, matrix) = filling.finish()?;
-    let (matrix_name, coverage_name) = file_names(&coverage.name);
-    let json = serde_json::to_vec_pretty(&coverage).expect("counts and strings are always JSON");
-    run::add_file(run, &matrix_name, &matrix)?;
-    run::add_file(run, &coverage_name, &json)?;
+    write_parts(run, &coverage, &matrix)?;
     Ok(coverage)
+}
+
+fn write_parts(run: &Path, coverage: &Coverage, matrix: &[u8]) -> Result<(), VectorError> {
+    let (matrix_name, coverage_name) = file_names(&coverage.name);
+    let json = serde_json::to_vec_pretty(coverage).expect("counts and strings are always JSON");
+    run::add_file(run, &matrix_name, matrix)?;
+    run::add_file(run, &coverage_name, &json)?;
+    Ok(())
 }
 
 fn file_names(name: &str) -> (String, String) {

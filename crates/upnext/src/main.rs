@@ -4,6 +4,7 @@
 
 mod command;
 mod config;
+mod encoding;
 mod evaluation;
 mod facts;
 mod generated;
@@ -42,6 +43,8 @@ enum Command {
     Validate(command::validate::ValidateArgs),
     /// Bring vectors of videos that were made elsewhere into a run folder
     Vectors(command::vectors::VectorsArgs),
+    /// Encode what videos say, show and sound like as vectors in a run folder, or measure what each kind adds
+    Encode(command::encode::EncodeArgs),
     /// Write what was known of users, videos or viewings at a moment, as a table of features
     Features(command::features::FeaturesArgs),
     /// Fit the models that a run folder serves, and its results table
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Command::Report(args) => args.run(),
         Command::Validate(args) => args.run(),
         Command::Vectors(args) => args.run(),
+        Command::Encode(args) => args.run(),
         Command::Features(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Tune(args) => args.run(),

@@ -1,7 +1,7 @@
 //! Results go to standard output and to files, whole or not at all.
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -32,4 +32,11 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         .with_context(|| {
             format!("{} cannot be written: check that its folder exists and is writable", path.display())
         })
+}
+
+/// Where caches of a user lie, of one kind.
+pub(crate) fn usual_cache(kind: &str) -> Option<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")))?;
+    Some(caches.join("upnext").join(kind))
 }

@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 pub(crate) mod demo;
+pub(crate) mod encode;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod export;

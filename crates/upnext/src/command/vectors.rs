@@ -63,13 +63,6 @@ pub(crate) struct VectorsArgs {
     json: bool,
 }
 
-/// Where caches of a user lie.
-fn usual_cache() -> Option<PathBuf> {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let caches = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")))?;
-    Some(caches.join("upnext/objects"))
-}
-
 impl VectorsArgs {
     /// Runs the command.
     ///
@@ -91,7 +84,7 @@ impl VectorsArgs {
             vector_column: self.vector_column,
             workers: self.workers.into(),
             retries: self.retries.into(),
-            cache: if self.no_cache { None } else { self.cache.or_else(usual_cache) },
+            cache: if self.no_cache { None } else { self.cache.or_else(|| output::usual_cache("objects")) },
             cache_bytes_max: u64::from(self.cache_mib) << 20,
             endpoint: self.endpoint,
             settings: std::env::vars_os()
