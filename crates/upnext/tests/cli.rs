@@ -11,13 +11,14 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "demo",
     "generate",
     "import",
     "validate",
     "report",
     "vectors",
+    "encode",
     "features",
     "train",
     "tune",
