@@ -30,6 +30,33 @@ pub(crate) fn cases(
     ranking: &Ranking,
     done: &(dyn Fn(usize) + Sync),
 ) -> Vec<Case> {
+    ask(model, questions, ranking, done, |query, scores, is_candidate| {
+        case(query, scores, is_candidate, ranking)
+    })
+}
+
+/// The same with the scores of what each list holds, best first: what a re-rank chooses from.
+pub(crate) fn pools(
+    model: &dyn Recommender,
+    questions: &[Query],
+    ranking: &Ranking,
+) -> Vec<(Case, Vec<f64>)> {
+    ask(model, questions, ranking, &|_| {}, |query, scores, is_candidate| {
+        let given = scores.to_vec();
+        let case = case(query, scores, is_candidate, ranking);
+        let of_list = case.list.iter().map(|&row| f64::from(given[row as usize])).collect();
+        (case, of_list)
+    })
+}
+
+/// Scores every question and makes an answer of each; `answer` gets which rows may be ranked.
+fn ask<A: Send>(
+    model: &dyn Recommender,
+    questions: &[Query],
+    ranking: &Ranking,
+    done: &(dyn Fn(usize) + Sync),
+    answer: impl Fn(&Query, &mut [f32], &[bool]) -> A + Sync,
+) -> Vec<A> {
     let mut is_candidate = vec![false; model.n_videos()];
     ranking.candidates.iter().for_each(|&row| is_candidate[row as usize] = true);
     questions
@@ -43,13 +70,13 @@ pub(crate) fn cases(
                 .collect();
             let mut scores = Matrix::zeros(block.len(), model.n_videos());
             model.score_batch(&asked, &mut scores);
-            let cases: Vec<Case> = block
+            let answers: Vec<A> = block
                 .iter()
                 .enumerate()
-                .map(|(at, query)| case(query, scores.row_mut(at), &is_candidate, ranking))
+                .map(|(at, query)| answer(query, scores.row_mut(at), &is_candidate))
                 .collect();
             done(block.len());
-            cases
+            answers
         })
         .collect()
 }

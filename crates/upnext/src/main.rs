@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod report;
 mod serving;
+mod sweep;
 mod true_top;
 
 use std::io::Write;
