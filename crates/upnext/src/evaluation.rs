@@ -26,6 +26,7 @@ use upnext_models::{Context, Facts, FitError, Training};
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
 use crate::lists::{Ranking, cases};
+use crate::new_videos::{NewVideos, new_videos};
 use crate::progress;
 use crate::sweep::{self, Sweep};
 use crate::true_top::{ContentScores, against_true_top, content_scores};
@@ -107,6 +108,8 @@ pub(crate) struct Evaluation {
     pub(crate) choices: Choices,
     /// What variety costs, where that was asked for.
     pub(crate) sweep: Option<Sweep>,
+    /// Videos first seen in the test, where the split is by that.
+    pub(crate) new_videos: Option<NewVideos>,
 }
 
 /// The metrics of every table, for each K; AUC has none.
@@ -217,6 +220,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         fitted_on: "train".into(),
         history: match conditions.split {
             SplitRule::Given | SplitRule::ColdVideos => "train",
+            SplitRule::FirstSeen => "all before the question",
             SplitRule::ColdUsers => "train, or the first three of a cold user",
             _ => "train and validation",
         }
@@ -246,8 +250,20 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         Some(asked) => Some(swept(asked, &mut zoo, set, split, &ranking, &report.protocol, conditions)?),
         None => None,
     };
+    let new_videos = match conditions.split {
+        SplitRule::FirstSeen => {
+            let floor = [Kind::Random].into_iter().filter(|floor| !conditions.models.contains(floor));
+            let asked = floor.chain(conditions.models.iter().copied());
+            let fitted: Vec<_> = asked
+                .filter_map(|kind| zoo.fit(kind, &conditions.models).ok())
+                .map(|fitted| fitted.model)
+                .collect();
+            Some(new_videos(set, split, &fitted, &ranking, conditions)?)
+        }
+        _ => None,
+    };
     watcher.rest();
-    Ok(Evaluation { report, choices: zoo.choices().clone(), sweep })
+    Ok(Evaluation { report, choices: zoo.choices().clone(), sweep, new_videos })
 }
 
 /// Re-ranks the lists of the last model that could be fitted.

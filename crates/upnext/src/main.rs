@@ -10,6 +10,7 @@ mod generated;
 mod learning;
 mod lists;
 mod loading;
+mod new_videos;
 mod output;
 mod progress;
 mod report;

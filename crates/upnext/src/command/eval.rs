@@ -16,6 +16,7 @@ use upnext_models::zoo::Kind;
 use crate::evaluation::{CandidateRule, Conditions, Evaluation, evaluate_split, vectors_of};
 use crate::learning::LearningArgs;
 use crate::loading::{DataArgs, natural_split, parse_split};
+use crate::new_videos::NewVideos;
 use crate::report::draw;
 use crate::sweep::{Asked, Sweep};
 use crate::{WrongUse, output};
@@ -28,8 +29,8 @@ use crate::{WrongUse, output};
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos or cold-users; without it,
-    /// what fits the set
+    /// leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos, first-seen or cold-users;
+    /// without it, what fits the set
     #[arg(long)]
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
@@ -164,9 +165,9 @@ impl EvalArgs {
             if let (Some(file), Some(sweep)) = (&self.plot, &table.sweep) {
                 output::write_file(file, draw::sweep::page(sweep).as_bytes())?;
             }
-            let printed = match &table.sweep {
-                Some(_) => Printed::Both(table),
-                None => Printed::Report(&table.report),
+            let printed = match (&table.sweep, &table.new_videos) {
+                (None, None) => Printed::Report(&table.report),
+                _ => Printed::Both(table),
             };
             if let Some(file) = &self.out {
                 output::write_file(file, serde_json::to_string_pretty(&printed)?.as_bytes())?;
@@ -176,6 +177,7 @@ impl EvalArgs {
             } else {
                 print_table(&table.report, false, self.full)?;
                 table.sweep.iter().try_for_each(|sweep| output::print(&sweep.in_words()))?;
+                table.new_videos.iter().try_for_each(|of| output::print(&of.in_words()))?;
             }
         } else {
             let all = Tables { mean: mean(&tables), tables };
@@ -209,6 +211,8 @@ struct Table {
     report: Report,
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_videos: Option<NewVideos>,
 }
 
 /// The object of one table: the report as it is, or with what stands beside it.
@@ -244,8 +248,8 @@ fn tables(
         ));
     }
     let table = |name: String, window: bool, split: &Split, conditions: &Conditions| -> Result<Table> {
-        let Evaluation { report, sweep, .. } = evaluate_split(set, split, conditions)?;
-        Ok(Table { name, window, report, sweep })
+        let Evaluation { report, sweep, new_videos, .. } = evaluate_split(set, split, conditions)?;
+        Ok(Table { name, window, report, sweep, new_videos })
     };
     let named = |name: &str| {
         let mut conditions = conditions.clone();
@@ -279,6 +283,10 @@ fn tables(
                     let warm = named("warm: a tenth of the positives that are not cold, of the same models");
                     tables.push(table("warm".into(), false, &split.as_warm(), &warm)?);
                 }
+            }
+            SplitRule::FirstSeen => {
+                let remark = "videos that nobody has seen before the test: each user is asked at the moment of the first";
+                tables.push(table("new videos".into(), false, split, &named(remark))?);
             }
             _ => tables.push(table("real users".into(), false, split, &conditions)?),
         }
@@ -343,7 +351,7 @@ impl EvalArgs {
         if !(1..=BOOTSTRAP_MAX).contains(&self.bootstrap) {
             return Err(WrongUse::of("--bootstrap", format!("expected 1 to {BOOTSTRAP_MAX}")));
         }
-        let several = ["rolling", "monthly", "cold-videos", "cold-users", "first-seen"];
+        let several = ["rolling", "monthly", "cold-videos", "cold-users"];
         let split = self.split.as_deref().filter(|split| several.contains(split));
         if let (Some(_), Some(split)) = (&self.sweep, split) {
             let why = format!(

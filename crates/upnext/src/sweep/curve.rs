@@ -17,15 +17,12 @@ pub(crate) fn knee(variety: &[f64], relevance: &[f64]) -> Option<usize> {
     (above(best) > 0.0).then_some(best)
 }
 
-/// The setting at which variety first reaches a target: between two steps of a continuous one, linear between them; of
-/// one that is counted, the step that reaches it. `None` where none does.
-pub(crate) fn reaches(settings: &[f64], variety: &[f64], target: f64, counted: bool) -> Option<f64> {
+/// Between which settings variety first reaches a target, the less varied first; the same twice where a step does.
+/// `None` where none does.
+pub(crate) fn reaches(settings: &[f64], variety: &[f64], target: f64) -> Option<[f64; 2]> {
     let after = variety.iter().position(|&x| x >= target)?;
-    if counted || after == 0 {
-        return Some(settings[after]);
-    }
-    let share = (target - variety[after - 1]) / (variety[after] - variety[after - 1]);
-    Some(settings[after - 1] + share * (settings[after] - settings[after - 1]))
+    let before = if variety[after] == target { after } else { after.saturating_sub(1) };
+    Some([settings[before], settings[after]])
 }
 
 #[cfg(test)]
@@ -42,11 +39,11 @@ mod tests {
     }
 
     #[test]
-    fn a_target_lies_between_two_weights_but_a_cap_is_whole() {
+    fn a_target_lies_between_two_steps_or_on_one() {
         let (settings, variety) = ([1.0, 0.5, 0.0], [0.2, 0.4, 0.8]);
-        assert_eq!(reaches(&settings, &variety, 0.5, false), Some(0.375));
-        assert_eq!(reaches(&settings, &variety, 0.2, false), Some(1.0));
-        assert_eq!(reaches(&settings, &variety, 0.9, false), None);
-        assert_eq!(reaches(&[10.0, 2.0, 1.0], &variety, 0.5, true), Some(1.0));
+        assert_eq!(reaches(&settings, &variety, 0.5), Some([0.5, 0.0]));
+        assert_eq!(reaches(&settings, &variety, 0.4), Some([0.5, 0.5]));
+        assert_eq!(reaches(&settings, &variety, 0.1), Some([1.0, 1.0]));
+        assert_eq!(reaches(&settings, &variety, 0.9), None);
     }
 }

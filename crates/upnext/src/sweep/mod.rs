@@ -15,7 +15,7 @@ use upnext_data::{Dataset, Split};
 use upnext_eval::metric::{
     Diversity, Kind as MetricKind, Named, Novelty, coverage, gini, recommended_counts,
 };
-use upnext_eval::{Bootstrap, Case, Interval, Ranked, Table, measure};
+use upnext_eval::{Bootstrap, Case, Interval, Metric, Ranked, Table, measure};
 use upnext_models::Recommender;
 use upnext_pipeline::rerank::{caps, dpp, mmr};
 
@@ -238,23 +238,29 @@ impl<'a> Yard<'a> {
             .map(|(case, relevance)| {
                 let rows = &case.list;
                 let n = rows.len();
-                // Every pair once for all plans: they ask for most of them anyway.
+                // Every pair once where many plans ask for most of them; one plan asks for few.
+                let keep = plans.len() * self.k > n / 2;
                 let likeness: Vec<Vec<f32>> = self
                     .spaces
                     .iter()
                     .zip(&used)
                     .map(|(space, &used)| {
-                        let mut all = vec![0.0; if used { n * n } else { 0 }];
-                        for (a, b) in (0..n).flat_map(|a| (0..a).map(move |b| (a, b))).filter(|_| used) {
+                        let keep = keep && used;
+                        let mut all = vec![0.0; if keep { n * n } else { 0 }];
+                        for (a, b) in (0..n).flat_map(|a| (0..a).map(move |b| (a, b))).filter(|_| keep) {
                             let alike = space.between(rows[a], rows[b]);
                             (all[a * n + b], all[b * n + a]) = (alike, alike);
                         }
                         all
                     })
                     .collect();
+                let alike = |space: usize, a: usize, b: usize| match keep {
+                    true => likeness[space][a * n + b],
+                    false => self.spaces[space].between(rows[a], rows[b]),
+                };
                 let order = |&(way, at): &(Way, f64)| match way {
-                    Way::Mmr(space) => mmr(relevance, at, self.k, |a, b| likeness[space][a * n + b]),
-                    Way::Dpp(space) => dpp(relevance, at, self.k, |a, b| likeness[space][a * n + b]),
+                    Way::Mmr(space) => mmr(relevance, at, self.k, |a, b| alike(space, a, b)),
+                    Way::Dpp(space) => dpp(relevance, at, self.k, |a, b| alike(space, a, b)),
                     Way::Caps(of) => {
                         let groups = &self.groups[of].1;
                         let of_pool: Vec<Vec<u32>> =
@@ -280,11 +286,8 @@ impl<'a> Yard<'a> {
     fn table(&self, cases: &[Case]) -> Result<Table> {
         let kinds = [MetricKind::Ndcg, MetricKind::Recall, MetricKind::Hr];
         let mut table = measure(&Ranked::grid(&kinds, &[self.k]), cases);
-        for space in &self.spaces {
-            let distance = Named(format!("{}_{}", space.name, space.distance()), |a: u32, b: u32| {
-                1.0 - f64::from(space.between(a, b))
-            });
-            table.add(&Diversity { k: self.k, distance: &distance }, cases)?;
+        for (at, space) in self.spaces.iter().enumerate() {
+            table.push(&space.metric(self.k), self.diversity(at, cases))?;
         }
         table.add(&Novelty { k: self.k, counts: &self.popularity, n_users: self.n_users }, cases)?;
         Ok(table)
@@ -375,8 +378,42 @@ impl<'a> Yard<'a> {
         format!("ndcg@{}", self.k)
     }
 
+    /// The setting between two at which a way reaches a variety, on validation; a cap is whole, and the one that reaches
+    /// it is taken.
+    fn refined(
+        &self,
+        way: Way,
+        [mut less, mut more]: [f64; 2],
+        (space, target): (usize, f64),
+        pools: &[(Case, Vec<f64>)],
+    ) -> f64 {
+        /// Curves are steep near 0: a step of a tenth is halved down to a thousandth.
+        const HALVINGS: usize = 7;
+        if matches!(way, Way::Caps(_)) {
+            return more;
+        }
+        for _ in 0..HALVINGS {
+            let middle = (less + more) / 2.0;
+            let variety = self.variety(space, &self.lists(pools, &[(way, middle)])[0]);
+            if variety < target { less = middle } else { more = middle }
+        }
+        more
+    }
+
+    /// The mean variety of lists in a space.
+    fn variety(&self, space: usize, cases: &[Case]) -> f64 {
+        let of = self.diversity(space, cases);
+        of.iter().sum::<f64>() / of.len().max(1) as f64
+    }
+
+    fn diversity(&self, space: usize, cases: &[Case]) -> Vec<f64> {
+        let space = &self.spaces[space];
+        let distance = Named(String::new(), |a: u32, b: u32| 1.0 - f64::from(space.between(a, b)));
+        Diversity { k: self.k, distance: &distance }.measure(cases)
+    }
+
     /// In each space: the variety half-way, the setting with which each way reaches it on validation, and what each is
-    /// worth there. A way is really run at that setting; nothing but the setting is interpolated.
+    /// worth there.
     fn half_way(
         &self,
         ways: &[Way],
@@ -394,16 +431,14 @@ impl<'a> Yard<'a> {
                 continue;
             }
             let target = (plain + end) / 2.0;
-            let settings =
-                |curve: &Curve| -> Vec<f64> { curve.points.iter().map(|point| point.at).collect() };
-            let reaching: Vec<(usize, f64)> = (0..ways.len())
-                .filter_map(|way| {
-                    let curve = &curves[way];
-                    let counted = matches!(ways[way], Way::Caps(_));
-                    let variety = on_axis(&curve.points, &variety);
-                    Some((way, curve::reaches(&settings(curve), &variety, target, counted)?))
-                })
-                .collect();
+            let mut reaching = Vec::new();
+            for (way, curve) in curves.iter().enumerate() {
+                let settings: Vec<f64> = curve.points.iter().map(|point| point.at).collect();
+                let of_curve = on_axis(&curve.points, &variety);
+                if let Some(between) = curve::reaches(&settings, &of_curve, target) {
+                    reaching.push((way, self.refined(ways[way], between, (at, target), pools[0])));
+                }
+            }
             let plans: Vec<(Way, f64)> = reaching.iter().map(|&(way, at)| (ways[way], at)).collect();
             let mut tables = Vec::new();
             for pools in pools {
