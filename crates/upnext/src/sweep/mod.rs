@@ -191,13 +191,14 @@ impl<'a> Yard<'a> {
             Some(text) => spaces.push(Space::of_content("text", text.into())),
             None => missing.push("text vectors: no video has a title or text".into()),
         }
-        match (upnext_features::Content::new(&set.videos), Space::of_labels(set)) {
-            // Without labels, content is the text again.
-            (Some(content), Some(labels)) => {
-                spaces.push(Space::of_content("content", content.into()));
+        match Space::of_labels(set) {
+            Some(labels) => {
+                // Without labels, content is the text again.
+                let content = upnext_features::Content::new(&set.videos);
+                spaces.extend(content.map(|content| Space::of_content("content", content.into())));
                 spaces.push(labels);
             }
-            _ => missing.push("labels: no video has any, so neither caps nor distances by them".into()),
+            None => missing.push("labels: no video has any, so neither content nor distances by them".into()),
         }
         let categories = groups(set, |row| {
             let of_kind = |kind| set.videos.labels_of(row, kind);
@@ -328,7 +329,7 @@ impl<'a> Yard<'a> {
             );
         }
         let ways = self.ways();
-        if ways.is_empty() {
+        if ways.is_empty() || self.spaces.is_empty() {
             bail!(
                 "--sweep finds nothing by which videos are alike ({}): bring labels or text",
                 missing.join("; ")
