@@ -68,17 +68,13 @@ fn look(name: &str) -> (&'static str, &'static str) {
 }
 
 fn curves(sweep: &Sweep, space: &Health, ids: [&'static str; 2]) -> Answer {
-    let mut answer = Answer::new(
-        ["curves-fused", "curves-text", "curves-content", "curves-labels"]
-            [["fused", "text", "content"].iter().position(|name| *name == space.space).unwrap_or(3)],
-        match space.space {
-            "fused" => "By fused vectors",
-            "text" => "By text",
-            "content" => "By labels and text",
-            _ => "By labels",
-        },
-        format!("What does variety by {} cost?", space.space),
-    );
+    let (id, short, what) = match space.space {
+        "fused" => ("curves-fused", "By fused vectors", "fused vectors"),
+        "text" => ("curves-text", "By text", "text"),
+        "content" => ("curves-content", "By labels and text", "labels and text"),
+        _ => ("curves-labels", "By labels", "labels alone"),
+    };
+    let mut answer = Answer::new(id, short, format!("What does variety by {what} cost?"));
     let k = sweep.k;
     let ndcg = format!("ndcg@{k}");
     let known = |point: &Point| {
@@ -151,9 +147,8 @@ fn curves(sweep: &Sweep, space: &Health, ids: [&'static str; 2]) -> Answer {
         answer.draw(Figure {
             id,
             says: format!(
-                "On {part}: to the right lists are more varied by {}, downwards less of what was wanted is found. The upper \
-                 right is best; a star is a knee on validation.",
-                escape(space.space)
+                "On {part}: to the right lists are more varied by {what}, downwards less of what was wanted is found. The \
+                 upper right is best; a star is a knee on validation."
             ),
             protocol: escape(&format!("{part} · {} · best {} of {}", sweep.protocol, sweep.pool, sweep.model)),
             table: table(&format!("{ndcg} and {ild} on {part}"), &columns, rows.map(row)),
