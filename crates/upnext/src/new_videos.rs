@@ -33,7 +33,7 @@ pub(crate) struct Pool {
     pub(crate) what: &'static str,
     /// How many videos.
     pub(crate) n: usize,
-    /// One for each length of history.
+    /// One for each length of history that some viewer has.
     pub(crate) shown: Vec<Shown>,
 }
 
@@ -122,6 +122,9 @@ pub(crate) fn new_videos(
         let mut shown = Vec::new();
         for events in SHOWN {
             let questions: Vec<Query> = split.test.iter().filter_map(|query| cut(query, events)).collect();
+            if questions.is_empty() {
+                continue;
+            }
             let mut of_models: Vec<(String, Vec<Case>)> = vec![(
                 POPULAR_NEW.into(),
                 cases_by(set.videos.len(), &questions, &ranking, |query, scores| {

@@ -189,7 +189,7 @@ impl<'a> Yard<'a> {
         }
         match upnext_features::Content::of_text(&set.videos) {
             Some(text) => spaces.push(Space::of_content("text", text.into())),
-            None => missing.push("text vectors: no video has a title or text".into()),
+            None => missing.push("text vectors: no video has words that tell it from others".into()),
         }
         match Space::of_labels(set) {
             Some(labels) => {
