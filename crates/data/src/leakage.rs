@@ -525,7 +525,7 @@ fn candidate_pool(split: &Split, candidates: &[u32], findings: &mut Vec<Finding>
     }
     let only_tested = candidates.iter().filter(|&&v| tested[v as usize] && !trained[v as usize]).count();
     let untouched = (0..trained.len()).filter(|&v| !trained[v] && !pooled[v]).count();
-    let cold = matches!(split.rule, SplitRule::ColdVideos);
+    let cold = matches!(split.rule, SplitRule::ColdVideos | SplitRule::FirstSeen);
     if only_tested > 0 && untouched > 0 && !cold {
         findings.push(Finding {
             leak: Leak::CandidatePool,

@@ -27,6 +27,9 @@ pub enum SplitRule {
     Monthly,
     /// A tenth of the videos is the test, a tenth the validation: whatever happened to them is held out.
     ColdVideos,
+    /// Videos first seen in the last tenth of all pairs by time are the test, those first seen in the tenth before it the
+    /// validation; all before both is trained on. Each user is asked at the moment of the first wanted one of them.
+    FirstSeen,
     /// A tenth of the users is the test, a tenth the validation: whatever they did is held out.
     ColdUsers,
 }
@@ -40,7 +43,7 @@ pub const MONTHS_MAX: usize = 24;
 
 impl SplitRule {
     /// All rules.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LeaveLastOut,
         Self::GlobalTime,
         Self::PerUser9010,
@@ -49,6 +52,7 @@ impl SplitRule {
         Self::Rolling,
         Self::Monthly,
         Self::ColdVideos,
+        Self::FirstSeen,
         Self::ColdUsers,
     ];
 
@@ -63,13 +67,14 @@ impl SplitRule {
             Self::Rolling => "rolling",
             Self::Monthly => "monthly",
             Self::ColdVideos => "cold-videos",
+            Self::FirstSeen => "first-seen",
             Self::ColdUsers => "cold-users",
         }
     }
 
     /// Whether it cuts at two moments for all users.
     pub(crate) fn is_by_time(self) -> bool {
-        matches!(self, Self::GlobalTime | Self::Rolling | Self::Monthly)
+        matches!(self, Self::GlobalTime | Self::Rolling | Self::Monthly | Self::FirstSeen)
     }
 
     /// That a set has what the rule needs.
@@ -118,7 +123,7 @@ impl FromStr for SplitRule {
 pub enum SplitError {
     /// No such rule.
     #[error(
-        "split `{name}` is not known; expected leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos or cold-users"
+        "split `{name}` is not known; expected leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos, first-seen or cold-users"
     )]
     Unknown {
         /// What was asked for.
@@ -233,28 +238,29 @@ impl Split {
             SplitRule::Monthly => Some(cuts_of_month(newest_of(&rows[0]).unwrap_or(0), 0)),
             rule => rule.is_by_time().then(|| cuts_of(&rows[0], 80)),
         };
-        let split = Self::of_rows(&rows, rule, seed, cuts);
+        let mut moments = Moments { cuts, first_seen: Vec::new() };
+        if rule == SplitRule::FirstSeen {
+            moments.see(&rows[0]);
+        }
+        let split = Self::of_rows(&rows, rule, seed, &moments);
         if split.test.is_empty() { Err(empty(set, relevance, rule, &rows)) } else { Ok(split) }
     }
 
     /// Cuts rows of all users, or of a block of them as the whole is cut: the rows of each part for a split that is
-    /// given, all rows in the first place for another, which by time needs its cuts.
-    pub(crate) fn of_rows(
-        rows: &[Interactions],
-        rule: SplitRule,
-        seed: u64,
-        cuts: Option<(i64, i64)>,
-    ) -> Self {
+    /// given, all rows in the first place for another, which by time needs what is known of all users.
+    pub(crate) fn of_rows(rows: &[Interactions], rule: SplitRule, seed: u64, moments: &Moments) -> Self {
         let all = &rows[0];
+        let cuts = moments.cuts.unwrap_or((i64::MAX, i64::MAX));
         match rule {
             SplitRule::Given => given(rows),
             SplitRule::LeaveLastOut => by_user(rule, all, leave_last_out),
             SplitRule::PerUser9010 => by_user(rule, all, ninety_ten),
             SplitRule::Random => random(all, seed, true),
             SplitRule::GlobalTime | SplitRule::Rolling | SplitRule::Monthly => {
-                Self { rule, ..window(all, cuts.unwrap_or((i64::MAX, i64::MAX)), i64::MAX) }
+                Self { rule, ..window(all, cuts, i64::MAX) }
             }
             SplitRule::ColdVideos => cold_videos(all, seed),
+            SplitRule::FirstSeen => first_seen(all, cuts, &moments.first_seen),
             SplitRule::ColdUsers => cold_users(all, seed),
         }
     }
@@ -316,6 +322,26 @@ impl Split {
     /// kept for the cold test only.
     pub fn as_warm(&self) -> Self {
         Self { test: self.warm.clone(), warm: Vec::new(), held_out_values: Vec::new(), ..self.clone() }
+    }
+}
+
+/// What a split by time needs to know of all users before it cuts those of one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moments {
+    /// Where validation and test begin.
+    pub(crate) cuts: Option<(i64, i64)>,
+    /// When each video was first seen, the end of time where never; empty where no rule asks.
+    pub(crate) first_seen: Vec<i64>,
+}
+
+impl Moments {
+    /// Takes the rows of some users in.
+    pub(crate) fn see(&mut self, rows: &Interactions) {
+        self.first_seen.resize(rows.n_videos(), i64::MAX);
+        for row in rows.rows() {
+            let first = &mut self.first_seen[row.video as usize];
+            *first = row.time.min(*first);
+        }
     }
 }
 
@@ -551,6 +577,43 @@ fn cold_videos(all: &Interactions, seed: u64) -> Split {
         [validation, test, warm],
         [validation_values, held_out_values],
     )
+}
+
+/// Trains on what is before the first cut. A question is asked at the moment at which a user wants the first of the
+/// videos that are new in its part: all before that moment is known, and what is wanted are those of them that come.
+fn first_seen(all: &Interactions, (first, second): (i64, i64), first_seen: &[i64]) -> Split {
+    let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut validation_values, mut held_out_values) = (Vec::new(), Vec::new());
+    for (user, rows) in all.users().enumerate() {
+        let new_in = |from: i64, to: i64| -> Vec<Interaction> {
+            let is_new = |row: &&Interaction| first_seen[row.video as usize] >= from && row.time < to;
+            rows.iter().filter(is_new).copied().collect()
+        };
+        let ask = |new: &[Interaction]| {
+            let asked = new.iter().find(|row| row.is_positive())?.time;
+            // What has the same time as the question is not before it.
+            let past = &rows[..rows.partition_point(|row| row.time < asked)];
+            let coming = &new[new.partition_point(|row| row.time < asked)..];
+            Some(Query { at: Some(asked), ..query(user as u32, past, coming)? })
+        };
+        let (middle, last) = (new_in(first, second), new_in(second, i64::MAX));
+        train.push(rows[..rows.partition_point(|row| row.time < first)].to_vec());
+        validation.extend(ask(&middle));
+        validation_values.extend(with_values(user as u32, &middle));
+        test.extend(ask(&last));
+        held_out_values.extend(with_values(user as u32, &last));
+    }
+    Split {
+        rule: SplitRule::FirstSeen,
+        train: Interactions::from_users(all.n_videos(), train),
+        validation,
+        test,
+        cuts: Some((first, second)),
+        pairs_on_both_sides: 0,
+        held_out_values,
+        validation_values,
+        warm: Vec::new(),
+    }
 }
 
 fn cold_users(all: &Interactions, seed: u64) -> Split {
@@ -798,6 +861,35 @@ mod tests {
         let warm: Vec<u32> = split.warm.iter().flat_map(|query| query.relevant.clone()).collect();
         assert!(!warm.is_empty() && warm.iter().all(|video| trained(video) && !cold.contains(video)));
         assert_eq!(split.as_warm().test.len(), split.warm.len());
+    }
+
+    #[test]
+    fn a_new_video_is_asked_for_at_the_moment_it_is_wanted_and_nothing_later_is_known() {
+        let (mut users, mut videos, mut events) = (Users::new(), Catalogue::new(), Events::new());
+        (0..12).for_each(|video| _ = videos.intern(&video.to_string()));
+        ["early", "late"].iter().for_each(|user| _ = users.intern(user));
+        let mut like = |user: u32, video: u32, time: i64| {
+            events.push(Event { user, video, action: Action::Like, time, value: None, ratio: None });
+        };
+        // 18 pairs before 80 %, two of a video that is new in the validation, three of videos new in the test.
+        (0..9).for_each(|video| like(0, video, 10 + i64::from(video)));
+        (0..9).for_each(|video| like(1, video, 30 + i64::from(video)));
+        like(0, 9, 50);
+        like(1, 9, 51);
+        like(0, 10, 60);
+        like(1, 11, 70);
+        like(1, 10, 70);
+        let set = Dataset::new("new", users, videos, events, Order::Timed, None);
+        let split = Split::new(&set, &Relevance::default(), SplitRule::FirstSeen, 0).unwrap();
+        assert_eq!(split.cuts, Some((50, 60)));
+        assert!(split.train.rows().iter().all(|row| row.time < 50));
+        let asked = |part: &[Query]| -> Vec<_> {
+            part.iter().map(|query| (query.user, query.at, query.relevant.clone())).collect()
+        };
+        assert_eq!(asked(&split.validation), [(0, Some(50), vec![9]), (1, Some(51), vec![9])]);
+        assert_eq!(asked(&split.test), [(0, Some(60), vec![10]), (1, Some(70), vec![10, 11])]);
+        assert!(split.test.iter().all(|query| query.history.past().len() == 10 && query.masked.contains(&9)));
+        assert_eq!(crate::lint(&split), []);
     }
 
     #[test]

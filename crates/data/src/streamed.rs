@@ -2,7 +2,7 @@
 
 use crate::leakage::{Finding, Linter, later_than};
 use crate::overlap::OverlapTally;
-use crate::split::{cuts_of_month, newest_of};
+use crate::split::{Moments, cuts_of_month, newest_of};
 use crate::{Dataset, Event, Events, Interactions, Part, Relevance, Split, SplitError, SplitRule};
 
 /// Events of a block, about; a user is never cut in two.
@@ -80,10 +80,14 @@ impl SplitSummary {
             rule if rule.is_by_time() => Some(cuts_of(log, relevance)?),
             _ => None,
         };
+        let mut moments = Moments { cuts, first_seen: Vec::new() };
+        if rule == SplitRule::FirstSeen {
+            blocks(log, rule, relevance, &mut |rows| moments.see(&rows[0]))?;
+        }
         let (mut parts, mut linter) = (OverlapTally::new(set.videos.len()), Linter::default());
         let (mut positives, mut asked) = (0, 0);
         blocks(log, rule, relevance, &mut |rows| {
-            let split = Split::of_rows(rows, rule, seed, cuts);
+            let split = Split::of_rows(rows, rule, seed, &moments);
             positives += rows.iter().flat_map(Interactions::rows).filter(|row| row.is_positive()).count();
             asked += split.test.len();
             parts.add(&split);
@@ -96,7 +100,7 @@ impl SplitSummary {
         if let Some(asked_at) = linter.asked_at() {
             // Only now is it known when the earliest question is asked.
             blocks(log, rule, relevance, &mut |rows| {
-                later += later_than(&Split::of_rows(rows, rule, seed, cuts), asked_at);
+                later += later_than(&Split::of_rows(rows, rule, seed, &moments), asked_at);
             })?;
         }
         Ok(Ok(Self { parts, cuts, findings: linter.findings(rule, later) }))
@@ -192,7 +196,10 @@ mod tests {
                 let action = if drawn.is_multiple_of(3) { Action::Like } else { Action::Impression };
                 let time =
                     if order == Order::Timed { (drawn >> 20) as i64 % 5_000_000_000 - 1_000 } else { 0 };
+                // The last three come up late.
                 let video = (drawn % 89) as u32;
+                let is_new = video >= 86 && order == Order::Timed;
+                let video = if is_new && time < 4_600_000_000 { video - 80 } else { video };
                 events.push(Event { user, video, action, time, value: None, ratio: None });
                 parts.push(
                     [Part::Train, Part::Train, Part::Validation, Part::Test][(drawn >> 9) as usize % 4],

@@ -47,6 +47,13 @@ impl Content {
         Some(Self::of_vectors(Sparse::from_rows(n_labels + n_words, joined)))
     }
 
+    /// From titles and texts alone; `None` when no video has any.
+    pub fn of_text(catalogue: &Catalogue) -> Option<Self> {
+        let (text, n_words) = text(catalogue);
+        let is_there = text.iter().any(|row| !row.is_empty());
+        is_there.then(|| Self::of_vectors(Sparse::from_rows(n_words, text)))
+    }
+
     fn of_vectors(vectors: Sparse) -> Self {
         Self { transposed: vectors.transpose(), vectors }
     }

@@ -23,12 +23,21 @@ pub struct FeedConfig {
     pub exclude_max: usize,
     /// Categories that count in a request.
     pub categories_max: usize,
+    /// How the list is re-ranked for variety.
+    pub rerank: Rerank,
     /// Weight of relevance in the re-rank; diversity is `1 - lambda`.
     pub lambda: f32,
     /// The same for a viewer without a history, who is shown more variety.
     pub lambda_cold: f32,
     /// The re-rank moves videos within this many of the best; those after them keep their order.
     pub rerank_pool: usize,
+    /// For `caps`: most videos of one category in a list, of kinds `category_kinds`; where nothing else is left, all
+    /// caps rise.
+    pub cap_category: usize,
+    /// For `caps`: most videos of one author.
+    pub cap_author: usize,
+    /// For `caps`: kinds of label that name an author where no creator is known.
+    pub author_kinds: Vec<String>,
     /// What the sources' own scores, each scaled to mean 0 and deviation 1 over the catalogue, add to the
     /// main model's, by the name of the source. Empty: the main model alone decides.
     pub source_weights: BTreeMap<String, f64>,
@@ -76,9 +85,13 @@ impl Default for FeedConfig {
             picks_max: 100,
             exclude_max: 1_000,
             categories_max: 20,
+            rerank: Rerank::Mmr,
             lambda: 0.9,
             lambda_cold: 0.7,
             rerank_pool: 100,
+            cap_category: 4,
+            cap_author: 2,
+            author_kinds: vec!["director".into()],
             source_weights: BTreeMap::new(),
             refused_weight: 0.3,
             refused_max: 10,
@@ -97,6 +110,19 @@ impl Default for FeedConfig {
             live: LiveConfig::default(),
         }
     }
+}
+
+/// The ways to re-rank for variety.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rerank {
+    /// Maximal marginal relevance.
+    #[default]
+    Mmr,
+    /// Greedy search for the likeliest set of a determinantal point process.
+    Dpp,
+    /// At most so many of one category and of one author.
+    Caps,
 }
 
 /// What the kinds of feedback in the store mean.
@@ -251,6 +277,8 @@ impl FeedConfig {
         some("candidates_per_source", self.candidates_per_source)?;
         some("history_events_max", self.history_events_max)?;
         some("newcomer_every", self.newcomer_every)?;
+        some("cap_category", self.cap_category)?;
+        some("cap_author", self.cap_author)?;
         if !(self.refused_weight.is_finite() && self.refused_weight >= 0.0) {
             let found = self.refused_weight.to_string();
             return Err(ConfigError { key: "refused_weight", found, expected: "a number of at least 0" });

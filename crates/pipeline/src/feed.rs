@@ -12,11 +12,12 @@ use crate::live::LiveView;
 use crate::pipeline::{Outcome, Reranker, Scorer, Source, guard};
 use crate::reason::{Reasons, SourceKind};
 use crate::request_id::RequestIds;
-use crate::rerank::{Mmr, Similarity};
+use crate::rerank::{Caps, Dpp, Mmr, Similarity, Tradeoff};
 use crate::search::Titles;
 use crate::viewer::Viewers;
 use crate::{
-    Audience, ConfigError, FeedConfig, Pipeline, Popularity, Request, Response, Stock, filter, scorer, source,
+    Audience, ConfigError, FeedConfig, Pipeline, Popularity, Request, Rerank, Response, Stock, filter,
+    scorer, source,
 };
 
 /// The models of a feed.
@@ -209,9 +210,23 @@ fn pipeline(
     let (weight, n) = (config.refused_weight, config.refused_max);
     scorers.push(Box::new(scorer::Refused::new(Arc::clone(similarity), weight, n)));
 
-    let (lambda, lambda_cold) = (config.lambda, config.lambda_cold);
-    let reranker: Box<dyn Reranker> =
-        Box::new(Mmr::new(Arc::clone(similarity), lambda, lambda_cold, config.rerank_pool));
+    let tradeoff = Tradeoff {
+        similarity: Arc::clone(similarity),
+        lambda: config.lambda,
+        lambda_cold: config.lambda_cold,
+        pool: config.rerank_pool,
+    };
+    let reranker: Box<dyn Reranker> = match config.rerank {
+        Rerank::Mmr => Box::new(Mmr(tradeoff)),
+        Rerank::Dpp => Box::new(Dpp(tradeoff)),
+        Rerank::Caps => Box::new(Caps {
+            of_category: config.cap_category,
+            of_author: config.cap_author,
+            category_kinds: config.category_kinds.clone(),
+            author_kinds: config.author_kinds.clone(),
+            pool: config.rerank_pool,
+        }),
+    };
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     Pipeline {
         hydrate: Box::new(viewers),

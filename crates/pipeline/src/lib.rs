@@ -37,7 +37,7 @@ mod tests;
 pub use allow::Allow;
 pub use audience::Audience;
 pub use candidate::{Candidate, Retrieved};
-pub use config::{ConfigError, FeedConfig, FeedbackConfig, LiveConfig, Meaning};
+pub use config::{ConfigError, FeedConfig, FeedbackConfig, LiveConfig, Meaning, Rerank};
 pub use explain::{Because, Explanation, FilterView, SourceView, Verdict};
 pub use feed::{Feed, FeedError, FeedModels};
 pub use lists::Scored;

@@ -183,6 +183,18 @@ impl Stock {
         }
     }
 
+    /// Who made a row: its creator, else the run's labels of the given kinds.
+    pub fn authors<'a>(&'a self, row: u32, kinds: &'a [String]) -> Vec<&'a str> {
+        if let Some(video) = self.newcomer(row) {
+            return video.creator.as_deref().into_iter().collect();
+        }
+        let videos = &self.dataset.videos;
+        match videos.video(row).creator {
+            Some(creator) => vec![videos.creators.name(creator)],
+            None => kinds.iter().flat_map(|kind| videos.labels_of(row, kind)).collect(),
+        }
+    }
+
     /// Milliseconds since 1970 at which a video came out: its release, or when a newcomer came in.
     pub fn published(&self, row: u32) -> Option<i64> {
         if let Some(video) = self.newcomer(row) {

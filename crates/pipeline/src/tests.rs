@@ -11,7 +11,7 @@ use upnext_store::{Store, StoredVideo, VideoPatch, Write};
 
 use crate::pipeline::{Filter, Reranker, Scorer, Source, StageError};
 use crate::testing::{Broken, DAY, Fault, NOW, Together, World, dataset, feedback, ids, request, video};
-use crate::{Allow, Candidate, FeedConfig, Query, ReasonKind, Request, Verdict};
+use crate::{Allow, Candidate, FeedConfig, Query, ReasonKind, Request, Rerank, Verdict};
 
 fn broken(name: &'static str, how: Fault) -> Vec<Arc<dyn Recommender>> {
     vec![Arc::new(Broken { name, n: 15, how })]
@@ -251,6 +251,27 @@ fn lambda_one_is_the_plain_ranking_and_less_is_more_varied() {
     for step in &varied.trace.moves {
         assert_eq!(ids(&varied)[step.to - 1], step.video);
         assert_eq!(ids(&plain)[step.from - 1], step.video);
+    }
+}
+
+#[test]
+fn each_re_rank_can_be_chosen_names_itself_and_is_plain_where_a_request_asks_for_that() {
+    let genres_of = |response: &crate::Response, n: usize| {
+        let of = |id: &str| id.trim_end_matches(char::is_numeric).to_string();
+        let mut genres: Vec<String> = ids(response)[..n].iter().map(|id| of(id)).collect();
+        genres.sort_unstable();
+        genres.dedup();
+        genres.len()
+    };
+    for (rerank, name) in [(Rerank::Mmr, "mmr"), (Rerank::Dpp, "dpp"), (Rerank::Caps, "caps")] {
+        let config = FeedConfig { rerank, lambda: 0.1, cap_category: 1, ..FeedConfig::default() };
+        let world = World::with(config, Vec::new());
+        let unranked = world.feed.recommend(&plain("u5", 10));
+        assert!(unranked.trace.moves.is_empty(), "{name}");
+        let varied = world.ask("u5", 10);
+        assert_eq!((varied.slate.len(), varied.failures.len()), (10, 0), "{name}");
+        assert_eq!(varied.trace.stages.last().unwrap().parts[0].name, name);
+        assert!(genres_of(&varied, 3) == 3 && genres_of(&unranked, 3) < 3, "{name}: {:?}", ids(&varied));
     }
 }
 

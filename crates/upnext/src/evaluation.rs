@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use upnext_data::{
     Dataset, Evidence, FeatureTable, Finding, Interaction, Interactions, Of, Query, Relevance, Split,
     SplitRule, Vectors, attribute_features, hold_out, inspect, label_features, overlap,
@@ -26,7 +26,9 @@ use upnext_models::{Context, Facts, FitError, Training};
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
 use crate::lists::{Ranking, cases};
+use crate::new_videos::{NewVideos, new_videos};
 use crate::progress;
+use crate::sweep::{self, Sweep};
 use crate::true_top::{ContentScores, against_true_top, content_scores};
 
 /// What is ranked.
@@ -71,6 +73,8 @@ pub(crate) struct Conditions {
     pub(crate) learning: Learning,
     /// What a reader must know of where the questions come from; stands among the notes.
     pub(crate) remarks: Vec<String>,
+    /// Whether the last model's lists are re-ranked, and how far.
+    pub(crate) sweep: Option<sweep::Asked>,
 }
 
 impl Default for Conditions {
@@ -91,6 +95,7 @@ impl Default for Conditions {
             generated_videos: Vec::new(),
             learning: Learning::default(),
             remarks: Vec::new(),
+            sweep: None,
         }
     }
 }
@@ -101,6 +106,10 @@ pub(crate) struct Evaluation {
     pub(crate) report: Report,
     /// What was chosen on validation, for fitting again on everything.
     pub(crate) choices: Choices,
+    /// What variety costs, where that was asked for.
+    pub(crate) sweep: Option<Sweep>,
+    /// Videos first seen in the test, where the split is by that.
+    pub(crate) new_videos: Option<NewVideos>,
 }
 
 /// The metrics of every table, for each K; AUC has none.
@@ -211,6 +220,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         fitted_on: "train".into(),
         history: match conditions.split {
             SplitRule::Given | SplitRule::ColdVideos => "train",
+            SplitRule::FirstSeen => "all before the question",
             SplitRule::ColdUsers => "train, or the first three of a cold user",
             _ => "train and validation",
         }
@@ -236,7 +246,66 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
     let mut report = Report::new(protocol, &headline, measured, left_out)?;
     report.predictions = predictions(&mut zoo, split, conditions)?;
     report.overlap = Some(overlap(split));
-    Ok(Evaluation { report, choices: zoo.choices().clone() })
+    let sweep = match &conditions.sweep {
+        Some(asked) => Some(swept(asked, &mut zoo, set, split, &ranking, &report.protocol, conditions)?),
+        None => None,
+    };
+    let new_videos = match conditions.split {
+        SplitRule::FirstSeen => {
+            let floor = [Kind::Random].into_iter().filter(|floor| !conditions.models.contains(floor));
+            let asked = floor.chain(conditions.models.iter().copied());
+            let fitted: Vec<_> = asked
+                .filter_map(|kind| zoo.fit(kind, &conditions.models).ok())
+                .map(|fitted| fitted.model)
+                .collect();
+            Some(new_videos(set, split, &fitted, &ranking, conditions)?)
+        }
+        _ => None,
+    };
+    watcher.rest();
+    Ok(Evaluation { report, choices: zoo.choices().clone(), sweep, new_videos })
+}
+
+/// Re-ranks the lists of the last model that could be fitted.
+fn swept(
+    asked: &sweep::Asked,
+    zoo: &mut Zoo,
+    set: &Dataset,
+    split: &Split,
+    ranking: &Ranking,
+    protocol: &Protocol,
+    conditions: &Conditions,
+) -> Result<Sweep> {
+    let fitted = conditions.models.iter().rev().find_map(|&kind| zoo.fit(kind, &conditions.models).ok());
+    let model =
+        fitted.map(|fitted| fitted.model).context("no model could be fitted, so no list can be re-ranked")?;
+    let wheel = progress::wheel("fitting fusion, for its vectors");
+    let vectors = match zoo.fit(Kind::Fusion, &[]) {
+        Ok(fitted) => match fitted.model.tower() {
+            Some(tower) => Ok(sweep::Space::of_vectors("fused", tower.items())),
+            None => Err("the model has none".into()),
+        },
+        Err(FitError::Needs { needs, .. }) => Err(format!("needs {needs}")),
+        Err(error) => return Err(error.into()),
+    };
+    wheel.finish_and_clear();
+    let k = conditions.k.first().copied().unwrap_or(10);
+    let ranking = Ranking { depth: asked.pool.max(k), ..*ranking };
+    let (yard, missing) = sweep::Yard::new(set, split, vectors, &ranking, (k, protocol.bootstrap));
+    let wheel = progress::wheel(&format!("re-ranking the lists of {}", model.name()));
+    let fingerprint = format!(
+        "{}, split {}, relevance {}, {} candidates, {} masked, seed {}, fingerprint {}",
+        protocol.set,
+        protocol.split,
+        protocol.relevance,
+        protocol.candidates.n,
+        protocol.masked,
+        protocol.seed,
+        protocol.fingerprint()
+    );
+    let sweep = yard.sweep(model.as_ref(), split, asked, (missing, fingerprint))?;
+    wheel.finish_and_clear();
+    Ok(sweep)
 }
 
 /// Shows the linter everything that the models read, and what lies beside it in the set.

@@ -30,26 +30,72 @@ pub(crate) fn cases(
     ranking: &Ranking,
     done: &(dyn Fn(usize) + Sync),
 ) -> Vec<Case> {
-    let mut is_candidate = vec![false; model.n_videos()];
+    let score = |block: &[Query], scores: &mut Matrix| of_model(model, block, ranking, scores);
+    ask(model.n_videos(), questions, ranking, done, score, |(query, scores, is_candidate)| {
+        case(query, scores, is_candidate, ranking)
+    })
+}
+
+/// The same with the scores of what each list holds, best first: what a re-rank chooses from.
+pub(crate) fn pools(
+    model: &dyn Recommender,
+    questions: &[Query],
+    ranking: &Ranking,
+) -> Vec<(Case, Vec<f64>)> {
+    let score = |block: &[Query], scores: &mut Matrix| of_model(model, block, ranking, scores);
+    ask(model.n_videos(), questions, ranking, &|_| {}, score, |(query, scores, is_candidate)| {
+        let given = scores.to_vec();
+        let case = case(query, scores, is_candidate, ranking);
+        let of_list = case.list.iter().map(|&row| f64::from(given[row as usize])).collect();
+        (case, of_list)
+    })
+}
+
+/// Cases of what is no model: one that scores a question by what it alone knows.
+pub(crate) fn cases_by(
+    n_videos: usize,
+    questions: &[Query],
+    ranking: &Ranking,
+    score: impl Fn(&Query, &mut [f32]) + Sync,
+) -> Vec<Case> {
+    let score = |block: &[Query], scores: &mut Matrix| {
+        block.iter().enumerate().for_each(|(at, query)| score(query, scores.row_mut(at)));
+    };
+    ask(n_videos, questions, ranking, &|_| {}, score, |(query, scores, is_candidate)| {
+        case(query, scores, is_candidate, ranking)
+    })
+}
+
+fn of_model(model: &dyn Recommender, block: &[Query], ranking: &Ranking, scores: &mut Matrix) {
+    let context = |query: &Query| Context { now: query.at, user: Some(query.user), seed: ranking.seed };
+    let asked: Vec<_> = block.iter().map(|query| (&query.history, context(query))).collect();
+    model.score_batch(&asked, scores);
+}
+
+/// Scores block after block of questions, on all threads, and makes an answer of each question, its scores, and which
+/// rows may be ranked.
+fn ask<A: Send>(
+    n_videos: usize,
+    questions: &[Query],
+    ranking: &Ranking,
+    done: &(dyn Fn(usize) + Sync),
+    score: impl Fn(&[Query], &mut Matrix) + Sync,
+    answer: impl Fn((&Query, &mut [f32], &[bool])) -> A + Sync,
+) -> Vec<A> {
+    let mut is_candidate = vec![false; n_videos];
     ranking.candidates.iter().for_each(|&row| is_candidate[row as usize] = true);
     questions
         .par_chunks(BLOCK)
         .flat_map_iter(|block| {
-            let asked: Vec<_> = block
-                .iter()
-                .map(|query| {
-                    (&query.history, Context { now: query.at, user: Some(query.user), seed: ranking.seed })
-                })
-                .collect();
-            let mut scores = Matrix::zeros(block.len(), model.n_videos());
-            model.score_batch(&asked, &mut scores);
-            let cases: Vec<Case> = block
+            let mut scores = Matrix::zeros(block.len(), n_videos);
+            score(block, &mut scores);
+            let answers: Vec<A> = block
                 .iter()
                 .enumerate()
-                .map(|(at, query)| case(query, scores.row_mut(at), &is_candidate, ranking))
+                .map(|(at, query)| answer((query, scores.row_mut(at), &is_candidate)))
                 .collect();
             done(block.len());
-            cases
+            answers
         })
         .collect()
 }

@@ -11,10 +11,12 @@ mod generated;
 mod learning;
 mod lists;
 mod loading;
+mod new_videos;
 mod output;
 mod progress;
 mod report;
 mod serving;
+mod sweep;
 mod true_top;
 
 use std::io::Write;

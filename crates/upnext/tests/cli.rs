@@ -78,7 +78,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
     let desk = desk();
     desk.trained();
     let before = desk.files();
-    let wrong: [(&str, &[&str]); 45] = [
+    let wrong: [(&str, &[&str]); 50] = [
         ("", &["Usage"]),
         ("dance", &["dance"]),
         ("demo --once --loud", &["--loud"]),
@@ -117,6 +117,11 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("eval log.csv --bootstrap 0", &["--bootstrap", "1 to"]),
         ("eval log.csv --allow-leak most", &["--allow-leak", "`most`", "shared_pairs"]),
         ("eval log.csv --ties best", &["best", "pessimistic"]),
+        ("eval log.csv --sweep theta", &["--sweep", "`theta`", "lambda=0..1/0.1"]),
+        ("eval log.csv --sweep lambda=0..2/0.1", &["--sweep", "between 0 and 1"]),
+        ("eval log.csv --sweep lambda --pool 5", &["--pool 5", "10 to 1000"]),
+        ("eval log.csv --plot page.html", &["--sweep"]),
+        ("eval log.csv --sweep lambda --split cold-users", &["--sweep", "cold-users", "leave-last-out"]),
         ("recommend run", &["--user"]),
         ("recommend run --user u1 --n 0", &["--n 0", "1 to"]),
         ("recommend run --user u1 --lambda 1.5", &["--lambda", "0 to 1"]),
@@ -267,6 +272,89 @@ fn every_model_is_measured_where_a_set_has_what_it_needs() {
     let is_floor: Vec<bool> =
         report["models"].as_array().unwrap().iter().map(|model| model["floor"] == true).collect();
     assert!(is_floor.is_sorted_by(|a, b| a >= b), "floors stand first: {models:?}");
+}
+
+/// A folder of films in two genres, by four directors, of which each user rates some; every fourth user comes late, and two
+/// of them at a time meet a film that is new.
+fn films(desk: &Desk) {
+    let mut ratings = String::from("userId,movieId,rating,timestamp\n");
+    let mut movies = String::from("movieId,title,genres,director\n");
+    for user in 0..40 {
+        let late = user % 4 == 0;
+        for at in 0..8 {
+            let movie = if late && at == 7 { 19 + user / 8 } else { (user * 5 + at) % 18 + 1 };
+            let time = 1_500_000_000 + user * 1_000 + at + if late { 10_000_000 } else { 0 };
+            writeln!(ratings, "{user},{movie},4.0,{time}").unwrap();
+        }
+    }
+    for movie in 1..=24 {
+        let genre = if movie % 2 == 0 { "Drama" } else { "Comedy|Crime" };
+        let word = ["Sun", "Moon", "Snow", "Rain", "Wind", "Cloud"][movie % 6];
+        writeln!(movies, "{movie},{word} over {genre} ({}),{genre},Maker {}", 1990 + movie, movie % 4)
+            .unwrap();
+    }
+    desk.write("films/ratings.csv", ratings);
+    desk.write("films/movies.csv", movies);
+}
+
+#[test]
+fn a_sweep_begins_at_the_plain_order_and_grows_more_varied() {
+    let desk = Desk::new();
+    films(&desk);
+    let line = "eval films --models popular,item-knn --k 5 --bootstrap 50 --set fusion.learn.epochs_max=1";
+    let both = desk.run(&format!("{line} --sweep lambda --plot page.html --json")).json();
+    let of_table = &both["report"]["models"][1]["metrics"]["ndcg@5"];
+    let sweep = &both["sweep"];
+    assert_eq!((&sweep["model"], &sweep["pool"]), (&json!("item-knn"), &json!(200)));
+    let curves = sweep["curves"].as_array().unwrap();
+    assert_eq!(names(&sweep["curves"])[..2], ["mmr fused", "mmr text"]);
+    for curve in curves {
+        let points = curve["points"].as_array().unwrap();
+        let ild =
+            |at: usize| points[at]["test"]["metrics"][curve["variety"].as_str().unwrap()]["mean"].as_f64();
+        // The first point of every curve is no re-rank at all: the table's own number.
+        assert_eq!(&points[0]["test"]["metrics"]["ndcg@5"], of_table, "{}", curve["name"]);
+        assert!(curve["name"] != "mmr content" || ild(points.len() - 1) > ild(0));
+    }
+    let page = desk.read("page.html");
+    assert!(page.contains("What does variety cost?") && page.contains("plotly.js v"));
+    let text = desk.run(&format!("{line} --sweep lambda=0..1/0.5")).done().out;
+    assert!(
+        text.contains("half-way in ild_content_cosine@5") && text.contains("chosen on validation: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_sweep_says_what_is_missing_and_goes_on_where_it_can() {
+    let desk = desk();
+    desk.run("eval log.csv --models popular --sweep lambda").failed(&["labels or text", "fused vectors"]);
+    desk.write("walks.txt", "1 2 3 4 5\n2 3 4 5 6\n3 4 5 6 7\n4 5 6 7 1\n");
+    desk.write(
+        "attributes.json",
+        r#"{"1":["a"],"2":["a","b"],"3":["b"],"4":["c"],"5":["c"],"6":["a"],"7":["b"]}"#,
+    );
+    let line =
+        "eval walks.txt --format s3rec --features attributes.json --models popular --k 2 --sweep lambda";
+    let text = desk.run(line).done().out;
+    assert!(text.contains("left out: fused vectors") && text.contains("left out: caps author"), "{text}");
+}
+
+#[test]
+fn new_videos_are_asked_for_by_how_much_is_known_of_the_viewer() {
+    let desk = Desk::new();
+    films(&desk);
+    let line = "eval films --split first-seen --models popular,content --k 5 --bootstrap 50";
+    let both = desk.run(&format!("{line} --json")).json();
+    assert_eq!(both["report"]["protocol"]["split"], "first-seen");
+    let pools = both["new_videos"]["pools"].as_array().unwrap();
+    assert!(pools[0]["n"].as_u64() < pools[1]["n"].as_u64());
+    let shown = pools[0]["shown"].as_array().unwrap();
+    assert_eq!(names(&shown[0]["models"]), ["popular-new", "random", "popular", "content"]);
+    let questions: Vec<u64> = shown.iter().map(|of| of["questions"].as_u64().unwrap()).collect();
+    assert_eq!(questions, [4, 4, 4, 4], "none, one, three, and all: nobody has ten events");
+    let text = desk.run(line).done().out;
+    assert!(text.contains("new videos alone: ") && text.contains("the newest 3 events, "), "{text}");
 }
 
 #[test]

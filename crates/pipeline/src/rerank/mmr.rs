@@ -1,8 +1,6 @@
 //! Maximal marginal relevance (Carbonell & Goldstein 1998): good, and unlike what stands above.
 
-use std::sync::Arc;
-
-use super::Similarity;
+use super::{Tradeoff, scaled};
 use crate::pipeline::{Reranker, StageError};
 use crate::{Candidate, Query};
 
@@ -24,11 +22,7 @@ pub fn mmr(
     if lambda >= 1.0 {
         return (0..places).collect();
     }
-    let most = relevance.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let least = relevance.iter().copied().fold(f64::INFINITY, f64::min);
-    let spread = most - least;
-    let scaled: Vec<f64> =
-        relevance.iter().map(|r| if spread > 0.0 { (r - least) / spread } else { 1.0 }).collect();
+    let scaled = scaled(relevance);
     let mut nearest = vec![0.0f64; n];
     let mut left: Vec<usize> = (0..n).collect();
     let mut picked = Vec::with_capacity(places);
@@ -53,21 +47,8 @@ pub fn mmr(
     picked
 }
 
-/// The re-rank of the feed.
-pub struct Mmr {
-    similarity: Arc<dyn Similarity>,
-    lambda: f32,
-    lambda_cold: f32,
-    pool: usize,
-}
-
-impl Mmr {
-    /// With the weight of relevance for viewers with and without a past, used where a request names none; the
-    /// best `pool` candidates take part, so that pages of one ranking agree.
-    pub fn new(similarity: Arc<dyn Similarity>, lambda: f32, lambda_cold: f32, pool: usize) -> Self {
-        Self { similarity, lambda, lambda_cold, pool }
-    }
-}
+/// The re-rank by marginal relevance.
+pub struct Mmr(pub Tradeoff);
 
 impl Reranker for Mmr {
     fn name(&self) -> &str {
@@ -75,21 +56,10 @@ impl Reranker for Mmr {
     }
 
     fn rerank(&self, query: &Query, ranked: &[Candidate], places: usize) -> Result<Vec<usize>, StageError> {
-        let usual = if query.is_cold() { self.lambda_cold } else { self.lambda };
-        let lambda =
-            query.request.lambda.filter(|lambda| lambda.is_finite()).unwrap_or(usual).clamp(0.0, 1.0);
-        let pool = &ranked[..ranked.len().min(self.pool)];
+        let pool = self.0.pool_of(ranked);
         let relevance: Vec<f64> = pool.iter().map(Candidate::score).collect();
-        let stock = &query.stock;
-        Ok(mmr(&relevance, f64::from(lambda), places, |a, b| {
-            let (a, b) = (pool[a].row(), pool[b].row());
-            match (stock.is_of_run(a), stock.is_of_run(b)) {
-                (true, true) => self.similarity.between(a, b),
-                // Nothing is known of newcomers: they are unlike the run's videos and all alike among
-                // themselves, so that variety brings in one of them and not all.
-                (false, false) => 1.0,
-                _ => 0.0,
-            }
+        Ok(mmr(&relevance, self.0.lambda_of(query), places, |a, b| {
+            self.0.between(query, pool[a].row(), pool[b].row())
         }))
     }
 }

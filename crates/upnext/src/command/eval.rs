@@ -13,9 +13,12 @@ use upnext_eval::{Report, TableStyle, Ties};
 use upnext_ingest::run;
 use upnext_models::zoo::Kind;
 
-use crate::evaluation::{CandidateRule, Conditions, evaluate_split, vectors_of};
+use crate::evaluation::{CandidateRule, Conditions, Evaluation, evaluate_split, vectors_of};
 use crate::learning::LearningArgs;
 use crate::loading::{DataArgs, natural_split, parse_split};
+use crate::new_videos::NewVideos;
+use crate::report::draw;
+use crate::sweep::{Asked, Sweep};
 use crate::{WrongUse, output};
 
 /// Arguments of `eval`.
@@ -26,8 +29,8 @@ use crate::{WrongUse, output};
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos or cold-users; without it,
-    /// what fits the set
+    /// leave-last-out, global-time, per-user-90-10, random, given, rolling, monthly, cold-videos, first-seen or cold-users;
+    /// without it, what fits the set
     #[arg(long)]
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
@@ -68,6 +71,16 @@ pub(crate) struct EvalArgs {
     /// features_after_cut, candidate_pool, duplicate_videos, target_feature, all
     #[arg(long, value_name = "NAME")]
     allow_leak: Vec<String>,
+    /// Re-rank the lists of the last of the models for variety, from the plain order on: `lambda`, or
+    /// lambda=FROM..TO/STEP. By marginal relevance, a determinantal point process and caps; chosen on validation
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["generated_cold_users", "generated_cold_videos"])]
+    sweep: Option<String>,
+    /// Candidates that a re-rank chooses from
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "sweep")]
+    pool: usize,
+    /// Draw the sweep here: one HTML page that needs no network
+    #[arg(long, value_name = "FILE", requires = "sweep")]
+    plot: Option<std::path::PathBuf>,
     #[command(flatten)]
     learning: LearningArgs,
     /// Write the report here too
@@ -111,6 +124,8 @@ impl EvalArgs {
         let models = parse_models(&self.models)?;
         let split = parse_split(self.split.as_deref())?;
         self.check()?;
+        let sweep =
+            self.sweep.as_deref().map(|what| Asked::new(what, self.pool)).transpose().map_err(WrongUse)?;
         let loaded = self.data.load()?;
         tracing::info!("{}: {}", loaded.dataset.name, loaded.recognised);
         let conditions = Conditions {
@@ -136,6 +151,7 @@ impl EvalArgs {
             generated_videos: Vec::new(),
             learning: self.learning.read()?,
             remarks: Vec::new(),
+            sweep,
         };
         let missing: Vec<&str> =
             FLOORS.into_iter().filter(|floor| !conditions.models.contains(floor)).map(Kind::name).collect();
@@ -145,11 +161,24 @@ impl EvalArgs {
         let generated = (self.generated_cold_users, self.generated_cold_videos);
         let tables = tables(&loaded.dataset, conditions, self.folds, generated)?;
         // One table is printed as it always was; several stand side by side under their names.
-        if let [Table { report, .. }] = &tables[..] {
-            if let Some(file) = &self.out {
-                output::write_file(file, serde_json::to_string_pretty(report)?.as_bytes())?;
+        if let [table] = &tables[..] {
+            if let (Some(file), Some(sweep)) = (&self.plot, &table.sweep) {
+                output::write_file(file, draw::sweep::page(sweep).as_bytes())?;
             }
-            print_table(report, self.json, self.full)?;
+            let printed = match (&table.sweep, &table.new_videos) {
+                (None, None) => Printed::Report(&table.report),
+                _ => Printed::Both(table),
+            };
+            if let Some(file) = &self.out {
+                output::write_file(file, serde_json::to_string_pretty(&printed)?.as_bytes())?;
+            }
+            if self.json {
+                output::print(&serde_json::to_string(&printed)?)?;
+            } else {
+                print_table(&table.report, false, self.full)?;
+                table.sweep.iter().try_for_each(|sweep| output::print(&sweep.in_words()))?;
+                table.new_videos.iter().try_for_each(|of| output::print(&of.in_words()))?;
+            }
         } else {
             let all = Tables { mean: mean(&tables), tables };
             if let Some(file) = &self.out {
@@ -180,6 +209,18 @@ struct Table {
     #[serde(skip)]
     window: bool,
     report: Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sweep: Option<Sweep>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_videos: Option<NewVideos>,
+}
+
+/// The object of one table: the report as it is, or with what stands beside it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Printed<'a> {
+    Report(&'a Report),
+    Both(&'a Table),
 }
 
 /// Several tables, and for windows the mean of each model and metric over them.
@@ -207,8 +248,8 @@ fn tables(
         ));
     }
     let table = |name: String, window: bool, split: &Split, conditions: &Conditions| -> Result<Table> {
-        let report = evaluate_split(set, split, conditions)?.report;
-        Ok(Table { name, window, report })
+        let Evaluation { report, sweep, new_videos, .. } = evaluate_split(set, split, conditions)?;
+        Ok(Table { name, window, report, sweep, new_videos })
     };
     let named = |name: &str| {
         let mut conditions = conditions.clone();
@@ -242,6 +283,10 @@ fn tables(
                     let warm = named("warm: a tenth of the positives that are not cold, of the same models");
                     tables.push(table("warm".into(), false, &split.as_warm(), &warm)?);
                 }
+            }
+            SplitRule::FirstSeen => {
+                let remark = "videos that nobody has seen before the test: each user is asked at the moment of the first";
+                tables.push(table("new videos".into(), false, split, &named(remark))?);
             }
             _ => tables.push(table("real users".into(), false, split, &conditions)?),
         }
@@ -305,6 +350,14 @@ impl EvalArgs {
         }
         if !(1..=BOOTSTRAP_MAX).contains(&self.bootstrap) {
             return Err(WrongUse::of("--bootstrap", format!("expected 1 to {BOOTSTRAP_MAX}")));
+        }
+        let several = ["rolling", "monthly", "cold-videos", "cold-users"];
+        let split = self.split.as_deref().filter(|split| several.contains(split));
+        if let (Some(_), Some(split)) = (&self.sweep, split) {
+            let why = format!(
+                "split {split} makes several tables; expected one, for example leave-last-out or global-time"
+            );
+            return Err(WrongUse::of("--sweep", why));
         }
         check_leaks(&self.allow_leak)
     }

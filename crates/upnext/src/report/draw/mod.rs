@@ -6,6 +6,7 @@ mod overview;
 mod plot;
 mod quality;
 mod split;
+pub(crate) mod sweep;
 mod target;
 mod time;
 mod training;
@@ -99,6 +100,12 @@ pub(crate) fn page(report: &DataReport) -> String {
     .into_iter()
     .chain(training::curves(&context))
     .collect();
+    let title = format!("{}: what is in the data", report.set.name);
+    sheet(&title, &overview::header(&context), &answers, &overview::footer(&context))
+}
+
+/// A page of answers between a header and a footer of finished markup.
+fn sheet(title: &str, header: &str, answers: &[Answer], footer: &str) -> String {
     let contents: String = answers
         .iter()
         .map(|answer| format!("<li><a href=\"#{}\">{}</a></li>", answer.id, escape(answer.short)))
@@ -121,16 +128,14 @@ pub(crate) fn page(report: &DataReport) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\
-         <title>{name}: what is in the data</title><style>{css}</style></head>\n\
+         <title>{title}</title><style>{css}</style></head>\n\
          <body><a class=\"skip\" href=\"#main\">Skip to the report</a><div class=\"frame\">\
          <nav aria-label=\"Contents\"><span class=\"mark\">Up<i>Next</i></span>\
          <ol>{contents}</ol></nav>\n<main id=\"main\">{header}{sections}{footer}</main></div>\n\
          <script type=\"application/json\" id=\"figures\">{figures}</script>\n{plotly}\n<script>{js}</script></body></html>\n",
-        name = escape(&report.set.name),
+        title = escape(title),
         css = include_str!("page.css"),
         js = include_str!("page.js"),
-        header = overview::header(&context),
-        footer = overview::footer(&context),
         plotly = plotly_script(),
     )
 }

@@ -38,10 +38,10 @@
         if (bar) Object.assign(bar, { thickness: 10, outlinewidth: 0, len: 0.9, tickfont: { size: 11 } });
       }
       return Plotly.react(place, traces, {
-        ...layout, xaxis: axis(layout.xaxis, style), yaxis: axis(layout.yaxis, style),
+        showlegend: false, ...layout, xaxis: axis(layout.xaxis, style), yaxis: axis(layout.yaxis, style),
         paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', autosize: true,
         font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour('soft') },
-        margin: { l: narrow.matches ? 40 : 56, r: 12, t: layout.annotations?.length ? 34 : 10, b: 44 }, showlegend: false,
+        margin: { l: narrow.matches ? 40 : 56, r: 12, t: layout.annotations?.length ? 34 : 10, b: 44 },
         hoverlabel: { bgcolor: colour('ink'), bordercolor: colour('ink'), font: { color: colour('ground'), size: 12 } },
         modebar: { bgcolor: 'rgba(0,0,0,0)', color: colour('edge'), activecolor: colour('accent') },
         dragmode: coarse.matches ? false : 'zoom',
