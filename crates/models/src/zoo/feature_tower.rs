@@ -664,8 +664,12 @@ mod tests {
             };
             let (users, n_users) = bucketed(training.facts.as_ref().unwrap().users.as_ref(), 4, 0..4, 4);
             let (videos, n_videos) = bucketed(training.facts.as_ref().unwrap().videos.as_ref(), 9, 0..9, 4);
-            let world =
-                World { inputs: Inputs::new(&training, 0, false), users, videos, n_buckets: (n_users, n_videos) };
+            let world = World {
+                inputs: Inputs::new(&training, 0, false),
+                users,
+                videos,
+                n_buckets: (n_users, n_videos),
+            };
             let mut parameters = Parameters::new();
             let network = Network::new(&mut parameters, &settings, &world, &mut Random::new(3));
             let log_q = vec![-2.0; 9];

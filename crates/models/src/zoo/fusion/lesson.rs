@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use upnext_data::Order;
 use upnext_math::Matrix;
 use upnext_math::dot::dot;
 use upnext_math::seed::{Random, mix};
@@ -111,8 +112,7 @@ impl Lesson<'_> {
         random: &mut Random,
     ) -> Option<usize> {
         let relation = &self.relations[relation];
-        let is_stranger =
-            |&at: &usize| rows[at] != rows[anchor] && !relation.holds(rows[anchor], rows[at]);
+        let is_stranger = |&at: &usize| rows[at] != rows[anchor] && !relation.holds(rows[anchor], rows[at]);
         let strangers: Vec<usize> = (0..rows.len()).filter(is_stranger).collect();
         // Of unit rows the largest cosine is the smallest distance.
         let cosine = |&at: &usize| dot(unit.row(anchor), unit.row(at));
@@ -183,9 +183,11 @@ impl Task for &Lesson<'_> {
         }
         // Of each video that was wanted, one that the same viewer wanted within the window.
         let mut pairs = Vec::new();
+        let ordered = self.training.order != Order::Unordered;
         for wanted in &self.wanted {
             for (at, &video) in wanted.iter().enumerate() {
-                let near = wanted.len().min(at + 1 + self.settings.window);
+                let window = if ordered { self.settings.window } else { wanted.len() };
+                let near = wanted.len().min(at + 1 + window);
                 if at + 1 < near {
                     let other = wanted[at + 1 + random.below(near - at - 1)];
                     pairs.push(if random.below(2) == 0 { (video, other) } else { (other, video) });

@@ -47,7 +47,7 @@ pub struct Settings {
     pub relations: BTreeMap<String, f32>,
     /// Share of videos that `relations` are not learnt from: their nearest tell the best epoch.
     pub held_out: f32,
-    /// Of `co-watch`, how many wanted videos further a viewer's second video may stand.
+    /// Of `co-watch`, how many wanted videos further a viewer's second video may stand; without an order, anywhere.
     pub window: usize,
     /// Of `co-watch`, what cosines are divided by.
     pub temperature: f32,
@@ -71,10 +71,10 @@ impl Default for Settings {
             layers: vec![256, 128],
             dropout: 0.1,
             modality_dropout: 0.2,
-            content: 128,
-            loss: Loss::Relations,
+            content: 512,
+            loss: Loss::CoWatch,
             negatives: Negatives::SemiHard,
-            margin: 0.5,
+            margin: 0.2,
             relations: weights.map(|(kind, weight)| (kind.to_string(), weight)).into(),
             held_out: 0.1,
             window: 3,
@@ -219,7 +219,6 @@ pub(crate) fn learn(training: &Training, n_epochs: Option<u32>) -> Result<Learne
         }
         Loss::Relations => Vec::new(),
         Loss::CoWatch => {
-            training.needs_order("fusion with loss `co-watch`")?;
             let of_user = |rows: &[upnext_data::Interaction]| {
                 rows.iter().filter(|row| row.is_positive()).map(|row| row.video).collect()
             };
@@ -296,3 +295,6 @@ impl Tower for Fusion {
         viewer
     }
 }
+
+#[cfg(test)]
+mod tests;

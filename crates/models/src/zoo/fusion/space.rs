@@ -34,8 +34,7 @@ impl Spread {
         let (squares, _) = symmetric_eigen(&transposed_product(videos, videos));
         let values: Vec<f64> = squares.iter().map(|&x| f64::from(x.max(0.0)).sqrt()).collect();
         let total: f64 = values.iter().sum();
-        let entropy: f64 =
-            values.iter().map(|x| x / total).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
+        let entropy: f64 = values.iter().map(|x| x / total).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
         Self { mean_cosine, effective_rank: if total > 0.0 { entropy.exp() } else { 0.0 }, dimension }
     }
 }
@@ -43,7 +42,10 @@ impl Spread {
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { mean_cosine, effective_rank, dimension } = self;
-        write!(f, "mean cosine of two videos {mean_cosine:.3}, effective rank {effective_rank:.1} of {dimension}")
+        write!(
+            f,
+            "mean cosine of two videos {mean_cosine:.3}, effective rank {effective_rank:.1} of {dimension}"
+        )
     }
 }
 

@@ -53,9 +53,9 @@ pub(super) struct Lesson<'a> {
 /// Events of a user that are asked for, each from those before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Window {
-    user: u32,
-    from: u32,
-    to: u32,
+    pub(super) user: u32,
+    pub(super) from: u32,
+    pub(super) to: u32,
 }
 
 /// The videos a part of a batch touches, numbered as they are met.
@@ -138,8 +138,13 @@ impl Lesson<'_> {
         let log_q = vec![0.0; negatives.len()];
         let candidates = Candidates { vectors: &others, ids: negatives, log_q: &log_q };
         let precision = parameters.precision();
-        let found =
-            sampled_softmax(&questions, (&answer, &targets, &weights), candidates, 1.0 / temperature, precision);
+        let found = sampled_softmax(
+            &questions,
+            (&answer, &targets, &weights),
+            candidates,
+            1.0 / temperature,
+            precision,
+        );
 
         let (of_asking, of_weight) = apart(&found.of_rows);
         self.network.add_popularity(of_weight, gradients);
@@ -152,7 +157,9 @@ impl Lesson<'_> {
         let of = (&mut *gradients, &mut of_vectors);
         self.network.backward(parameters, (&walks, &vectors), &tape, &of_profiles, of);
         if let (Space::Learnt { layers, ids, .. }, Some((tape, own))) = (&self.space, made) {
-            for (places, of) in [(&target_places, &found.of_targets), (&negative_places, &found.of_candidates)] {
+            for (places, of) in
+                [(&target_places, &found.of_targets), (&negative_places, &found.of_candidates)]
+            {
                 let (of, _) = apart(of);
                 for (row, &place) in places.iter().enumerate() {
                     let to = of_vectors.row_mut(place as usize);

@@ -17,56 +17,58 @@ const TRIALS: usize = 100;
 /// The exponential mean beside it.
 const DECAY: f32 = 0.9;
 
-/// The cosine to the centre of a viewer's first 20 videos after 50 of another kind, the mean over pairs of kinds.
+/// A viewer watches 20 videos of one kind, then 50 of another: the share that is left of the cosine to the first kind, the mean
+/// over pairs of kinds. The first kind is the direction from the middle of the catalogue to the middle of those 20, so that
+/// a cosine says how much they stand out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
     /// Of the profile.
     pub profile: f32,
-    /// Of the mean of all 70.
+    /// Of the mean of everything.
     pub mean: f32,
     /// Of the mean in which each step into the past weighs 0.9 of the next.
     pub exponential_mean: f32,
-    /// Of the profile before the others came.
-    pub before: f32,
 }
 
 impl Memory {
-    /// A kind is a video and those nearest to it; another begins at the video that is furthest away.
+    /// A kind is a video and those nearest to it; the other begins at the video that is furthest away.
     pub fn of(model: &Profile, seed: u64) -> Self {
         let (videos, mut random) = (&model.videos, Random::new(seed));
         let n = videos.n_rows();
-        let mut sum = [0.0; 4];
+        let all: Vec<u32> = (0..n as u32).collect();
+        let middle = centre(videos, &all, 1.0);
+        // Cosines before and after, of each of the three.
+        let mut sums = [[0.0; 2]; 3];
         for _ in 0..TRIALS {
-            let first = random.below(n) as u32;
-            let core = kind(videos, videos.row(first as usize), CORE, &[]);
-            let away: Vec<f32> = centre(videos, &core, 1.0).iter().map(|x| -x).collect();
-            let furthest = kind(videos, &away, 1, &core);
-            let Some(&furthest) = furthest.first() else { break };
+            let core = kind(videos, videos.row(random.below(n)), CORE, &[]);
+            let mut towards = centre(videos, &core, 1.0);
+            add_scaled(&mut towards, -(core.len() as f32) / n as f32, &middle);
+            let away: Vec<f32> = towards.iter().map(|x| -x).collect();
+            let Some(&furthest) = kind(videos, &away, 1, &core).first() else { break };
             let others = kind(videos, videos.row(furthest as usize), OTHER, &core);
-            let all = [&core[..], &others[..]].concat();
-            let towards = centre(videos, &core, 1.0);
-            let after = |seen: &[u32]| {
+            let after = [&core[..], &others[..]].concat();
+            for (at, seen) in [&core, &after].into_iter().enumerate() {
                 let mut user = model.user(&History::of_positives(seen));
                 user.truncate(videos.n_columns());
-                cosine(&user, &towards)
-            };
-            let means = [1.0, DECAY].map(|decay| cosine(&centre(videos, &all, decay), &towards));
-            for (sum, x) in sum.iter_mut().zip([after(&all), means[0], means[1], after(&core)]) {
-                *sum += x / TRIALS as f32;
+                let points = [user, centre(videos, seen, 1.0), centre(videos, seen, DECAY)];
+                for (sums, point) in sums.iter_mut().zip(points) {
+                    sums[at] += cosine(&point, &towards);
+                }
             }
         }
-        let [profile, mean, exponential_mean, before] = sum;
-        Self { profile, mean, exponential_mean, before }
+        let [profile, mean, exponential_mean] =
+            sums.map(|[before, after]| after / before.max(f32::MIN_POSITIVE));
+        Self { profile, mean, exponential_mean }
     }
 }
 
 impl std::fmt::Display for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { profile, mean, exponential_mean, before } = self;
+        let Self { profile, mean, exponential_mean } = self;
         write!(
             f,
-            "cosine to a taste of {CORE} videos {before:.2}, after {OTHER} of another kind {profile:.2} (mean {mean:.2}, \
-             exponential mean {exponential_mean:.2})"
+            "of a taste of {CORE} videos {profile:.2} is left after {OTHER} of another kind (of the plain mean {mean:.2}, of \
+             the mean of decay {DECAY} {exponential_mean:.2})"
         )
     }
 }
@@ -80,7 +82,7 @@ fn kind(videos: &Matrix, point: &[f32], n: usize, without: &[u32]) -> Vec<u32> {
     found
 }
 
-/// The mean of videos in their order, up to a factor.
+/// The weighted sum of videos in their order.
 fn centre(videos: &Matrix, seen: &[u32], decay: f32) -> Vec<f32> {
     let mut sum = vec![0.0; videos.n_columns()];
     for (age, &video) in seen.iter().rev().enumerate() {

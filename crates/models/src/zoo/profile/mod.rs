@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use lesson::{Lesson, Space, beside};
 pub use memory::Memory;
-use network::{Event, Network, Walk};
 pub use network::Updater;
+use network::{Event, Network, Walk};
 use serde::{Deserialize, Serialize};
 use upnext_data::{History, Interaction};
 use upnext_math::Matrix;
@@ -86,11 +86,7 @@ impl Settings {
         let checks = [
             ((1..=8_192).contains(&self.hidden), "hidden", "1 to 8192"),
             (self.n_blocks <= 64, "n_blocks", "at most 64"),
-            (
-                self.n_heads > 0 && self.hidden.is_multiple_of(self.n_heads),
-                "n_heads",
-                "a divisor of hidden",
-            ),
+            (self.n_heads > 0 && self.hidden.is_multiple_of(self.n_heads), "n_heads", "a divisor of hidden"),
             (self.favourites > 0, "favourites", "at least 1"),
             ((1..=4_096).contains(&self.length), "length", "1 to 4096"),
             ((0.0..1.0).contains(&self.anchor_min), "anchor_min", "0 to below 1"),
@@ -214,7 +210,8 @@ impl Profile {
         let walks: Vec<Walk> = histories.iter().map(walk).collect();
         let (profiles, _) = self.network.forward(&self.parameters, (&walks, &self.videos), None);
         let length = profiles.n_rows() / walks.len().max(1);
-        let last = walks.iter().enumerate().flat_map(|(at, walk)| profiles.row(at * length + walk.events.len()));
+        let last =
+            walks.iter().enumerate().flat_map(|(at, walk)| profiles.row(at * length + walk.events.len()));
         let last = Matrix::from_rows(walks.len(), self.videos.n_columns(), last.copied().collect());
         beside(&normalise(&last), |_| self.network.popularity(&self.parameters))
     }

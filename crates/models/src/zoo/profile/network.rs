@@ -170,9 +170,8 @@ impl Network {
     ) -> Self {
         let dropout = Dropout { probability: settings.dropout };
         let (hidden, n_heads) = (settings.hidden, settings.n_heads);
-        let mut scalar = |name: &str, value: f32| {
-            parameters.add(name, Kind::Dense, Matrix::from_rows(1, 1, vec![value]))
-        };
+        let mut scalar =
+            |name: &str, value: f32| parameters.add(name, Kind::Dense, Matrix::from_rows(1, 1, vec![value]));
         let (pace, anchor) = (scalar("pace", logit(PACE)), scalar("anchor", logit(ANCHOR)));
         let popularity = scalar("popularity", 1.0);
         let mover = match settings.updater {
@@ -267,7 +266,8 @@ impl Network {
         }
         let (base, moved) = match &self.mover {
             Mover::Residual(mlp) => {
-                let moved = Self::walk_on(mlp, parameters, (walks, vectors), (pace, length), &mut fast, random);
+                let moved =
+                    Self::walk_on(mlp, parameters, (walks, vectors), (pace, length), &mut fast, random);
                 (Matrix::zeros(0, d), moved)
             }
             Mover::Transformer(transformer) => {
@@ -338,7 +338,8 @@ impl Network {
         let (length, d) = (tape.length, vectors.n_columns());
         let anchor = self.anchor(parameters);
         let (unit_fast, unit_slow) = (normalise(&tape.fast), normalise(&tape.slow));
-        let of_anchor = dot(of_profiles.values(), unit_slow.values()) - dot(of_profiles.values(), unit_fast.values());
+        let of_anchor =
+            dot(of_profiles.values(), unit_slow.values()) - dot(of_profiles.values(), unit_fast.values());
         let share = (anchor - self.anchor_min) / (1.0 - self.anchor_min);
         gradients.dense(self.anchor).values_mut()[0] +=
             of_anchor * (1.0 - self.anchor_min) * share * (1.0 - share);
@@ -372,7 +373,8 @@ impl Network {
             }
         }
         if let (Mover::Transformer(transformer), Moved::Transformer { .. }) = (&self.mover, &tape.moved) {
-            let of_inputs = transformer.backward(parameters, (walks, length), &tape.moved, &of_fast, gradients);
+            let of_inputs =
+                transformer.backward(parameters, (walks, length), &tape.moved, &of_fast, gradients);
             for (walk, first) in walks.iter().zip((0..).step_by(length)) {
                 add_scaled(of_fast.row_mut(first), 1.0, &of_inputs.row(first)[..d]);
                 for (event, row) in walk.events.iter().zip(first + 1..) {

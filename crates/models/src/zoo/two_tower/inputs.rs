@@ -72,7 +72,9 @@ impl Inputs {
                 let directions = svd::truncated(of_content.vectors(), content, training.seed).rows();
                 modalities.push((directions, known.collect()));
             }
-            _ if modalities.is_empty() => modalities.push((Matrix::zeros(n_videos, 0), vec![false; n_videos])),
+            _ if modalities.is_empty() => {
+                modalities.push((Matrix::zeros(n_videos, 0), vec![false; n_videos]))
+            }
             _ => {}
         }
         let seen = training.interactions.rows().iter().map(|row| row.video);
@@ -87,7 +89,8 @@ impl Inputs {
             })
             .collect();
         let width = parts.iter().chain([&metadata]).map(Matrix::n_columns).sum();
-        let row = |video: usize| parts.iter().chain([&metadata]).flat_map(move |part| part.row(video)).copied();
+        let row =
+            |video: usize| parts.iter().chain([&metadata]).flat_map(move |part| part.row(video)).copied();
         let videos = Matrix::from_rows(n_videos, width, (0..n_videos).flat_map(row).collect());
         let known = (0..n_videos)
             .flat_map(|video| modalities.iter().map(move |(_, known)| f32::from(u8::from(known[video]))));
