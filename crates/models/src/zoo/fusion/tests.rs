@@ -156,7 +156,8 @@ fn hidden_modalities_look_like_missing_ones_and_one_always_stays() {
 #[test]
 fn held_out_videos_choose_the_epoch_and_are_told_beside_chance() {
     let genres = (0..60).map(|video| vec![video % 3]).collect();
-    let values = (0..60 * 4).map(|at| (at as f32 * 1.7).sin() + 3.0 * f32::from(at % 4 == (at / 4) % 3)).collect();
+    let values =
+        (0..60 * 4).map(|at| (at as f32 * 1.7).sin() + 3.0 * f32::from(at % 4 == (at / 4) % 3)).collect();
     let modality =
         Modality { name: "text".into(), matrix: Matrix::from_rows(60, 4, values), present: vec![true; 60] };
     let facts = Facts { vectors: vec![modality], labels: vec![("genre".into(), genres)], ..Facts::default() };

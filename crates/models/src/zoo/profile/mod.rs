@@ -69,7 +69,7 @@ impl Default for Settings {
             n_heads: 2,
             favourites: 3,
             length: 50,
-            anchor_min: 0.1,
+            anchor_min: 0.3,
             end_to_end: false,
             ids: true,
             id_dropout: 0.1,
