@@ -494,6 +494,7 @@ impl<'a> Zoo<'a> {
     /// Writes down how many epochs a network has seen; in words, with what it came to on validation.
     fn learnt(&mut self, kind: Kind, epochs: u32, score: Option<f64>, metric: &str) -> String {
         let how = self.how(kind);
+        let how = if score.is_none() && how == "chosen on validation" { "as set" } else { how };
         let score = score.map_or(String::new(), |score| format!(" ({metric} {score:.4} there)"));
         self.choices.insert(kind, vec![epochs as f32]);
         format!("{epochs} epochs, {how}{score}")

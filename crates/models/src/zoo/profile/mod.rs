@@ -70,7 +70,7 @@ impl Default for Settings {
             favourites: 3,
             length: 50,
             anchor_min: 0.3,
-            end_to_end: false,
+            end_to_end: true,
             ids: true,
             id_dropout: 0.1,
             dropout: 0.1,
@@ -150,10 +150,11 @@ impl Profile {
         let mut layers = None;
         if settings.end_to_end {
             layers = Some(Layers::new(&mut parameters, of_fusion, &inputs, &mut Random::new(mix(seed))));
-            for id in start.iter().flat_map(Parameters::ids) {
-                let start = start.as_ref().expect("it has ids");
-                let here = parameters.find(start.name(id)).expect("the layers are of the same settings");
-                *parameters.get_mut(here) = start.get(id).clone();
+            if let Some(start) = &start {
+                for id in start.ids() {
+                    let here = parameters.find(start.name(id)).expect("the layers are of the same settings");
+                    *parameters.get_mut(here) = start.get(id).clone();
+                }
             }
         }
         let space = match &layers {

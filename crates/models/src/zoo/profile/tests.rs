@@ -172,7 +172,8 @@ fn after_fifty_events_of_another_kind_a_trained_profile_keeps_more_of_a_taste_th
     let (interactions, facts) = changing();
     for updater in [Updater::Residual, Updater::Transformer] {
         let mut settings = crate::Settings::default();
-        settings.profile = Settings { hidden: 16, updater, negatives: 20, ..Settings::default() };
+        settings.profile =
+            Settings { hidden: 16, updater, negatives: 20, end_to_end: false, ..Settings::default() };
         settings.profile.learn.epochs_default = 10;
         (settings.fusion.layers, settings.fusion.learn.epochs_default) = (vec![8], 5);
         let training = Training {
