@@ -121,9 +121,14 @@ impl Relation {
 /// How many of the nearest are looked at.
 pub(super) const NEAREST: usize = 10;
 
-/// Of each anchor the nearest other videos by cosine, nearest first.
+/// Of more anchors than these, evenly spread ones are asked: the work grows with anchors times videos.
+const ANCHORS_MAX: usize = 2_000;
+
+/// Of each anchor, or of some of very many, the nearest other videos by cosine, nearest first.
 pub(super) fn nearest(videos: &Matrix, anchors: &[u32]) -> Vec<(u32, Vec<u32>)> {
     const BLOCK: usize = 256;
+    let step = anchors.len().div_ceil(ANCHORS_MAX).max(1);
+    let anchors: Vec<u32> = anchors.iter().step_by(step).copied().collect();
     let mut all = Vec::with_capacity(anchors.len());
     for block in anchors.chunks(BLOCK) {
         let values = block.iter().flat_map(|&anchor| videos.row(anchor as usize)).copied().collect();
@@ -143,9 +148,10 @@ pub(super) fn nearest(videos: &Matrix, anchors: &[u32]) -> Vec<(u32, Vec<u32>)> 
 /// In words: of each relation the share among the nearest of anchors, beside that by what the layers read and by chance.
 pub(super) fn told(videos: &Matrix, inputs: &Matrix, relations: &[Relation], anchors: &[u32]) -> String {
     let (near, by_inputs) = (nearest(videos, anchors), nearest(inputs, anchors));
+    let asked: Vec<u32> = near.iter().map(|(anchor, _)| *anchor).collect();
     let one = |relation: &Relation| {
         let (found, before) = (relation.found(&near)?, relation.found(&by_inputs)?);
-        let chance = relation.at_random(anchors)?;
+        let chance = relation.at_random(&asked)?;
         Some(format!("{} {found:.3} (inputs {before:.3}, chance {chance:.3})", relation.kind))
     };
     let all: Vec<String> = relations.iter().filter_map(one).collect();
