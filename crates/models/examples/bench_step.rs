@@ -13,7 +13,7 @@ use upnext_math::linalg::Precision;
 use upnext_math::seed::Random;
 use upnext_models::train::{Loop, Step, Watch, Wish};
 use upnext_models::zoo::{Kind, SasrecSettings, TwoTowerSettings, Zoo};
-use upnext_models::{Facts, Settings, Training, Vectors};
+use upnext_models::{Facts, Modality, Settings, Training};
 
 const HISTORIES: usize = 2_048;
 const LENGTH: usize = 50;
@@ -134,7 +134,7 @@ fn train(kind: &str, epochs: u32, precision: Precision) -> Result<(), Box<dyn st
         let present = vec![true; matrix.n_rows()];
         Arc::new(Facts {
             videos: Some(table),
-            vectors: Some(Vectors { matrix, present }),
+            vectors: vec![Modality { name: "drawn".into(), matrix, present }],
             ..Facts::default()
         })
     });

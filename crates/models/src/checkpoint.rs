@@ -14,7 +14,7 @@ use upnext_math::{Matrix, Sparse};
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
     Bias, Blend, Bpr, Constant, ContentCosine, ContentScores, FeatureTower, Fusion, Ials, MedianBias,
-    OnMaxima, Part, Profile, Random, Sasrec, SasrecShape, TwoTower, UserKnn, Watch,
+    OnMaxima, Part, Profile, Random, Sasrec, SasrecShape, TwoTower, Updater, UserKnn, Watch,
 };
 use crate::{Recommender, Settings};
 
@@ -584,7 +584,12 @@ impl Reader<'_> {
                 Arc::new(Fusion { videos: Arc::new(self.matrix("videos", None)?), decay })
             }
             Form::Profile { settings } => {
-                self.holds(settings.hidden)?;
+                let (hidden, wide) = (settings.hidden, settings.hidden.saturating_mul(12));
+                let blocks = match settings.updater {
+                    Updater::Residual => 0,
+                    Updater::Transformer => settings.n_blocks.saturating_mul(wide).saturating_mul(hidden),
+                };
+                self.holds(blocks.saturating_add(hidden))?;
                 let get = |name: &str| self.matrix(name, None).ok();
                 let model = Profile::load((**settings).clone(), get);
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)

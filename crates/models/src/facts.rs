@@ -12,17 +12,19 @@ pub struct Facts {
     pub users: Option<Table>,
     /// One row a video.
     pub videos: Option<Table>,
-    /// Embeddings of videos.
-    pub vectors: Option<Vectors>,
+    /// Embeddings of videos, one modality after another: text, image, sound.
+    pub vectors: Vec<Modality>,
     /// Values of each video, numbered from 0 within the kind: of labels `kind:value`.
     pub labels: Vec<(String, Vec<Vec<u32>>)>,
     /// Lengths of videos in seconds, where known; empty where none is.
     pub seconds: Vec<Option<f32>>,
 }
 
-/// Embeddings, one row a video.
+/// Embeddings of one kind, one row a video.
 #[derive(Clone, Debug)]
-pub struct Vectors {
+pub struct Modality {
+    /// What they are called in the run: `text`, `image`.
+    pub name: String,
     /// `(videos, dimensions)`; zeros where there is none.
     pub matrix: Matrix,
     /// Whether each video has one.

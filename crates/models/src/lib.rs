@@ -14,7 +14,7 @@ mod training;
 pub mod zoo;
 
 pub use choose::{Choice, Pool};
-pub use facts::{Facts, Vectors};
+pub use facts::{Facts, Modality};
 pub use recommender::{Context, Recommender, Tower};
 pub use settings::Settings;
 pub use training::{FitError, Training};

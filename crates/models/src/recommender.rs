@@ -75,6 +75,7 @@ pub trait Tower {
     /// The videos' vectors, `(videos, dimensions)`.
     fn items(&self) -> &Matrix;
 
-    /// Where a viewer stands after a past; zeros where nothing of it is known.
+    /// Where a viewer stands after a past; zeros where nothing of it is known, but for a last number that weighs popularity
+    /// where the model has one.
     fn user(&self, history: &History) -> Vec<f32>;
 }

@@ -15,6 +15,8 @@ pub struct FeedConfig {
     pub candidates_per_source: usize,
     /// A viewer's newest events that models see.
     pub history_events_max: usize,
+    /// A viewer's first wanted videos, which models see whatever came since: favourites that a profile starts from.
+    pub history_favourites: usize,
     /// A viewer's events in the store that the seen filter reads.
     pub seen_events_max: usize,
     /// Picks that count in a request, the newest.
@@ -81,6 +83,7 @@ impl Default for FeedConfig {
             places_max: 1_000,
             candidates_per_source: 200,
             history_events_max: 200,
+            history_favourites: 3,
             seen_events_max: 10_000,
             picks_max: 100,
             exclude_max: 1_000,

@@ -321,8 +321,10 @@ impl Hydrate for Arc<Viewers> {
         query.wanted = wanted.map(|video| (video.row, video.how)).collect();
         // Models know the rows of the run only.
         let known: Vec<&PastVideo> = past.iter().filter(|video| query.stock.is_of_run(video.row)).collect();
-        let newest = &known[known.len().saturating_sub(self.config.history_events_max)..];
-        query.history = History::new(newest.iter().map(|video| Past {
+        let (older, newest) = known.split_at(known.len().saturating_sub(self.config.history_events_max));
+        let favourites = older.iter().filter(|video| video.judgement == Judgement::Positive);
+        let kept = favourites.take(self.config.history_favourites).chain(newest);
+        query.history = History::new(kept.map(|video| Past {
             video: video.row,
             time: video.time,
             value: video.value,

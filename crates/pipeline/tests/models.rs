@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use upnext_data::{Action, Catalogue, Dataset, Event, Events, Order, Relevance, Users};
 use upnext_features::Content;
 use upnext_models::zoo::{Kind, Zoo};
-use upnext_models::{Recommender, Training};
+use upnext_models::{Recommender, Settings, Training};
 use upnext_pipeline::rerank::SharedLabels;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels, Request};
-use upnext_store::{Feedback, Memory, Store, StoredVideo, Write};
+use upnext_store::{Feedback, Memory, Sqlite, Store, StoreConfig, StoredVideo, Write};
 
 const DAY: i64 = 86_400_000;
 const NOW: i64 = 20_000 * DAY;
@@ -46,11 +46,19 @@ struct World {
 }
 
 fn world(main: Kind) -> World {
+    let store = Arc::new(Memory::default());
+    World { feed: feed(main, store.clone(), FeedConfig::default()), store }
+}
+
+fn feed(main: Kind, store: Arc<dyn Store>, config: FeedConfig) -> Feed {
     let dataset = dataset();
     let relevance = Relevance::default();
     let interactions = dataset.interactions(&relevance);
     let candidates: Vec<u32> = (0..40).collect();
+    let mut settings = Settings::default();
+    settings.profile.learn.epochs_default = 5;
     let training = Training {
+        settings: Arc::new(settings),
         content: Content::new(&dataset.videos).map(Arc::new),
         candidates: &candidates,
         ..Training::of(&interactions, dataset.order, 1)
@@ -65,9 +73,7 @@ fn world(main: Kind) -> World {
         similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
         neighbours: fit(Kind::ItemKnn),
     };
-    let store = Arc::new(Memory::default());
-    let feed = Feed::new(FeedConfig::default(), dataset, relevance, models, store.clone()).unwrap();
-    World { feed, store }
+    Feed::new(config, dataset, relevance, models, store).unwrap()
 }
 
 fn feedback(kind: &str, user: &str, video: &str, time: i64) -> Feedback {
@@ -97,6 +103,52 @@ fn a_like_moves_what_comes_next_to_the_top_of_the_very_next_answer() {
         let first: HashSet<&str> = after.slate[..4].iter().map(|slot| &slot.video[..5]).collect();
         assert!(first.contains("comed"), "{main}: {first:?}");
     }
+}
+
+/// What ranks, by score, the best first.
+fn answer(feed: &Feed) -> Vec<(String, f64)> {
+    let response = feed.recommend(&plain("me", 40));
+    assert!(response.failures.is_empty(), "{:?}", response.failures);
+    response.slate.into_iter().map(|slot| (slot.video, slot.score)).collect()
+}
+
+#[test]
+fn an_event_moves_the_profile_at_once_and_it_stands_when_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Arc::new(Sqlite::open(folder.path().join("store.sqlite"), StoreConfig::default()).unwrap());
+    let store = open();
+    let liked = |video: &str, ago: i64| {
+        store.append(&[feedback("like", "me", video, NOW - ago)], Write::Accumulate).unwrap();
+    };
+    (0..4).for_each(|at| liked(&format!("crime{at}"), 100 - at));
+    let of_store: Arc<dyn Store> = store.clone();
+    let before = feed(Kind::Profile, of_store, FeedConfig::default());
+    let (told, comedies) = (answer(&before), |answer: &[(String, f64)]| {
+        answer[..10].iter().filter(|(video, _)| video.starts_with("comedy")).count()
+    });
+    (0..5).for_each(|at| liked(&format!("comedy{at}"), 50 - at));
+    let moved = answer(&before);
+    assert!(comedies(&moved) > comedies(&told), "{told:?}, then {moved:?}");
+    drop(before);
+    drop(store);
+    assert_eq!(answer(&feed(Kind::Profile, open(), FeedConfig::default())), moved);
+}
+
+#[test]
+fn favourites_stay_when_the_history_is_longer_than_what_models_see() {
+    let store = Arc::new(Memory::default());
+    let like = |at: i64, video: String| {
+        store.append(&[feedback("like", "me", &video, NOW - 100 + at)], Write::Accumulate).unwrap();
+    };
+    like(0, "crime0".into());
+    (1..8).for_each(|at| like(at, format!("comedy{at}")));
+    let with = |history_favourites| {
+        let config = FeedConfig { history_events_max: 5, history_favourites, ..FeedConfig::default() };
+        let answer = answer(&feed(Kind::Profile, store.clone(), config));
+        let crimes = answer.iter().filter(|(video, _)| video.starts_with("crime"));
+        crimes.map(|(_, score)| score).sum::<f64>()
+    };
+    assert!(with(1) > with(0));
 }
 
 #[test]

@@ -6,17 +6,26 @@ use upnext_data::Dataset;
 use upnext_features::{Table, snapshot};
 use upnext_ingest::vectors::Stored;
 use upnext_math::Matrix;
-use upnext_models::{Facts, Vectors};
+use upnext_models::{Facts, Modality};
 
-/// All of them, and the vectors that were brought, one after another.
+/// All of them, and the vectors that were brought, each kind a modality of its own.
 pub(crate) fn facts(set: &Dataset, vectors: &[Stored]) -> Facts {
     let seconds: Vec<Option<f32>> = set.videos.videos().iter().map(|video| video.duration_seconds).collect();
     Facts {
         users: some(snapshot::user_facts(set)),
         videos: some(snapshot::video_facts(set)),
-        vectors: joined(vectors, set.videos.len()),
+        vectors: vectors.iter().map(modality).collect(),
         labels: labels(set),
         seconds: if seconds.iter().any(Option::is_some) { seconds } else { Vec::new() },
+    }
+}
+
+fn modality(stored: &Stored) -> Modality {
+    let n_videos = stored.present.len();
+    Modality {
+        name: stored.coverage.name.clone(),
+        matrix: Matrix::from_rows(n_videos, stored.dim, stored.values.clone()),
+        present: stored.present.clone(),
     }
 }
 
@@ -44,24 +53,4 @@ fn labels(set: &Dataset) -> Vec<(String, Vec<Vec<u32>>)> {
         }
     }
     kinds.into_iter().map(|(kind, of_kind)| (kind.to_string(), of_kind.videos)).collect()
-}
-
-/// Several sets of vectors as one, side by side; a video has one where any of them has it.
-fn joined(vectors: &[Stored], n_videos: usize) -> Option<Vectors> {
-    let dim: usize = vectors.iter().map(|of| of.dim).sum();
-    if dim == 0 {
-        return None;
-    }
-    let mut matrix = Matrix::zeros(n_videos, dim);
-    let mut present = vec![false; n_videos];
-    for (video, present) in present.iter_mut().enumerate() {
-        let mut first = 0;
-        for of in vectors {
-            let row = &of.values[video * of.dim..(video + 1) * of.dim];
-            matrix.row_mut(video)[first..first + of.dim].copy_from_slice(row);
-            first += of.dim;
-            *present |= of.present[video];
-        }
-    }
-    Some(Vectors { matrix, present })
 }

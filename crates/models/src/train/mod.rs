@@ -312,7 +312,8 @@ pub(crate) fn fingerprint(settings: &impl Serialize, training: &Training) -> u64
             table.matrix.values().iter().for_each(|value| add(u64::from(value.to_bits())));
             table.missing.iter().for_each(|&missing| add(u64::from(missing)));
         }
-        if let Some(vectors) = &facts.vectors {
+        for vectors in &facts.vectors {
+            add(vectors.matrix.n_columns() as u64);
             vectors.matrix.values().iter().for_each(|value| add(u64::from(value.to_bits())));
             vectors.present.iter().for_each(|&present| add(u64::from(present)));
         }

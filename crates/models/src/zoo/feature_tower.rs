@@ -226,7 +226,7 @@ impl Network {
             Mlp::new(parameters, name, shape, random)
         };
         let user = mlp("user", (KINDS + 2) * d, parameters);
-        let video = mlp("video", 2 * d + world.inputs.width() + 1, parameters);
+        let video = mlp("video", 2 * d + world.inputs.numbers(), parameters);
         Self { read, clock, user_buckets, video_buckets, ids, user, video }
     }
 
@@ -287,7 +287,7 @@ impl Network {
         let of_ids = self.ids.forward(parameters, &ids);
         let d = of_ids.n_columns();
         let buckets = parameters.get(self.video_buckets.table);
-        let mut x = Matrix::zeros(videos.len(), 2 * d + world.inputs.width() + 1);
+        let mut x = Matrix::zeros(videos.len(), 2 * d + world.inputs.numbers());
         let mut bags = Vec::with_capacity(videos.len());
         for (at, &video) in videos.iter().enumerate() {
             let rows = world.videos[video as usize].clone();
@@ -527,7 +527,7 @@ impl FeatureTower {
             bucketed(table(|facts| facts.users.as_ref()), interactions.n_users(), users, settings.buckets);
         let (videos, n_videos) =
             bucketed(table(|facts| facts.videos.as_ref()), interactions.n_videos(), videos, settings.buckets);
-        let inputs = Inputs::new(training, settings.content);
+        let inputs = Inputs::new(training, settings.content, false);
         let world = World { inputs, users, videos, n_buckets: (n_users, n_videos) };
         let mut parameters = Parameters::new();
         let network = Network::new(&mut parameters, settings, &world, &mut Random::new(training.seed));
@@ -615,7 +615,7 @@ impl Recommender for FeatureTower {
         }
         let (inputs, known) = self.world.inputs.arrays();
         out.matrix("inputs", inputs);
-        out.matrix("known", &known);
+        out.matrix("known", known);
         let matrix = |rows: &[Vec<u32>]| {
             let values = rows.iter().flatten().map(|&bucket| bucket as f32).collect();
             Matrix::from_rows(rows.len(), rows.first().map_or(0, Vec::len), values)
@@ -664,8 +664,12 @@ mod tests {
             };
             let (users, n_users) = bucketed(training.facts.as_ref().unwrap().users.as_ref(), 4, 0..4, 4);
             let (videos, n_videos) = bucketed(training.facts.as_ref().unwrap().videos.as_ref(), 9, 0..9, 4);
-            let world =
-                World { inputs: Inputs::new(&training, 0), users, videos, n_buckets: (n_users, n_videos) };
+            let world = World {
+                inputs: Inputs::new(&training, 0, false),
+                users,
+                videos,
+                n_buckets: (n_users, n_videos),
+            };
             let mut parameters = Parameters::new();
             let network = Network::new(&mut parameters, &settings, &world, &mut Random::new(3));
             let log_q = vec![-2.0; 9];

@@ -31,12 +31,12 @@ pub use blend::{Blend, Part};
 pub use bpr::{Bpr, Settings as BprSettings};
 pub use content::ContentCosine;
 pub use feature_tower::{FeatureTower, Settings as FeatureTowerSettings, TowerLoss};
-pub use fusion::{Fusion, Settings as FusionSettings};
+pub use fusion::{Fusion, Loss as FusionLoss, Negatives, Settings as FusionSettings, Spread};
 pub use ials::{Ials, Settings as WmfSettings, factorise};
 pub use knn::UserKnn;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
-pub use profile::{Profile, Settings as ProfileSettings};
+pub use profile::{Memory, Profile, Settings as ProfileSettings, Updater};
 pub(crate) use sasrec::Shape as SasrecShape;
 pub use sasrec::{Sasrec, Settings as SasrecSettings};
 pub use scores::ContentScores;
@@ -441,14 +441,22 @@ impl<'a> Zoo<'a> {
                 (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
             }
             Kind::Fusion => {
-                let (model, epochs) = Fusion::fit(t, self.epochs(kind))?;
-                let cosine = model.mean_cosine(t.seed);
-                let note = format!("{epochs} epochs; mean cosine of two videos {cosine:.3}");
-                (Arc::new(model), note)
+                let (model, epochs, score, told) = Fusion::fit(t, self.epochs(kind))?;
+                let metric = match t.settings.fusion.loss {
+                    FusionLoss::Relations => "relatives among the 10 nearest of held-out videos",
+                    FusionLoss::CoWatch => "HR@10 + NDCG@10",
+                };
+                (Arc::new(model), format!("{}; {told}", self.learnt(kind, epochs, score, metric)))
             }
             Kind::Profile => {
-                let (model, epochs, score) = Profile::fit(t, self.epochs(kind))?;
-                (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
+                let chosen = match self.choices.get(&kind).map(Vec::as_slice) {
+                    Some(&[epochs, of_space, ..]) => Some((epochs as u32, of_space as u32)),
+                    _ => None,
+                };
+                let (model, (epochs, of_space), score, told) = Profile::fit(t, chosen)?;
+                let note = self.learnt(kind, epochs, score, "HR@10 + NDCG@10");
+                self.choices.insert(kind, vec![epochs as f32, of_space as f32]);
+                (Arc::new(model), format!("{note}, in a space of {of_space} epochs; {told}"))
             }
             Kind::FeatureTower => {
                 let (model, epochs, score) = FeatureTower::fit(t, self.epochs(kind))?;
@@ -486,6 +494,7 @@ impl<'a> Zoo<'a> {
     /// Writes down how many epochs a network has seen; in words, with what it came to on validation.
     fn learnt(&mut self, kind: Kind, epochs: u32, score: Option<f64>, metric: &str) -> String {
         let how = self.how(kind);
+        let how = if score.is_none() && how == "chosen on validation" { "as set" } else { how };
         let score = score.map_or(String::new(), |score| format!(" ({metric} {score:.4} there)"));
         self.choices.insert(kind, vec![epochs as f32]);
         format!("{epochs} epochs, {how}{score}")

@@ -198,7 +198,7 @@ impl TuneArgs {
     /// When the set cannot be read or cut, or no trial comes to anything.
     pub(crate) fn run(self) -> Result<()> {
         let kind: Kind = self.model.parse().map_err(|error| WrongUse::of("--model", error))?;
-        // What lies near what does not say what comes next: nothing decides about `fusion`.
+        // `fusion` is a space that `profile` lives in: by what comes next, that one is decided.
         if !(kind.learns() || kind == Kind::Wmf) || kind == Kind::Fusion {
             return Err(WrongUse::of(
                 "--model",

@@ -2,17 +2,22 @@
 
 use upnext_data::{Action, Actions, Past};
 use upnext_features::interaction::{Viewing, WIDTH};
+use upnext_math::seed::Random;
 use upnext_math::{Matrix, svd};
+use upnext_nn::layer::normalise;
 
 use crate::Training;
 use crate::facts::prepared;
 
-/// Of each video its embedding, then its metadata; and whether it has an embedding.
+/// Of each video its modalities, each of unit length, then its metadata; and which modalities it has.
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs {
     /// `(videos, width)`.
     videos: Matrix,
-    known: Vec<bool>,
+    /// `(videos, modalities)`: 1 where there is one. Where none was brought there is one without numbers, which nobody has.
+    known: Matrix,
+    /// Where each modality's numbers end. Of what was read from a file: nothing, since only training hides a modality.
+    ends: Vec<usize>,
 }
 
 /// One step of a history.
@@ -51,61 +56,109 @@ fn viewing(past: &Past, time: i64) -> [f32; WIDTH] {
 }
 
 impl Inputs {
-    /// Vectors that were brought, or else `content` directions of labels and words; beside them metadata.
-    pub(crate) fn new(training: &Training, content: usize) -> Self {
+    /// Modalities that were brought, and `content` directions of labels and words: always where they stand `beside`, else where
+    /// nothing was brought. Then metadata.
+    pub(crate) fn new(training: &Training, content: usize, beside: bool) -> Self {
         let n_videos = training.interactions.n_videos();
         let facts = training.facts.as_deref();
-        let brought = facts.and_then(|facts| facts.vectors.as_ref());
-        let (vectors, known) = match (brought, &training.content) {
-            (Some(vectors), _) if vectors.matrix.n_rows() == n_videos => {
-                (vectors.matrix.clone(), vectors.present.clone())
-            }
-            (_, Some(of_content)) if content > 0 => {
+        let brought = facts.map_or(&[][..], |facts| &facts.vectors).iter();
+        let mut modalities: Vec<(Matrix, Vec<bool>)> = brought
+            .filter(|of| of.matrix.n_rows() == n_videos)
+            .map(|of| (of.matrix.clone(), of.present.clone()))
+            .collect();
+        match &training.content {
+            Some(of_content) if content > 0 && (beside || modalities.is_empty()) => {
                 let known = (0..n_videos).map(|video| !of_content.vectors().row(video).0.is_empty());
-                (svd::truncated(of_content.vectors(), content, training.seed).rows(), known.collect())
+                let directions = svd::truncated(of_content.vectors(), content, training.seed).rows();
+                modalities.push((directions, known.collect()));
             }
-            _ => (Matrix::zeros(n_videos, 0), vec![false; n_videos]),
-        };
+            _ if modalities.is_empty() => {
+                modalities.push((Matrix::zeros(n_videos, 0), vec![false; n_videos]))
+            }
+            _ => {}
+        }
         let seen = training.interactions.rows().iter().map(|row| row.video);
         let metadata = facts.and_then(|facts| facts.videos.as_ref());
         let metadata = prepared(metadata, n_videos, seen, 0.0);
-        let width = vectors.n_columns() + metadata.n_columns();
-        let mut videos = Matrix::zeros(n_videos, width);
-        for video in 0..n_videos {
-            let row = videos.row_mut(video);
-            row[..vectors.n_columns()].copy_from_slice(vectors.row(video));
-            row[vectors.n_columns()..].copy_from_slice(metadata.row(video));
-        }
-        Self { videos, known }
+        let parts: Vec<Matrix> = modalities.iter().map(|(matrix, _)| normalise(matrix)).collect();
+        let ends: Vec<usize> = parts
+            .iter()
+            .scan(0, |end, part| {
+                *end += part.n_columns();
+                Some(*end)
+            })
+            .collect();
+        let width = parts.iter().chain([&metadata]).map(Matrix::n_columns).sum();
+        let row =
+            |video: usize| parts.iter().chain([&metadata]).flat_map(move |part| part.row(video)).copied();
+        let videos = Matrix::from_rows(n_videos, width, (0..n_videos).flat_map(row).collect());
+        let known = (0..n_videos)
+            .flat_map(|video| modalities.iter().map(move |(_, known)| f32::from(u8::from(known[video]))));
+        let known = Matrix::from_rows(n_videos, modalities.len(), known.collect());
+        Self { videos, known, ends }
     }
 
     pub(crate) fn from_matrix(videos: Matrix, known: Matrix) -> Result<Self, String> {
-        if known.n_rows() != videos.n_rows() || known.n_columns() != 1 {
+        if known.n_rows() != videos.n_rows() || known.n_columns() == 0 {
             return Err("known".into());
         }
-        let known = known.values().iter().map(|&x| x != 0.0).collect();
-        Ok(Self { videos, known })
+        Ok(Self { videos, known, ends: Vec::new() })
     }
 
-    pub(crate) fn arrays(&self) -> (&Matrix, Matrix) {
-        let known = self.known.iter().map(|&known| f32::from(u8::from(known))).collect();
-        (&self.videos, Matrix::from_rows(self.known.len(), 1, known))
+    /// `(videos, width)`, and which modalities each has: `(videos, modalities)`.
+    pub(crate) fn arrays(&self) -> (&Matrix, &Matrix) {
+        (&self.videos, &self.known)
     }
 
     pub(crate) fn n_videos(&self) -> usize {
         self.videos.n_rows()
     }
 
-    /// Numbers of a video.
+    /// Numbers of a video: 0 where nothing is known of any.
     pub(crate) fn width(&self) -> usize {
         self.videos.n_columns()
     }
 
-    /// Numbers of a video, then 1 where its embedding is missing: a mask, so that zeros mean nothing by themselves.
+    /// Numbers of a video, and a mask for each modality: what a network reads.
+    pub(crate) fn numbers(&self) -> usize {
+        self.width() + self.known.n_columns()
+    }
+
+    /// Numbers of a video, then for each modality 1 where it is missing: a mask, so that zeros mean nothing by themselves.
     pub(crate) fn of_video(&self, video: u32, out: &mut [f32]) {
-        let width = self.width();
-        out[..width].copy_from_slice(self.videos.row(video as usize));
-        out[width] = f32::from(u8::from(!self.known[video as usize]));
+        let (numbers, masks) = out.split_at_mut(self.width());
+        numbers.copy_from_slice(self.videos.row(video as usize));
+        let known = self.known.row(video as usize);
+        masks.iter_mut().zip(known).for_each(|(mask, known)| *mask = 1.0 - known);
+    }
+
+    /// One row for each video. With a source of chance a modality is hidden with a probability, as if the video had none; one
+    /// that is there stays.
+    pub(crate) fn of_videos(&self, videos: &[u32], hiding: Option<(f32, &mut Random)>) -> Matrix {
+        let mut rows = Matrix::zeros(videos.len(), self.numbers());
+        for (at, &video) in videos.iter().enumerate() {
+            self.of_video(video, rows.row_mut(at));
+        }
+        let Some((share, random)) = hiding.filter(|(share, _)| *share > 0.0) else { return rows };
+        for (at, &video) in videos.iter().enumerate() {
+            let known = self.known.row(video as usize);
+            let there: Vec<usize> = (0..known.len()).filter(|&of| known[of] > 0.0).collect();
+            // A video of whose modalities all would be hidden keeps one.
+            let kept = if there.len() > 1 { there[random.below(there.len())] } else { continue };
+            for of in there.into_iter().filter(|&of| of != kept) {
+                if random.uniform() < share {
+                    self.hide(of, rows.row_mut(at));
+                }
+            }
+        }
+        rows
+    }
+
+    /// Makes a row that of a video without a modality.
+    pub(crate) fn hide(&self, modality: usize, row: &mut [f32]) {
+        let first = modality.checked_sub(1).map_or(0, |before| self.ends[before]);
+        row[first..self.ends[modality]].fill(0.0);
+        row[self.width() + modality] = 1.0;
     }
 
     /// The newest steps of a past, oldest first, of videos that are known.

@@ -134,7 +134,7 @@ impl TwoTower {
         training.needs_order("two-tower")?;
         let settings = &training.settings.two_tower;
         settings.check()?;
-        let inputs = Inputs::new(training, settings.content);
+        let inputs = Inputs::new(training, settings.content, false);
         if inputs.width() == 0 && !settings.ids {
             let needs = "vectors, labels, text or metadata of videos, or `ids = true`";
             return Err(FitError::Needs { model: "two-tower".into(), needs });
@@ -236,7 +236,7 @@ impl Recommender for TwoTower {
         }
         let (inputs, known) = self.inputs.arrays();
         out.matrix("inputs", inputs);
-        out.matrix("known", &known);
+        out.matrix("known", known);
         Form::TwoTower { settings: Box::new(self.settings.clone()) }
     }
 

@@ -67,8 +67,8 @@ impl Network {
         random: &mut Random,
     ) -> Self {
         let (d, outputs) = (settings.dimension, settings.n_outputs());
-        // Beside its numbers a flag for an embedding that is missing.
-        let width = inputs.width() + 1;
+        // Beside its numbers a flag for each embedding that is missing.
+        let width = inputs.numbers();
         let dropout = Dropout { probability: settings.dropout };
         let of_block =
             BlockShape { dimension: d, n_heads: settings.n_heads, mask: Mask::Full, dropout, filter: None };
@@ -112,7 +112,7 @@ impl Network {
         mut random: Option<&mut Random>,
     ) -> (Matrix, UserTape) {
         let length = 1 + histories.iter().map(|history| history.len()).max().unwrap_or(0);
-        let width = inputs.width() + 1;
+        let width = inputs.numbers();
         let mut steps = Matrix::zeros(histories.len() * length, width + WIDTH);
         let mut ids: Vec<Option<u32>> = vec![None; steps.n_rows()];
         let mut places = ids.clone();
@@ -203,7 +203,7 @@ impl Network {
         videos: &[u32],
         mut random: Option<&mut Random>,
     ) -> (Matrix, ItemTape) {
-        let mut x = Matrix::zeros(videos.len(), inputs.width() + 1);
+        let mut x = Matrix::zeros(videos.len(), inputs.numbers());
         for (at, &video) in videos.iter().enumerate() {
             inputs.of_video(video, x.row_mut(at));
         }

@@ -20,7 +20,7 @@ fn facts() -> Facts {
     let values = (0..21).map(|at| (at as f32 * 0.7).sin()).collect();
     let matrix = Matrix::from_rows(7, 3, values);
     let present = vec![true, true, false, true, true, true, true];
-    Facts { vectors: Some(crate::Vectors { matrix, present }), ..Facts::default() }
+    Facts { vectors: vec![crate::Modality { name: "image".into(), matrix, present }], ..Facts::default() }
 }
 
 fn settings() -> Settings {
@@ -41,7 +41,7 @@ fn the_gradient_of_both_towers_is_that_of_small_differences() {
     let (interactions, settings) = (interactions(), settings());
     let facts = Some(std::sync::Arc::new(facts()));
     let training = Training { facts, ..Training::of(&interactions, Order::Timed, 1) };
-    let inputs = Inputs::new(&training, 0);
+    let inputs = Inputs::new(&training, 0, false);
     let mut parameters = Parameters::new();
     let network = Network::new(&mut parameters, &settings, &inputs, &mut Random::new(3));
     let lesson = &Lesson::new(&settings, &inputs, &network, &training);
