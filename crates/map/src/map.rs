@@ -21,8 +21,10 @@ pub(crate) const NEAR: usize = 10;
 const SHOWN: usize = 5;
 /// Rows that are measured, drawn at random where there are more: the standard error of a share is 1 % at most.
 const MEASURED: usize = 2_000;
-/// Videos whose places a viewer's place is the mean of.
+/// Points whose places the place of a vector is the mean of.
 const AROUND: usize = 10;
+/// Nearest points of a vector that are named.
+const NAMED: usize = 50;
 /// The version of [`Map::to_bytes`].
 const VERSION: u32 = 1;
 
@@ -30,17 +32,13 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MapConfig {
-    /// Videos that are drawn; where there are more, the most wanted. Time grows with the square of it.
+    /// Videos that are drawn; where there are more, the most wanted. Time grows with its square. 0 draws no map.
     pub videos_max: usize,
-    /// Steps of a viewer's path, the newest.
-    pub steps_max: usize,
-    /// Events of a viewer's journey, the newest; each asks the feed once.
-    pub journey_max: usize,
 }
 
 impl Default for MapConfig {
     fn default() -> Self {
-        Self { videos_max: 50_000, steps_max: 100, journey_max: 20 }
+        Self { videos_max: 50_000 }
     }
 }
 
@@ -130,7 +128,7 @@ pub struct Modality {
 pub struct Placed {
     /// Its place in each projection.
     pub places: Vec<[f32; DIMENSIONS]>,
-    /// The points nearest to it, with cosines, nearest first.
+    /// The fifty points nearest to it, with cosines above zero, nearest first.
     pub near: Vec<(u32, f32)>,
 }
 
@@ -175,7 +173,7 @@ impl Map {
         }
         let n_unknown = n_rows - rows.len();
         rows.sort_by_key(|&row| (std::cmp::Reverse(wanted[row as usize]), row));
-        rows.truncate(config.videos_max.max(1));
+        rows.truncate(config.videos_max);
         rows.sort_unstable();
         let group: Vec<u8> = rows.iter().map(|&row| groups.of[row as usize].unwrap_or(NO_GROUP)).collect();
         let spaces: Vec<Space> = spaces.iter().map(|space| space.of_rows(&rows)).collect();
@@ -274,18 +272,19 @@ impl Map {
     }
 
     fn placed(&self, cosines: &[f32]) -> Option<Placed> {
-        let near: Vec<(u32, f32)> = top_k(cosines, AROUND)
+        let near: Vec<(u32, f32)> = top_k(cosines, NAMED)
             .into_iter()
             .map(|point| (point, cosines[point as usize]))
             .filter(|&(_, cosine)| cosine > 0.0)
             .collect();
-        let sum: f32 = near.iter().map(|(_, cosine)| cosine).sum();
+        let around = &near[..near.len().min(AROUND)];
+        let sum: f32 = around.iter().map(|(_, cosine)| cosine).sum();
         let place = |projection: &Projection| {
             std::array::from_fn(|axis| {
                 let part = |&(point, cosine): &(u32, f32)| {
                     cosine * projection.places[point as usize * DIMENSIONS + axis]
                 };
-                near.iter().map(part).sum::<f32>() / sum
+                around.iter().map(part).sum::<f32>() / sum
             })
         };
         let places = self.projections.iter().map(place).collect();
@@ -454,7 +453,7 @@ mod tests {
 
     #[test]
     fn where_not_all_can_be_drawn_the_most_wanted_are() {
-        let map = Map::draw(drawing(), &MapConfig { videos_max: 3, ..MapConfig::default() }).unwrap();
+        let map = Map::draw(drawing(), &MapConfig { videos_max: 3 }).unwrap();
         assert_eq!(map.rows(), [37, 38, 39]);
         assert_eq!(map.projections[0].trustworthiness, None);
     }

@@ -19,4 +19,5 @@ mod work;
 pub use config::ServeConfig;
 pub use error::ServeError;
 pub use server::{app, bind, check_exposure, serve};
-pub use state::{About, AppState};
+pub use dashboard::map_file;
+pub use state::{About, AppState, TasteMap};

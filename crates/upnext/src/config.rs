@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+use upnext_map::MapConfig;
 use upnext_pipeline::FeedConfig;
 use upnext_serve::ServeConfig;
 use upnext_store::StoreConfig;
@@ -16,6 +17,8 @@ use upnext_store::StoreConfig;
 pub(crate) struct Config {
     /// How a request is answered.
     pub(crate) feed: FeedConfig,
+    /// The taste map's bounds.
+    pub(crate) map: MapConfig,
     /// The store's bounds.
     pub(crate) store: StoreConfig,
     /// The door's bounds.

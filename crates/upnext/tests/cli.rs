@@ -11,12 +11,13 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "demo",
     "generate",
     "import",
     "validate",
     "report",
+    "map",
     "vectors",
     "features",
     "train",

@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Who may use whom; the binary ties the knots and may use every one.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("upnext-math", &[]),
     ("upnext-nn", &["upnext-math"]),
     ("upnext-data", &[]),
     ("upnext-ingest", &["upnext-data"]),
     ("upnext-features", &["upnext-data", "upnext-math"]),
     ("upnext-models", &["upnext-data", "upnext-math", "upnext-nn", "upnext-features"]),
+    ("upnext-map", &["upnext-math", "upnext-features"]),
     ("upnext-eval", &["upnext-data", "upnext-math"]),
     ("upnext-store", &["upnext-data"]),
-    ("upnext-pipeline", &["upnext-data", "upnext-math", "upnext-features", "upnext-models", "upnext-store"]),
-    ("upnext-serve", &["upnext-data", "upnext-pipeline", "upnext-store"]),
+    (
+        "upnext-pipeline",
+        &["upnext-data", "upnext-math", "upnext-features", "upnext-map", "upnext-models", "upnext-store"],
+    ),
+    ("upnext-serve", &["upnext-data", "upnext-map", "upnext-pipeline", "upnext-store"]),
 ];
 
 fn metadata() -> serde_json::Value {
