@@ -8,7 +8,6 @@
 
 use rayon::prelude::*;
 use upnext_math::Matrix;
-use upnext_math::dot::dot;
 use upnext_math::seed::Random;
 
 /// Dimensions of the picture.
@@ -59,23 +58,27 @@ pub(crate) fn layout(vectors: &Matrix, neighbours: &[Vec<u32>], start: &Matrix, 
 fn force(at: usize, points: &[Point], edges: &[(u32, f32)], random: &mut Random) -> Point {
     /// Keeps the push of two points in one place finite.
     const SOFT: f32 = 1e-3;
-    let here = points[at];
+    let here = &points[at];
     let mut force = [0.0; DIMENSIONS];
-    let mut add = |other: usize, weight: &dyn Fn(f32) -> f32| {
-        let apart: Point = std::array::from_fn(|axis| points[other][axis] - here[axis]);
-        let weight = weight(dot(&apart, &apart));
-        (0..DIMENSIONS).for_each(|axis| force[axis] += weight * apart[axis]);
-    };
     // Weights of a point's edges add up to one, so that a point of many edges does not leap.
-    edges.iter().for_each(|&(other, weight)| add(other as usize, &|squared| 2.0 * weight / (1.0 + squared)));
+    for &(other, weight) in edges {
+        let (apart, squared) = apart(here, &points[other as usize]);
+        let pull = 2.0 * weight / (1.0 + squared);
+        (0..DIMENSIONS).for_each(|axis| force[axis] += pull * apart[axis]);
+    }
+    // A point that draws itself is nowhere apart, and not pushed.
     for _ in 0..PUSHING {
-        let other = random.below(points.len());
-        let push = |squared| -2.0 * PUSH / PUSHING as f32 / ((SOFT + squared) * (1.0 + squared));
-        if other != at {
-            add(other, &push);
-        }
+        let (apart, squared) = apart(here, &points[random.below(points.len())]);
+        let push = 2.0 * PUSH / PUSHING as f32 / ((SOFT + squared) * (1.0 + squared));
+        (0..DIMENSIONS).for_each(|axis| force[axis] -= push * apart[axis]);
     }
     force
+}
+
+/// From one point to another, and the square of its length.
+fn apart(from: &Point, to: &Point) -> (Point, f32) {
+    let apart: Point = std::array::from_fn(|axis| to[axis] - from[axis]);
+    (apart, apart.iter().map(|x| x * x).sum())
 }
 
 /// The edges of each point with their weights, which add up to one.

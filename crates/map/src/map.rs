@@ -21,9 +21,7 @@ pub(crate) const NEAR: usize = 10;
 const SHOWN: usize = 5;
 /// Rows that are measured, drawn at random where there are more: the standard error of a share is 1 % at most.
 const MEASURED: usize = 2_000;
-/// Points whose places the place of a vector is the mean of.
-const AROUND: usize = 10;
-/// Nearest points of a vector that are named.
+/// Nearest points of a vector that are named, and whose places its place is the mean of.
 const NAMED: usize = 50;
 /// The version of [`Map::to_bytes`].
 const VERSION: u32 = 1;
@@ -95,7 +93,7 @@ pub struct Group {
 pub struct Projection {
     /// `neighbours` or `pca`.
     pub name: String,
-    /// Three numbers a point, around zero, none farther from it than 1.
+    /// Three numbers a point, around zero: 98 of 100 points within distance 1 of it, none beyond 1.5.
     pub places: Vec<f32>,
     /// Share of the variance that is kept; of the principal components only.
     pub variance: Option<f32>,
@@ -197,8 +195,7 @@ impl Map {
             }
         };
         let variance = pca.ratios().iter().sum();
-        let projections =
-            vec![projection("neighbours", kept, None), projection("pca", flat, Some(variance))];
+        let projections = vec![projection("neighbours", kept, None), projection("pca", flat, Some(variance))];
         let mut modalities = vec![modality(&spaces[0], neighbours, &group, &measured, seed)];
         for space in &spaces[1..] {
             modalities.push(modality(space, near_known(space), &group, &measured, seed));
@@ -256,8 +253,8 @@ impl Map {
         self.modalities[modality].near[at..at + SHOWN].iter().copied().filter(|&other| other != u32::MAX)
     }
 
-    /// Where vectors of the drawn space stand that were not drawn: each at the mean place of the ten points of
-    /// largest cosine, weighted by it. `None` for a vector without length, or without a point of its own side.
+    /// Where vectors of the drawn space stand that were not drawn: each at the mean place of the fifty points of
+    /// largest cosine, weighted by how much it exceeds that of the fifty-first. `None` for a vector without length, or without a point of its own side.
     ///
     /// # Panics
     /// If the vectors have other dimensions than the space.
@@ -272,19 +269,21 @@ impl Map {
     }
 
     fn placed(&self, cosines: &[f32]) -> Option<Placed> {
-        let near: Vec<(u32, f32)> = top_k(cosines, NAMED)
-            .into_iter()
-            .map(|point| (point, cosines[point as usize]))
-            .filter(|&(_, cosine)| cosine > 0.0)
-            .collect();
-        let around = &near[..near.len().min(AROUND)];
-        let sum: f32 = around.iter().map(|(_, cosine)| cosine).sum();
+        let mut near: Vec<(u32, f32)> =
+            top_k(cosines, NAMED + 1).into_iter().map(|point| (point, cosines[point as usize])).collect();
+        // How much nearer than the first that does not count: a point that comes in or goes out moves nothing.
+        let floor = if near.len() > NAMED { near[NAMED].1.max(0.0) } else { 0.0 };
+        near.truncate(NAMED);
+        near.retain(|&(_, cosine)| cosine > 0.0);
+        let equal = near.first().is_none_or(|&(_, cosine)| cosine <= floor);
+        let weight = |cosine: f32| if equal { 1.0 } else { (cosine - floor).max(0.0) };
+        let sum: f32 = near.iter().map(|&(_, cosine)| weight(cosine)).sum();
         let place = |projection: &Projection| {
             std::array::from_fn(|axis| {
                 let part = |&(point, cosine): &(u32, f32)| {
-                    cosine * projection.places[point as usize * DIMENSIONS + axis]
+                    weight(cosine) * projection.places[point as usize * DIMENSIONS + axis]
                 };
-                around.iter().map(part).sum::<f32>() / sum
+                near.iter().map(part).sum::<f32>() / sum
             })
         };
         let places = self.projections.iter().map(place).collect();
@@ -324,10 +323,8 @@ impl Map {
 
 fn modality(space: &Space, neighbours: Vec<Vec<u32>>, group: &[u8], measured: &[u32], seed: u64) -> Modality {
     let known: Vec<u32> = measured.iter().copied().filter(|&row| space.knows(row as usize)).collect();
-    let near: Vec<Vec<u32>> = known
-        .iter()
-        .map(|&row| neighbours[row as usize].iter().copied().take(NEAR).collect())
-        .collect();
+    let near: Vec<Vec<u32>> =
+        known.iter().map(|&row| neighbours[row as usize].iter().copied().take(NEAR).collect()).collect();
     let shown = |near: &Vec<u32>| {
         let padded = near.iter().copied().chain(std::iter::repeat(u32::MAX));
         padded.take(SHOWN).collect::<Vec<_>>()
@@ -376,17 +373,28 @@ fn spread(points: &Matrix) -> Matrix {
     spread
 }
 
-/// The points around their mean, the farthest at distance one.
+/// The points around their mean, in such units that nearly all lie within distance one.
 fn within_one(points: &Matrix) -> Vec<f32> {
-    let n = points.n_rows().max(1) as f64;
+    /// The share that does; a few far ones would make the rest small.
+    const SHARE: f64 = 0.98;
+    /// Those are drawn no farther away than this, in front of the eye.
+    const FARTHEST: f32 = 1.5;
+    let n = points.n_rows();
     let mut mean = [0.0f64; DIMENSIONS];
     let rows = || points.values().chunks_exact(DIMENSIONS);
-    rows().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) / n));
-    let mut places: Vec<f32> = rows().flat_map(|row| [0, 1, 2].map(|axis| row[axis] - mean[axis] as f32)).collect();
+    rows().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) / n as f64));
+    let mut places: Vec<f32> =
+        rows().flat_map(|row| [0, 1, 2].map(|axis| row[axis] - mean[axis] as f32)).collect();
     let length = |place: &[f32]| place.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let farthest = places.chunks_exact(DIMENSIONS).map(length).fold(0.0, f32::max);
-    if farthest > 0.0 {
-        places.iter_mut().for_each(|x| *x /= farthest);
+    let mut lengths: Vec<f32> = places.chunks_exact(DIMENSIONS).map(length).collect();
+    lengths.sort_by(f32::total_cmp);
+    let last = ((n as f64 * SHARE).ceil() as usize).clamp(1, n) - 1;
+    // Where most points lie in one place, the farthest is the measure.
+    let unit = if lengths[last] > 0.0 { lengths[last] } else { lengths[n - 1] };
+    for place in places.chunks_exact_mut(DIMENSIONS) {
+        let far = length(place);
+        let scale = if far > 0.0 { (1.0 / unit).min(FARTHEST / far) } else { 0.0 };
+        place.iter_mut().for_each(|x| *x *= scale);
     }
     places
 }
@@ -408,7 +416,9 @@ mod tests {
         }
         values.extend([0.0; 6]);
         let main = Space::new("labels", Matrix::from_rows(41, 6, values));
-        let half = (0..41).flat_map(|row| [f32::from(u8::from(row % 2 == 0)), row as f32 / 40.0 * f32::from(u8::from(row % 2 == 0))]);
+        let half = (0..41).flat_map(|row| {
+            [f32::from(u8::from(row % 2 == 0)), row as f32 / 40.0 * f32::from(u8::from(row % 2 == 0))]
+        });
         let half = Space::new("text", Matrix::from_rows(41, 2, half.collect()));
         let groups = Groups {
             names: vec!["even".into(), "odd".into()],
@@ -428,7 +438,7 @@ mod tests {
             assert!(projection.silhouette.unwrap().value > 0.5);
             assert!(projection.trustworthiness.unwrap() > 0.6);
             let lengths = projection.places.chunks(3).map(|p| p.iter().map(|x| x * x).sum::<f32>().sqrt());
-            assert!((lengths.fold(0.0, f32::max) - 1.0).abs() < 1e-5);
+            assert!((1.0..=1.5001).contains(&(lengths.fold(0.0, f32::max) + 1e-6)));
         }
         assert!(map.near(0, 3).all(|other| other % 2 == 1) && map.near(0, 3).count() == 5);
         assert_eq!((map.near(1, 3).count(), map.modalities[1].n_known), (0, 20));
@@ -446,7 +456,8 @@ mod tests {
                 (0..20).map(|at| map.projections[0].places[(2 * at + parity) * 3 + axis] / 20.0).sum()
             })
         };
-        let distance = |to: [f32; 3]| (0..3).map(|axis| (first.places[0][axis] - to[axis]).powi(2)).sum::<f32>();
+        let distance =
+            |to: [f32; 3]| (0..3).map(|axis| (first.places[0][axis] - to[axis]).powi(2)).sum::<f32>();
         assert!(distance(middle(0)) < distance(middle(1)));
         assert_eq!(placed[1], None);
     }

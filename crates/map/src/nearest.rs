@@ -5,7 +5,7 @@ use upnext_math::linalg::product_transposed_into;
 use upnext_math::{Matrix, dot, top_k};
 
 /// Rows that are compared with all others at once: at 50,000 rows a block of scores takes 13 MB a thread.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// The `k` rows nearest to each of some rows by Euclidean distance, the row itself left out, nearest first; equal
 /// distances stand in the order of rows. Of unit vectors that is the order of cosines.

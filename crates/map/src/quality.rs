@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use upnext_math::Matrix;
 use upnext_math::seed::Random;
 
-use crate::nearest::{closeness, nearest};
+use crate::nearest::{BLOCK, closeness, nearest};
 
 /// The group of a row that has none.
 pub(crate) const NO_GROUP: u8 = u8::MAX;
@@ -35,19 +35,20 @@ pub(crate) fn trustworthiness(vectors: &Matrix, picture: &Matrix, k: usize, samp
         return None;
     }
     let shown = nearest(picture, sample, k);
-    let penalty: f64 = sample
-        .par_iter()
-        .zip(&shown)
-        .map(|(&row, shown)| {
-            let closeness = closeness(vectors, &[row]);
+    let of_block = |(block, shown): (&[u32], &[Vec<u32>])| -> f64 {
+        let closeness = closeness(vectors, block);
+        let of_row = |((&row, closeness), shown): ((&u32, &[f32]), &Vec<u32>)| -> f64 {
             let rank = |&other: &u32| {
                 let bar = closeness[other as usize];
-                let nearer = (0..).zip(&closeness).filter(|&(at, c)| at != row && *c > bar).count();
+                let nearer = (0..).zip(closeness).filter(|&(at, c)| at != row && *c > bar).count();
                 (nearer + 1).saturating_sub(k) as f64
             };
-            shown.iter().map(rank).sum::<f64>()
-        })
-        .sum();
+            shown.iter().map(rank).sum()
+        };
+        block.iter().zip(closeness.chunks_exact(n)).zip(shown).map(of_row).sum()
+    };
+    let blocks: Vec<f64> = sample.par_chunks(BLOCK).zip(shown.par_chunks(BLOCK)).map(of_block).collect();
+    let penalty: f64 = blocks.iter().sum();
     let most = sample.len() as f64 * k as f64 * (2.0 * n as f64 - 3.0 * k as f64 - 1.0) / 2.0;
     Some(1.0 - penalty / most)
 }
@@ -149,7 +150,11 @@ mod tests {
 
     /// Two heaps on a line: 0..8 near 0, 8..16 near 100.
     fn heaps() -> Matrix {
-        Matrix::from_rows(16, 1, (0..16).map(|at| (at % 8) as f32 + if at < 8 { 0.0 } else { 100.0 }).collect())
+        Matrix::from_rows(
+            16,
+            1,
+            (0..16).map(|at| (at % 8) as f32 + if at < 8 { 0.0 } else { 100.0 }).collect(),
+        )
     }
 
     fn all(n: u32) -> Vec<u32> {

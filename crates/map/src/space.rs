@@ -73,7 +73,8 @@ mod tests {
     fn vectors_have_unit_length_or_are_unknown() {
         let rows = vec![3.0, 4.0, 0.0, 0.0, f32::NAN, 1.0, f32::INFINITY, 1.0, 3e30, 4e30];
         let space = Space::new("text", Matrix::from_rows(5, 2, rows));
-        let near = |row: usize| space.vectors().row(row).iter().zip([0.6, 0.8]).all(|(a, b)| (a - b).abs() < 1e-6);
+        let near =
+            |row: usize| space.vectors().row(row).iter().zip([0.6, 0.8]).all(|(a, b)| (a - b).abs() < 1e-6);
         assert!(near(0) && near(4));
         assert_eq!([0, 1, 2, 3].map(|row| space.knows(row)), [true, false, false, false]);
     }

@@ -54,7 +54,7 @@ pub struct MapView<'a> {
 #[derive(Debug, Serialize)]
 struct ProjectionView<'a> {
     name: &'a str,
-    /// Three whole numbers a point, in ten-thousandths, from -10000 to 10000.
+    /// Three whole numbers a point, in ten-thousandths; nearly all from -10000 to 10000.
     places: Vec<i32>,
     variance: Option<f32>,
     trustworthiness: Option<f64>,
@@ -273,7 +273,8 @@ impl Feed {
             let known: Vec<&PastVideo> =
                 past.iter().filter(|video| (video.row as usize) < self.dataset.videos.len()).collect();
             let until = |end: usize| {
-                let unknown = past[..end].iter().filter(|video| video.row as usize >= self.dataset.videos.len());
+                let unknown =
+                    past[..end].iter().filter(|video| video.row as usize >= self.dataset.videos.len());
                 let seen = &known[..end - unknown.count()];
                 let newest = &seen[seen.len().saturating_sub(self.config.history_events_max)..];
                 tower.user(&History::new(newest.iter().map(|video| video.as_past())))
@@ -320,7 +321,8 @@ fn groups(map: &Map, placed: &upnext_map::Placed) -> Vec<(String, f32)> {
         counts[usize::from(group)] += 1;
     });
     let all: u32 = counts.iter().sum();
-    let mut some: Vec<(usize, u32)> = counts.into_iter().enumerate().filter(|&(_, count)| count > 0).collect();
+    let mut some: Vec<(usize, u32)> =
+        counts.into_iter().enumerate().filter(|&(_, count)| count > 0).collect();
     some.sort_by_key(|&(group, count)| (std::cmp::Reverse(count), group));
     let share = |(group, count): (usize, u32)| (map.groups[group].name.clone(), count as f32 / all as f32);
     some.into_iter().take(GROUPS).map(share).collect()
@@ -376,12 +378,17 @@ mod tests {
         assert!(journey.steps[1].went.iter().any(|one| one.id == "crime1"), "what was liked left the slate");
         let last: Vec<&str> = journey.steps[2].slate.iter().map(|one| &one.id[..]).collect();
         let asked = Request { now: now(), ..crate::testing::request("new", 10) };
-        assert_eq!(last, crate::testing::ids(&world.feed.recommend(&asked)), "the last step is the feed of now");
+        assert_eq!(
+            last,
+            crate::testing::ids(&world.feed.recommend(&asked)),
+            "the last step is the feed of now"
+        );
     }
 
     #[test]
     fn a_journey_is_as_long_as_the_setting_allows() {
-        let config = crate::FeedConfig { journey_events_max: 2, path_events_max: 3, ..crate::FeedConfig::default() };
+        let config =
+            crate::FeedConfig { journey_events_max: 2, path_events_max: 3, ..crate::FeedConfig::default() };
         let world = World::with(config, Vec::new());
         // u5 has five videos in the run.
         let (journey, path) = (world.feed.journey(&map(), "u5"), world.feed.path(&map(), "u5"));
@@ -395,7 +402,14 @@ mod tests {
         say(&world, &[feedback("like", "new", "crime0", 1), feedback("like", "new", "space0", 2)]);
         let mixed = world.feed.journey(&map, "new").steps[1].groups.clone();
         assert_eq!(mixed[0].0, "Space");
-        say(&world, &[feedback("hate", "new", "space1", 3), feedback("hate", "new", "space2", 4), feedback("hate", "new", "space3", 5)]);
+        say(
+            &world,
+            &[
+                feedback("hate", "new", "space1", 3),
+                feedback("hate", "new", "space2", 4),
+                feedback("hate", "new", "space3", 5),
+            ],
+        );
         let groups = world.feed.journey(&map, "new").steps[4].groups.clone();
         assert_eq!(groups[0].0, "Crime", "{groups:?}");
     }
@@ -404,7 +418,10 @@ mod tests {
     fn what_is_hidden_is_not_on_the_map() {
         let (world, map) = (World::new(), map());
         let on_map = world.feed.on_map(&map, "crime0").unwrap();
-        assert_eq!((on_map.point, &on_map.near[0].0[..], &on_map.near[0].1[0].id[..]), (5, "labels", "crime1"));
+        assert_eq!(
+            (on_map.point, &on_map.near[0].0[..], &on_map.near[0].1[0].id[..]),
+            (5, "labels", "crime1")
+        );
         let hidden = StoredVideo { hidden: true, ..crate::testing::video("crime1", None, &[]) };
         world.store.put_videos(&[hidden]).unwrap();
         let view = serde_json::to_value(world.feed.map(&map)).unwrap();

@@ -156,7 +156,9 @@ impl AppState {
     pub(crate) fn ready_map(&self) -> Result<Arc<Map>, ApiError> {
         match self.map() {
             TasteMap::Ready(map) => Ok(map),
-            TasteMap::Drawing => Err(ApiError::unavailable("map_not_ready", "the taste map is being drawn", 1)),
+            TasteMap::Drawing => {
+                Err(ApiError::unavailable("map_not_ready", "the taste map is being drawn", 1))
+            }
             TasteMap::Absent(reason) => Err(ApiError::new(
                 axum::http::StatusCode::NOT_FOUND,
                 "no_map",

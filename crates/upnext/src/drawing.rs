@@ -1,6 +1,6 @@
 //! What the taste map is drawn from: spaces of labels, text, vectors, models and audiences, and the genres.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(crate) struct Known<'a> {
     pub(crate) vectors: Vec<(String, Stored)>,
     /// The models that serve: those of vectors are spaces too.
     pub(crate) models: &'a FeedModels,
-    /// Kinds of label that colour the map, the first that any video has.
+    /// Kinds of label that colour the map: of those that begin so, the first that any video has.
     pub(crate) kinds: &'a [String],
 }
 
@@ -41,7 +41,13 @@ pub(crate) struct Known<'a> {
 ///
 /// # Errors
 /// When there is no such space, or nothing is known of any video.
-pub(crate) fn draw(known: &Known, space: Option<&str>, of: String, seed: u64, config: &MapConfig) -> Result<Map> {
+pub(crate) fn draw(
+    known: &Known,
+    space: Option<&str>,
+    of: String,
+    seed: u64,
+    config: &MapConfig,
+) -> Result<Map> {
     if config.videos_max == 0 {
         bail!("it is switched off: `videos_max` of [map] is 0");
     }
@@ -70,7 +76,8 @@ pub(crate) fn draw(known: &Known, space: Option<&str>, of: String, seed: u64, co
 
 /// What a kept map was drawn of: it is drawn anew when one of these changes.
 pub(crate) fn origin(manifest: &Manifest, config: &MapConfig) -> String {
-    let files = manifest.files.iter().filter(|(name, _)| *name == MODEL_FILE || name.starts_with("embeddings/"));
+    let files =
+        manifest.files.iter().filter(|(name, _)| *name == MODEL_FILE || name.starts_with("embeddings/"));
     let digests: Vec<&str> = files.map(|(_, entry)| &entry.blake3[..]).collect();
     format!("{} {} {}", manifest.digest, config.videos_max, digests.join(" "))
 }
@@ -134,7 +141,10 @@ fn spaces(known: &Known, seed: u64) -> Vec<Space> {
         spaces.extend([labels, text]);
     }
     for (name, stored) in &known.vectors {
-        spaces.push(Space::new(name, Matrix::from_rows(stored.present.len(), stored.dim, stored.values.clone())));
+        spaces.push(Space::new(
+            name,
+            Matrix::from_rows(stored.present.len(), stored.dim, stored.values.clone()),
+        ));
     }
     for model in std::iter::once(&known.models.main).chain(&known.models.sources) {
         if let Some(tower) = model.tower().filter(|tower| tower.items().n_rows() == known.set.videos.len()) {
@@ -144,7 +154,8 @@ fn spaces(known: &Known, seed: u64) -> Vec<Space> {
     spaces.push(directions("audience", &audiences(known)));
     spaces.retain(|space| (0..space.vectors().n_rows()).any(|row| space.knows(row)));
     // Where a catalogue has one of the two, both together are that one.
-    let both = spaces.iter().any(|space| space.name == "labels") && spaces.iter().any(|space| space.name == "text");
+    let both =
+        spaces.iter().any(|space| space.name == "labels") && spaces.iter().any(|space| space.name == "text");
     spaces.retain(|space| both || space.name != "labels and text");
     spaces
 }
@@ -168,7 +179,10 @@ fn audiences(known: &Known) -> Sparse {
 /// are not among the most frequent twenty colour nothing.
 fn groups(videos: &Catalogue, kinds: &[String]) -> Groups {
     let n = videos.len() as u32;
-    let kind = kinds.iter().find(|kind| (0..n).any(|row| videos.labels_of(row, kind).next().is_some()));
+    // `category` finds `category1`, the broadest of three levels.
+    let known: BTreeSet<&str> =
+        videos.labels.iter().filter_map(|label| Some(label.split_once(':')?.0)).collect();
+    let kind = kinds.iter().find_map(|kind| known.iter().find(|known| known.starts_with(&kind[..])));
     let Some(kind) = kind else { return Groups { names: Vec::new(), of: vec![None; videos.len()] } };
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for row in 0..n {
@@ -178,7 +192,8 @@ fn groups(videos: &Catalogue, kinds: &[String]) -> Groups {
     names.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     names.truncate(GROUPS_MAX);
     let numbers: HashMap<&str, u8> = (0..).zip(&names).map(|(number, (name, _))| (*name, number)).collect();
-    let of = (0..n).map(|row| videos.labels_of(row, kind).filter_map(|label| numbers.get(label).copied()).max());
+    let of =
+        (0..n).map(|row| videos.labels_of(row, kind).filter_map(|label| numbers.get(label).copied()).max());
     Groups { of: of.collect(), names: names.iter().map(|(name, _)| (*name).to_string()).collect() }
 }
 
@@ -194,7 +209,11 @@ mod tests {
             labels.iter().for_each(|label| videos.label(row, label));
         }
         let found = groups(&videos, &["category".into(), "genre".into()]);
-        assert_eq!(found, Groups { names: vec!["Drama".into(), "War".into()], of: vec![Some(0), Some(1), None] });
+        assert_eq!(
+            found,
+            Groups { names: vec!["Drama".into(), "War".into()], of: vec![Some(0), Some(1), None] }
+        );
+        assert_eq!(groups(&videos, &["ta".into()]).names, ["x"]);
         assert_eq!(groups(&videos, &["topic".into()]).of, [None; 3]);
     }
 }

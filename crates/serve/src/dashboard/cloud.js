@@ -17,7 +17,7 @@ void main() {
   float away = ${FAR.toFixed(1)} - seen.z;
   gl_Position = colour.a == 0.0 ? vec4(2.0, 2.0, 2.0, 1.0) : vec4(seen.xy * scale / away, -seen.z / 2.0, 1.0);
   gl_PointSize = size * ${FAR.toFixed(1)} / away * (0.55 + 0.45 * colour.a);
-  float fog = clamp(0.5 - seen.z * 0.45, 0.0, 0.78);
+  float fog = clamp(0.36 - seen.z * 0.4, 0.0, 0.7);
   tone = vec4(mix(colour.rgb, ground, fog), colour.a);
 }`;
 const FRAGMENT = `
@@ -76,6 +76,8 @@ export class Cloud {
   paint(colours, size) {
     this.colours = colours;
     this.size = size;
+    // Far points fade towards the ground.
+    this.ground = rgba(getComputedStyle(this.box).backgroundColor);
     if (this.gl) this.gl.fill("colour", colours);
     this.draw();
   }
@@ -130,23 +132,20 @@ export class Cloud {
 
   /** Draws now. */
   frame() {
-    if (this.waiting !== null) cancelAnimationFrame(this.waiting);
+    cancelAnimationFrame(this.waiting);
     this.waiting = null;
     const { clientWidth: width, clientHeight: height } = this.box;
-    if (!width || !height || !this.canvas.width) return;
-    const started = performance.now();
+    if (!width || !height || !this.canvas.width || !this.ground) return;
     this.turned = this.matrix();
     this.reached = this.reach();
-    const ground = rgba(getComputedStyle(this.box).backgroundColor);
     const size = this.size * this.dense * Math.sqrt(this.zoom);
-    if (this.gl) this.gl.draw(this.turned, [(2 * this.reached) / width, (2 * this.reached) / height], size, ground, this.n);
-    else this.onPaper(ground);
+    if (this.gl) this.gl.draw(this.turned, [(2 * this.reached) / width, (2 * this.reached) / height], size, this.ground, this.n);
+    else this.onPaper(this.ground);
     const context = this.cover.getContext("2d");
     context.setTransform(this.dense, 0, 0, this.dense, 0, 0);
     context.clearRect(0, 0, width, height);
     this.over(context, this);
     this.frames = (this.frames ?? 0) + 1;
-    this.took = performance.now() - started;
   }
 
   /** Draws `times` frames, each turned a little, and waits for the last pixel of each: milliseconds a frame. */
@@ -175,15 +174,14 @@ export class Cloud {
     return this.seen(this.places[3 * point], this.places[3 * point + 1], this.places[3 * point + 2]);
   }
 
-  /** The point under a place of the box, or null: of those within reach the one nearest to the eye. */
+  /** The point under a place of the box, or null: of those within reach the nearest, a point nearer to the eye first. */
   pick(x, y) {
-    let [found, best] = [null, -Infinity];
+    let [found, best] = [null, Infinity];
     for (let point = 0; point < this.n; point += 1) {
       if (this.colours[4 * point + 3] === 0) continue;
       const [px, py, near] = this.at(point);
       const distance = Math.hypot(px - x, py - y);
-      const worth = near - distance / 4;
-      if (distance < NEAR_ENOUGH && worth > best) [found, best] = [point, worth];
+      if (distance < NEAR_ENOUGH && distance - 4 * near < best) [found, best] = [point, distance - 4 * near];
     }
     return found;
   }
@@ -197,7 +195,7 @@ export class Cloud {
     for (let point = 0; point < this.n; point += 1) if (this.colours[4 * point + 3]) seen.push([...this.at(point), point]);
     seen.sort((a, b) => a[2] - b[2]);
     for (const [x, y, near, point] of seen) {
-      const fog = Math.max(0, Math.min(0.78, 0.5 - near * 0.45));
+      const fog = Math.max(0, Math.min(0.7, 0.36 - near * 0.4));
       const [r, g, b] = [0, 1, 2].map((i) => Math.round(this.colours[4 * point + i] * (1 - fog) + ground[i] * fog));
       const side = (0.8 * this.size * Math.sqrt(this.zoom) * FAR) / (FAR - near);
       this.flat.fillStyle = `rgb(${r} ${g} ${b})`;

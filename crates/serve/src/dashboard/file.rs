@@ -72,7 +72,10 @@ mod tests {
         assert!(!script.contains("import ") || !script.lines().any(|line| line.starts_with("import ")));
         assert!(!script.lines().any(|line| line.starts_with("export ")));
         for path in MODULES {
-            assert!(path == "/map_file.js" || FILES.iter().any(|file| file.path == path && file.content_type == SCRIPT));
+            assert!(
+                path == "/map_file.js"
+                    || FILES.iter().any(|file| file.path == path && file.content_type == SCRIPT)
+            );
             // An import that spans lines would be missed.
             for line in content(path).lines().filter(|line| line.starts_with("import")) {
                 let (_, from) = import(line).unwrap_or_else(|| panic!("{path}: {line}"));

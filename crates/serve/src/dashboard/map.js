@@ -7,6 +7,8 @@ import { Cloud, rgba } from "./cloud.js";
 
 const STEP_EVERY = 1100;
 const GLIDE = 650;
+// Of a long way only the newest steps are drawn; older ones would hide the map.
+const TRAIL = 16;
 const PROJECTIONS = { neighbours: "Neighbours kept", pca: "Main directions" };
 const EXPLAINED = {
   neighbours: "Each title is drawn to the titles it is most like and pushed away from others. Near means alike; how far apart two heaps stand means little.",
@@ -128,7 +130,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
       const [r, g, b] = group >= 0 && shown ? tones[group] : grey;
       colours.set([r, g, b, hidden.has(point) ? 0 : shown ? 255 : 60], 4 * point);
     });
-    const size = Math.max(2.6, Math.min(7, 300 / Math.sqrt(all.view.ids.length)));
+    const size = Math.max(2.6, Math.min(8, 390 / Math.sqrt(all.view.ids.length)));
     for (const cloud of parts.clouds) cloud.paint(colours, cloud.box === parts.small ? Math.max(1.6, size / 2) : size);
     for (const [group, button] of parts.legend.entries()) button.querySelector("i").style.setProperty("--tone", toneOf(group));
   }
@@ -199,9 +201,9 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
     const { ink, accent, panel } = parts.tones;
     context.lineJoin = "round";
     context.lineCap = "round";
-    if (large) names(context, cloud);
-    for (const { point } of all.path?.recommended ?? []) if (point !== null) ring(context, cloud.at(point), large ? 7 : 3.4, accent, panel);
+    for (const { point } of all.path?.recommended ?? []) if (point !== null) ring(context, cloud.at(point), large ? 7 : 2.2, accent, panel);
     way(context, cloud, large);
+    if (large) names(context, cloud);
     const chosen = all.hovered ?? all.pinned;
     if (large && chosen !== null) {
       const [x, y] = cloud.at(chosen);
@@ -213,7 +215,9 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
 
   // The names of the groups, the nearest to the eye first; one that would cover another waits until it is turned.
   function names(context, cloud) {
-    const taken = [];
+    // The viewer's own name has its place already.
+    const own = all.here && cloud.seen(...all.here);
+    const taken = own ? [[own[0] + 14 + 3.5 * who().length, own[1], 8 * who().length + 40]] : [];
     const seen = all.cores.map((core, group) => (core === null ? null : { group, at: cloud.at(core) })).filter(Boolean);
     for (const { group, at: [x, y] } of seen.sort((a, b) => b.at[2] - a.at[2])) {
       if (all.on.size && !all.on.has(group)) continue;
@@ -248,14 +252,15 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
   }
 
   function way(context, cloud, large) {
-    const steps = (all.path?.steps ?? []).slice(0, all.step).map((_, step) => placeOf(step)).filter(Boolean);
+    const first = Math.max(0, all.step - TRAIL);
+    const steps = [...Array(Math.max(0, all.step - first)).keys()].map((i) => placeOf(first + i)).filter(Boolean);
     const places = all.here ? [...steps, all.here] : steps;
     if (!places.length) return;
     const { accent, panel } = parts.tones;
     const seen = places.map((place) => cloud.seen(...place));
     for (const [width, tone] of [[large ? 6 : 4, panel], [large ? 2.6 : 1.8, accent]]) {
       for (let i = 1; i < seen.length; i += 1) {
-        context.globalAlpha = 0.25 + 0.75 * (i / seen.length);
+        context.globalAlpha = (i / seen.length) ** 1.5;
         context.beginPath();
         context.moveTo(seen[i - 1][0], seen[i - 1][1]);
         context.lineTo(seen[i][0], seen[i][1]);
@@ -315,7 +320,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
       h("div", { class: "told" },
         h("div", { class: "cover", ...colours, "aria-hidden": "true" }, inside),
         h("div", {}, h("h2", {}, titleOf(video)), h("p", { class: "soft" }, [video.year, ...labelsOf(video)].filter(Boolean).join(" · ")))),
-      video.near.map(([name, near]) => [
+      ...video.near.flatMap(([name, near]) => [
         h("h3", {}, `Nearest in ${name}`),
         h("ol", { class: "near" }, near.map((other) => h("li", {}, h("button", { type: "button", class: "plain", onclick: () => pin(other.point) }, titleOf(other)))))]));
   }

@@ -28,7 +28,9 @@ pub(super) async fn video(
 ) -> Result<Json<OnMap>, ApiError> {
     let (feed, map) = (state.ready_feed()?, state.ready_map()?);
     state.check_id("video", &video)?;
-    state.read(move |_| feed.on_map(&map, &video).map(Json).ok_or_else(|| ApiError::unknown("item", &video))).await
+    state
+        .read(move |_| feed.on_map(&map, &video).map(Json).ok_or_else(|| ApiError::unknown("item", &video)))
+        .await
 }
 
 pub(super) async fn path(

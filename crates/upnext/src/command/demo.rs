@@ -228,13 +228,15 @@ impl Background {
         self.state.set_map(TasteMap::Drawing);
         let models = self.publish(Choices::new(), Depth::Quick)?;
         tracing::info!("counting models serve after {:.1} s", self.started.elapsed().as_secs_f64());
-        self.draw(&models);
         let evaluation = evaluate(&self.set, &self.conditions)?;
         let report: &Report = &evaluation.report;
         self.state.set_report(serde_json::to_value(report)?);
         tracing::info!("the table is ready after {:.1} s", self.started.elapsed().as_secs_f64());
         print_report(report, self.json)?;
-        self.publish(evaluation.choices, Depth::Full(Kind::ClosedBlend, &[]))?;
+        thread::scope(|scope| {
+            scope.spawn(|| self.draw(&models));
+            self.publish(evaluation.choices, Depth::Full(Kind::ClosedBlend, &[]))
+        })?;
         tracing::info!("all models serve after {:.1} s", self.started.elapsed().as_secs_f64());
         Ok(())
     }

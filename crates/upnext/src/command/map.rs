@@ -75,7 +75,9 @@ impl MapArgs {
         let set = loaded.dataset;
         let (models, store) = self.models(run_folder.as_deref(), &set, &loaded.relevance, &config)?;
         let (of, brought) = match &run_folder {
-            Some(folder) => (drawing::origin(&run::manifest(folder)?, &config.map), drawing::vectors_of(folder)?),
+            Some(folder) => {
+                (drawing::origin(&run::manifest(folder)?, &config.map), drawing::vectors_of(folder)?)
+            }
             None => (set.digest(), Vec::new()),
         };
         let started = Instant::now();
@@ -155,10 +157,13 @@ impl MapArgs {
             }
         };
         let file = run_folder.map(|folder| folder.join(STORE_FILE)).filter(|file| file.exists());
-        Ok((models, match file {
-            Some(file) => Arc::new(Sqlite::open_to_read(&file, config.store.clone())?),
-            None => Arc::new(Memory::new(config.store.clone())),
-        }))
+        Ok((
+            models,
+            match file {
+                Some(file) => Arc::new(Sqlite::open_to_read(&file, config.store.clone())?),
+                None => Arc::new(Memory::new(config.store.clone())),
+            },
+        ))
     }
 }
 
@@ -193,10 +198,19 @@ fn table(map: &Map, name: &str) -> Result<String> {
         map.width(),
         map.n_unknown,
     );
-    writeln!(text, "{:24}{:>8}   {:28}{:28}trust", "", "videos", "10 nearest of one genre", "silhouette by genre")?;
+    writeln!(
+        text,
+        "{:24}{:>8}   {:28}{:28}trust",
+        "", "videos", "10 nearest of one genre", "silhouette by genre"
+    )?;
     for space in &map.modalities {
         let (purity, silhouette) = (in_words(space.purity), in_words(space.silhouette));
-        writeln!(text, "{:24}{:>8}   {purity:28}{silhouette:28}", format!("space {}", space.name), space.n_known)?;
+        writeln!(
+            text,
+            "{:24}{:>8}   {purity:28}{silhouette:28}",
+            format!("space {}", space.name),
+            space.n_known
+        )?;
     }
     for projection in &map.projections {
         let (purity, silhouette) = (in_words(projection.purity), in_words(projection.silhouette));
