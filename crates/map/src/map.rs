@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use upnext_features::TrainRows;
 use upnext_features::pca::{Keep, Pca};
-use upnext_math::linalg::product_transposed;
+use upnext_math::linalg::{Accumulate, Precision, View, multiply};
 use upnext_math::{Matrix, top_k};
 
 use crate::layout::{DIMENSIONS, layout};
@@ -259,12 +259,16 @@ impl Map {
     /// # Panics
     /// If the vectors have other dimensions than the space.
     pub fn place(&self, vectors: &[Vec<f32>]) -> Vec<Option<Placed>> {
+        if vectors.is_empty() {
+            return Vec::new();
+        }
         let width = self.width();
         let mut asked = vectors.concat();
-        asked.chunks_exact_mut(width.max(1)).for_each(unit);
+        asked.chunks_exact_mut(width).for_each(unit);
         let asked = Matrix::from_rows(vectors.len(), width, asked);
-        let points = Matrix::from_rows(self.n_points(), width, self.vectors.clone());
-        let cosines = product_transposed(&asked, &points);
+        let points = View::new(&self.vectors, self.n_points(), width, width);
+        let mut cosines = Matrix::zeros(vectors.len(), self.n_points());
+        multiply(&mut cosines, Accumulate::Replace, (&asked).into(), points.t(), 1.0, Precision::F32);
         (0..vectors.len()).into_par_iter().map(|row| self.placed(cosines.row(row))).collect()
     }
 
@@ -373,24 +377,29 @@ fn spread(points: &Matrix) -> Matrix {
     spread
 }
 
-/// The points around their mean, in such units that nearly all lie within distance one.
+/// The points around the middle of where nearly all are, in such units that nearly all lie within distance one.
 fn within_one(points: &Matrix) -> Vec<f32> {
-    /// The share that does; a few far ones would make the rest small.
-    const SHARE: f64 = 0.98;
-    /// Those are drawn no farther away than this, in front of the eye.
+    /// Those that are few and far: they would make the rest small.
+    const FAR_SHARE: f64 = 0.02;
+    /// They are drawn no farther away than this, in front of the eye.
     const FARTHEST: f32 = 1.5;
     let n = points.n_rows();
-    let mut mean = [0.0f64; DIMENSIONS];
     let rows = || points.values().chunks_exact(DIMENSIONS);
-    rows().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) / n as f64));
+    let at_share = |mut values: Vec<f32>, share: f64| {
+        values.sort_by(f32::total_cmp);
+        values[((n - 1) as f64 * share).round() as usize]
+    };
+    let middle: [f32; DIMENSIONS] = std::array::from_fn(|axis| {
+        let along = || rows().map(|row| row[axis]).collect::<Vec<f32>>();
+        (at_share(along(), FAR_SHARE / 2.0) + at_share(along(), 1.0 - FAR_SHARE / 2.0)) / 2.0
+    });
     let mut places: Vec<f32> =
-        rows().flat_map(|row| [0, 1, 2].map(|axis| row[axis] - mean[axis] as f32)).collect();
+        rows().flat_map(|row| [0, 1, 2].map(|axis| row[axis] - middle[axis])).collect();
     let length = |place: &[f32]| place.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let mut lengths: Vec<f32> = places.chunks_exact(DIMENSIONS).map(length).collect();
-    lengths.sort_by(f32::total_cmp);
-    let last = ((n as f64 * SHARE).ceil() as usize).clamp(1, n) - 1;
+    let lengths: Vec<f32> = places.chunks_exact(DIMENSIONS).map(length).collect();
     // Where most points lie in one place, the farthest is the measure.
-    let unit = if lengths[last] > 0.0 { lengths[last] } else { lengths[n - 1] };
+    let unit = [1.0 - FAR_SHARE, 1.0].map(|share| at_share(lengths.clone(), share));
+    let unit = if unit[0] > 0.0 { unit[0] } else { unit[1] };
     for place in places.chunks_exact_mut(DIMENSIONS) {
         let far = length(place);
         let scale = if far > 0.0 { (1.0 / unit).min(FARTHEST / far) } else { 0.0 };
@@ -450,7 +459,7 @@ mod tests {
         let map = Map::draw(drawing(), &MapConfig::default()).unwrap();
         let placed = map.place(&[vec![5.0, 0.0, 0.0, 0.0, 0.0, 0.0], vec![0.0; 6]]);
         let first = placed[0].as_ref().unwrap();
-        assert!(first.near.iter().all(|(point, cosine)| point % 2 == 0 && *cosine > 0.8), "{first:?}");
+        assert!(first.near[..20].iter().all(|(point, cosine)| point % 2 == 0 && *cosine > 0.8), "{first:?}");
         let middle = |parity: usize| -> [f32; 3] {
             std::array::from_fn(|axis| {
                 (0..20).map(|at| map.projections[0].places[(2 * at + parity) * 3 + axis] / 20.0).sum()

@@ -56,8 +56,8 @@ impl Space {
 /// Brings a vector to unit length; what cannot be brought there becomes zero.
 pub(crate) fn unit(vector: &mut [f32]) {
     // By the largest first, so that squares of large numbers stay finite.
-    let most = vector.iter().fold(0.0f32, |most, x| if x.is_finite() { most.max(x.abs()) } else { f32::NAN });
-    if !(most > 0.0) {
+    let most = vector.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    if most == 0.0 || vector.iter().any(|x| !x.is_finite()) {
         return vector.fill(0.0);
     }
     vector.iter_mut().for_each(|x| *x /= most);

@@ -314,17 +314,18 @@ fn cosine(a: &[f32], b: &[f32]) -> Option<f32> {
     (norms > 0.0).then(|| (dot(a, b) / norms).clamp(-1.0, 1.0))
 }
 
-/// The groups of the points near a profile, with their shares of all that have one.
+/// The groups of the points near a profile, each point by its cosine, with their shares of all that have one.
 fn groups(map: &Map, placed: &upnext_map::Placed) -> Vec<(String, f32)> {
-    let mut counts = vec![0u32; map.groups.len()];
-    placed.near.iter().filter_map(|&(point, _)| map.group(point)).for_each(|group| {
-        counts[usize::from(group)] += 1;
-    });
-    let all: u32 = counts.iter().sum();
-    let mut some: Vec<(usize, u32)> =
-        counts.into_iter().enumerate().filter(|&(_, count)| count > 0).collect();
-    some.sort_by_key(|&(group, count)| (std::cmp::Reverse(count), group));
-    let share = |(group, count): (usize, u32)| (map.groups[group].name.clone(), count as f32 / all as f32);
+    let mut sums = vec![0.0f32; map.groups.len()];
+    for &(point, cosine) in &placed.near {
+        if let Some(group) = map.group(point) {
+            sums[usize::from(group)] += cosine;
+        }
+    }
+    let all: f32 = sums.iter().sum();
+    let mut some: Vec<(usize, f32)> = sums.into_iter().enumerate().filter(|&(_, sum)| sum > 0.0).collect();
+    some.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let share = |(group, sum): (usize, f32)| (map.groups[group].name.clone(), sum / all);
     some.into_iter().take(GROUPS).map(share).collect()
 }
 

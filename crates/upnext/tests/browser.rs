@@ -71,7 +71,6 @@ fn the_page_does_in_a_real_browser_what_it_says() {
     play_moves_the_viewer_step_by_step(browser);
     a_click_in_the_feed_moves_the_viewer_s_point(browser);
     the_journey_says_what_each_event_changed(browser);
-    fifty_thousand_points_are_turned(browser);
     it_fits_a_phone(browser, &demo);
     it_can_be_read_in_light_and_dark(browser);
     markup_in_a_name_stays_text(browser, &demo);
@@ -329,99 +328,6 @@ fn the_journey_says_what_each_event_changed(browser: &mut Browser) {
     browser.picture("9-journey");
 }
 
-/// Fifty thousand points, drawn by WebGL and without it. How long a frame takes is printed, not judged: machines differ.
-fn fifty_thousand_points_are_turned(browser: &mut Browser) {
-    for by in ["WebGL", "canvas"] {
-        let turned = browser.value(&format!(
-            r"(async () => {{
-              const {{ Cloud }} = await import('/cloud.js');
-              const box = document.createElement('div');
-              box.className = 'cloud';
-              Object.assign(box.style, {{ position: 'fixed', inset: '0', width: '1000px', height: '660px' }});
-              document.body.append(box);
-              const kept = HTMLCanvasElement.prototype.getContext;
-              if ('{by}' === 'canvas') HTMLCanvasElement.prototype.getContext = function (kind, more) {{ return kind === 'webgl' ? null : kept.call(this, kind, more); }};
-              const cloud = new Cloud(box, () => {{}});
-              HTMLCanvasElement.prototype.getContext = kept;
-              const places = Float32Array.from({{ length: 150000 }}, (_, i) => Math.sin(i * 12.9898) * 0.58);
-              cloud.stand(places);
-              cloud.paint(new Uint8Array(200000).fill(255), 2.6);
-              cloud.fit();
-              const took = cloud.measure(20).sort((a, b) => a - b);
-              const drawn = {DRAWN}(cloud);
-              box.remove();
-              return {{ by: cloud.by, drawn, frames: cloud.frames, median: took[10], most: took[19] }};
-            }})()"
-        ));
-        assert_eq!(turned["by"], by);
-        assert!(
-            turned["frames"].as_u64().unwrap() >= 20 && turned["drawn"].as_u64().unwrap() > 20_000,
-            "{turned}"
-        );
-        println!(
-            r#"{{"bench":"map","points":50000,"by":"{by}","median_ms":{:.1},"most_ms":{:.1}}}"#,
-            turned["median"].as_f64().unwrap(),
-            turned["most"].as_f64().unwrap()
-        );
-    }
-}
-
-#[test]
-fn the_map_as_one_file_needs_no_network_and_keeps_titles_text() {
-    let Some(mut browser) = devtools::browser("the map as one file") else { return };
-    let browser = &mut browser;
-    let folder = tempfile::tempdir().unwrap();
-    let markup = "</script><img src=x onerror=document.title=1>";
-    let mut ratings = String::from("userId,movieId,rating,timestamp\n");
-    let mut movies = format!("movieId,title,genres\n0,{markup} (1999),Western\n");
-    for film in 1..40 {
-        movies += &format!(
-            "{film},Film {film} ({}),{}\n",
-            1960 + film,
-            ["Western", "Comedy|Musical", "War|Drama"][film % 3]
-        );
-    }
-    for user in 0..12 {
-        for at in 0..8 {
-            ratings += &format!("{user},{},4,{}\n", (user + 3 * at) % 40, 1_000_000 + 1_000 * at);
-        }
-    }
-    std::fs::write(folder.path().join("ratings.csv"), ratings).unwrap();
-    std::fs::write(folder.path().join("movies.csv"), movies).unwrap();
-    let page = folder.path().join("map.html");
-    let made = Command::new(env!("CARGO_BIN_EXE_upnext"))
-        .args(["map", "--viewer", "0", "--json", "--out"])
-        .args([&page, folder.path()])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let numbers: Value = serde_json::from_slice(&made.stdout).unwrap();
-    assert_eq!((&numbers["drawn"], &numbers["videos"]), (&40.into(), &40.into()));
-    assert!(numbers["projections"][0]["purity"]["value"].as_f64().unwrap() > 0.9, "{numbers}");
-
-    browser.ask("Network.setBlockedURLs", serde_json::json!({ "urls": ["http://*", "https://*"] }));
-    browser.size(1440, 1000, false);
-    browser.open(&format!("file://{}", page.display()));
-    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
-    browser.until("document.querySelectorAll('#steps .journey > li').length === 8");
-    browser.value("(() => { const input = document.querySelector('.search input'); input.value = '</script>'; input.dispatchEvent(new Event('input')); })()");
-    browser.until("document.querySelectorAll('.search .found button').length === 1");
-    browser.click(".search .found button");
-    browser.until("document.querySelectorAll('.about-title .near li').length >= 5");
-    assert_eq!(browser.value("document.querySelector('.about-title h2').textContent"), markup);
-    assert_eq!(
-        browser.value("document.images.length + document.title"),
-        format!("0{} · taste map", folder.path().file_name().unwrap().to_string_lossy())
-    );
-    browser.picture("9-file");
-    assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
-    assert!(
-        browser.requests().iter().all(|url| url.starts_with("file://") || url == "about:blank"),
-        "{:?}",
-        browser.requests()
-    );
-}
-
 fn it_fits_a_phone(browser: &mut Browser, demo: &Demo) {
     // A phone shrinks a page that is too wide, so the measure is the phone's width, not the page's idea of it.
     const FITS: &str = "document.scrollingElement.scrollWidth <= 390 && innerWidth === 390";
@@ -509,4 +415,102 @@ fn a_server_that_does_not_answer_is_said_in_words(browser: &mut Browser, demo: &
     browser.click("#shelves button");
     browser.until("document.querySelectorAll('.card').length >= 5");
     browser.forget();
+}
+
+/// A small set with markup for a title, drawn into one file; what `upnext map` printed, and the file.
+fn map_file(folder: &std::path::Path) -> (Value, String) {
+    let mut ratings = String::from("userId,movieId,rating,timestamp\n");
+    let mut movies = format!("movieId,title,genres\n0,{MARKUP} (1999),Western\n");
+    for film in 1..40 {
+        let genres = ["Western", "Comedy|Musical", "War|Drama"][film % 3];
+        movies += &format!("{film},Film {film} ({}),{genres}\n", 1960 + film);
+    }
+    for user in 0..12 {
+        for at in 0..8 {
+            ratings += &format!("{user},{},4,{}\n", (user + 3 * at) % 40, 1_000_000 + 1_000 * at);
+        }
+    }
+    let set = folder.join("films");
+    std::fs::create_dir(&set).unwrap();
+    std::fs::write(set.join("ratings.csv"), ratings).unwrap();
+    std::fs::write(set.join("movies.csv"), movies).unwrap();
+    let page = folder.join("map.html");
+    let made = Command::new(env!("CARGO_BIN_EXE_upnext"))
+        .args(["map", "--viewer", "0", "--json", "--out"])
+        .args([&page, &set])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (serde_json::from_slice(&made.stdout).unwrap(), format!("file://{}", page.display()))
+}
+
+const MARKUP: &str = "</script><img src=x onerror=document.title=1>";
+
+#[test]
+fn the_map_as_one_file_needs_no_network_and_keeps_titles_text() {
+    let Some(mut browser) = devtools::browser("the map as one file") else { return };
+    let browser = &mut browser;
+    let folder = tempfile::tempdir().unwrap();
+    let (numbers, page) = map_file(folder.path());
+    assert_eq!((&numbers["drawn"], &numbers["videos"]), (&40.into(), &40.into()));
+    assert!(numbers["projections"][0]["purity"]["value"].as_f64().unwrap() > 0.9, "{numbers}");
+
+    browser.ask("Network.setBlockedURLs", serde_json::json!({ "urls": ["http://*", "https://*"] }));
+    browser.size(1440, 1000, false);
+    browser.open(&page);
+    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
+    browser.until("document.querySelectorAll('#steps .journey > li').length === 8");
+    browser.value("(() => { const input = document.querySelector('.search input'); input.value = '</script>'; input.dispatchEvent(new Event('input')); })()");
+    browser.until("document.querySelectorAll('.search .found button').length === 1");
+    browser.click(".search .found button");
+    browser.until("document.querySelectorAll('.about-title .near li').length >= 5");
+    assert_eq!(browser.value("document.querySelector('.about-title h2').textContent"), MARKUP);
+    assert_eq!(browser.value("document.images.length + document.title"), "0films · taste map");
+    browser.picture("9-file");
+    assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
+    let requests = browser.requests();
+    assert!(requests.iter().all(|url| url.starts_with("file://") || url == "about:blank"), "{requests:?}");
+}
+
+/// Drawn by WebGL and without it. How long a frame takes is printed, not judged: machines differ.
+#[test]
+fn fifty_thousand_points_are_turned() {
+    let Some(mut browser) = devtools::browser("a map of 50,000 points") else { return };
+    let browser = &mut browser;
+    let folder = tempfile::tempdir().unwrap();
+    browser.size(1440, 1000, false);
+    browser.open(&map_file(folder.path()).1);
+    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
+    for by in ["WebGL", "canvas"] {
+        let turned = browser.value(&format!(
+            r"(() => {{
+              const Cloud = {CLOUD}.constructor;
+              const box = document.createElement('div');
+              box.className = 'cloud';
+              Object.assign(box.style, {{ position: 'fixed', inset: '0', width: '1000px', height: '660px' }});
+              document.body.append(box);
+              const kept = HTMLCanvasElement.prototype.getContext;
+              if ('{by}' === 'canvas') HTMLCanvasElement.prototype.getContext = function (kind, more) {{ return kind === 'webgl' ? null : kept.call(this, kind, more); }};
+              const cloud = new Cloud(box, () => {{}});
+              HTMLCanvasElement.prototype.getContext = kept;
+              // Repeatable, and within a ball.
+              cloud.stand(Float32Array.from({{ length: 150000 }}, (_, i) => 0.58 * Math.sin(i * i * 12.9898)));
+              cloud.paint(new Uint8Array(200000).map((_, i) => (i % 4 === 3 ? 255 : (i * 37) % 200)), 2.6);
+              cloud.fit();
+              const took = cloud.measure(20).sort((a, b) => a - b);
+              const drawn = {DRAWN}(cloud);
+              box.remove();
+              return {{ by: cloud.by, drawn, frames: cloud.frames, median: took[10], most: took[19] }};
+            }})()"
+        ));
+        assert_eq!(turned["by"], by);
+        let (frames, drawn) = (turned["frames"].as_u64().unwrap(), turned["drawn"].as_u64().unwrap());
+        assert!(frames >= 20 && drawn > 20_000, "{turned}");
+        println!(
+            r#"{{"points":50000,"by":"{by}","median_ms":{:.1},"most_ms":{:.1}}}"#,
+            turned["median"].as_f64().unwrap(),
+            turned["most"].as_f64().unwrap()
+        );
+    }
+    assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
 }

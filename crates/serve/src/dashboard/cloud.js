@@ -7,6 +7,7 @@ import { h } from "./dom.js";
 const FAR = 3.2;
 const NEAR_ENOUGH = 14;
 const ZOOM = [0.7, 12];
+const HOME = [0.5, 0.32, 1];
 
 const VERTEX = `
 attribute vec3 place; attribute vec4 colour;
@@ -45,8 +46,8 @@ export class Cloud {
     box.cloud = this;
     this.over = over;
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.cover = h("canvas", { "aria-hidden": "true" });
-    box.prepend(this.canvas, this.cover);
+    this.upper = h("canvas", { "aria-hidden": "true" });
+    box.prepend(this.canvas, this.upper);
     this.gl = painter(this.canvas);
     this.flat = this.gl ? null : this.canvas.getContext("2d");
     this.places = new Float32Array();
@@ -69,7 +70,8 @@ export class Cloud {
   stand(places) {
     this.places = places;
     if (this.gl) this.gl.fill("place", places);
-    this.draw();
+    if (this.moved) this.draw();
+    else this.home();
   }
 
   /** Their colours: red, green, blue, and 255 to be drawn, less to be drawn small, 0 to be left out. */
@@ -82,16 +84,24 @@ export class Cloud {
     this.draw();
   }
 
-  /** Back to where everything is in view. */
+  /** Back to where nearly everything is in view. */
   home() {
-    this.yaw = 0.5;
-    this.pitch = 0.32;
-    this.zoom = 1;
+    [this.yaw, this.pitch, this.zoom] = HOME;
+    this.moved = false;
+    [this.turned, this.reached] = [this.matrix(), this.reach()];
+    const { clientWidth: width, clientHeight: height } = this.box;
+    if (this.n && width && height) {
+      const seen = [...Array(this.n).keys()].map((point) => this.at(point));
+      const spread = (axis, middle) => Float32Array.from(seen, (at) => Math.abs(at[axis] - middle)).sort()[Math.floor(0.985 * (this.n - 1))];
+      this.nearer(0.46 * Math.min(width / Math.max(1, spread(0, width / 2)), height / Math.max(1, spread(1, height / 2))));
+      this.moved = false;
+    }
     this.draw();
   }
 
   /** Turns by angles. */
   turn(yaw, pitch) {
+    this.moved = true;
     this.yaw += yaw;
     this.pitch = Math.max(-1.5, Math.min(1.5, this.pitch + pitch));
     this.draw();
@@ -99,6 +109,7 @@ export class Cloud {
 
   /** Comes nearer by a factor. */
   nearer(factor) {
+    this.moved = true;
     this.zoom = Math.max(ZOOM[0], Math.min(ZOOM[1], this.zoom * factor));
     this.draw();
   }
@@ -111,12 +122,13 @@ export class Cloud {
   fit() {
     const { clientWidth: width, clientHeight: height } = this.box;
     const dense = Math.min(2, devicePixelRatio || 1);
-    for (const canvas of [this.canvas, this.cover]) {
+    for (const canvas of [this.canvas, this.upper]) {
       canvas.width = Math.round(width * dense);
       canvas.height = Math.round(height * dense);
     }
     this.dense = dense;
-    this.draw();
+    if (this.moved) this.draw();
+    else this.home();
   }
 
   // Columns of the rotation: first around the upright axis, then towards the eye.
@@ -141,7 +153,7 @@ export class Cloud {
     const size = this.size * this.dense * Math.sqrt(this.zoom);
     if (this.gl) this.gl.draw(this.turned, [(2 * this.reached) / width, (2 * this.reached) / height], size, this.ground, this.n);
     else this.onPaper(this.ground);
-    const context = this.cover.getContext("2d");
+    const context = this.upper.getContext("2d");
     context.setTransform(this.dense, 0, 0, this.dense, 0, 0);
     context.clearRect(0, 0, width, height);
     this.over(context, this);

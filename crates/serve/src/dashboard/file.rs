@@ -64,6 +64,7 @@ fn declared(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SCRIPT;
     use super::*;
 
     #[test]

@@ -31,7 +31,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
   // What the server knows.
 
   async function load() {
-    if (all.loading) return;
+    if (all.loading || all.view) return;
     all.loading = true;
     try {
       const view = await source.map();
@@ -74,6 +74,8 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
     if (turn !== all.asked) return;
     pause();
     all.path = path;
+    // A file may show nobody's way.
+    for (const part of [parts.player, parts.said, parts.lit]) part.hidden = !path;
     parts.slider.max = String(Math.max(0, (path?.steps.length ?? 0) - 1));
     lit();
     go((path?.steps.length ?? 0) - 1);
@@ -209,7 +211,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
       const [x, y] = cloud.at(chosen);
       ring(context, [x, y], 9, ink, panel);
       const video = all.known.get(chosen);
-      if (video) label(context, titleOf(video), x + 14, y + 4, ink, 600);
+      if (video) nameBeside(context, cloud, titleOf(video), x, y, ink, 600);
     }
   }
 
@@ -229,7 +231,13 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
     }
   }
 
-  function label(context, text, x, y, colour, weight, align = "left") {
+  // To the right of a point, or to the left of it where it would leave the map.
+  function nameBeside(context, cloud, text, x, y, colour, weight) {
+    const left = x + 20 + 7.5 * text.length > cloud.box.clientWidth;
+    label(context, text, x + (left ? -14 : 14), y + 4, colour, weight, left ? "right" : "left");
+  }
+
+  function label(context, text, x, y, colour, weight, align) {
     context.font = `${weight} 12.5px Inter, system-ui, sans-serif`;
     context.textAlign = align;
     context.lineWidth = 4;
@@ -278,7 +286,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
     context.lineWidth = 2.5;
     context.strokeStyle = panel;
     context.stroke();
-    if (large) label(context, who(), x + 14, y + 4, accent, 700);
+    if (large) nameBeside(context, cloud, who(), x, y, accent, 700);
   }
 
   // One title.
@@ -298,6 +306,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
     if (face) {
       const [x, y, z] = all.places[all.projection].slice(3 * point, 3 * point + 3);
       const cloud = parts.clouds[0];
+      cloud.moved = true;
       [cloud.yaw, cloud.pitch] = [Math.atan2(-x, z), Math.max(-1.5, Math.min(1.5, Math.atan2(y, Math.hypot(x, z))))];
     }
     redraw();
@@ -329,7 +338,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
     const shown = all.path?.recommended ?? [];
     parts.lit.replaceChildren(
       h("h2", {}, "Recommended now ", h("small", {}, shown.length ? "· ringed on the map" : "")),
-      shown.length ? h("ol", { class: "near" }, shown.map((video) => h("li", {}, video.point === null ? titleOf(video) : h("button", { type: "button", class: "plain", onclick: () => pin(video.point) }, titleOf(video))))) : h("p", { class: "state" }, "Nothing: nobody is looking."));
+      shown.length ? h("ol", { class: "near" }, shown.map((video) => h("li", {}, video.point === null ? titleOf(video) : h("button", { type: "button", class: "plain", onclick: () => pin(video.point) }, titleOf(video))))) : h("p", { class: "state" }, "Nothing is left to recommend."));
   }
 
   // The page.
@@ -344,6 +353,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
     parts.play = button("Play", { class: "primary play", onclick: play });
     parts.back = button("‹", { "aria-label": "One step back", onclick: () => { pause(); go(all.step - 1); } });
     parts.forward = button("›", { "aria-label": "One step on", onclick: () => { pause(); go(all.step + 1); } });
+    parts.player = h("div", { class: "player" }, parts.back, parts.play, parts.forward, parts.slider);
     parts.said = h("p", { class: "said", "aria-live": "polite" });
     parts.title = h("section", { class: "sheet about-title" }, h("p", { class: "state" }, "Point at a title, or search for one: here stands what it is, and what is near it in which way."));
     parts.lit = h("section", { class: "sheet" });
@@ -359,7 +369,7 @@ export function taste(root, source, { beside = null, who = () => "the viewer" } 
             h("div", { class: "search" }, search, found)),
           h("div", { class: "frame" }, box, h("div", { class: "nearer" },
             button("+", { "aria-label": "Nearer", onclick: () => parts.clouds[0].nearer(1.3) }), button("−", { "aria-label": "Farther", onclick: () => parts.clouds[0].nearer(1 / 1.3) }), button("⌂", { "aria-label": "Show all", onclick: () => parts.clouds[0].home() }))),
-          h("div", { class: "player" }, parts.back, parts.play, parts.forward, parts.slider), parts.said,
+          parts.player, parts.said,
           h("div", { class: "legend", role: "group", "aria-label": "Genres" }, parts.legend),
           parts.explained),
         h("div", { class: "told-beside" }, parts.title, parts.lit, numbers(view))));
@@ -453,5 +463,5 @@ function numbers({ modalities, projections, measured }) {
       h("tbody", {},
         modalities.map((modality) => line(modality.name, modality)),
         projections.map((projection) => line(`drawn: ${PROJECTIONS[projection.name] ?? projection.name}`, projection, projection.trustworthiness))))),
-    h("p", { class: "small" }, `Same genre: how many of the ten nearest share a title's genre; in brackets, with genres dealt out at random. Silhouette: 1 where genres are heaps of their own, 0 where they touch, below it where they mix. Trust: how many of those drawn near are near. Measured on ${plural(measured, "title")}.`));
+    h("p", { class: "small" }, `Same genre: how many of the ten nearest share a title's genre; in brackets, with genres dealt out at random. Labels name the genre themselves, so there it is no wonder; text and audience do not. Silhouette: 1 where genres are heaps of their own, 0 where they touch, below it where they mix. Trust: how many of those drawn near are near. Measured on ${plural(measured, "title")}.`));
 }
