@@ -12,7 +12,7 @@ use upnext_math::seed::Random;
 
 /// Dimensions of the picture.
 pub(crate) const DIMENSIONS: usize = 3;
-/// Rounds in which all points move. More moved nothing that the numbers of `upnext map` show.
+/// Rounds in which all points move: between the 500 that UMAP takes for few points and its 200 for many.
 const ROUNDS: usize = 400;
 /// Points that push in a round, for each point.
 const PUSHING: usize = 8;

@@ -14,6 +14,7 @@ use upnext_math::{Matrix, Sparse, svd};
 use upnext_pipeline::FeedModels;
 use upnext_serve::TasteMap;
 
+use crate::WrongUse;
 use crate::command::train::MODEL_FILE;
 
 /// Directions that are kept of labels, of text and of audiences.
@@ -55,7 +56,8 @@ pub(crate) fn draw(
     if let Some(name) = space {
         let Some(at) = spaces.iter().position(|space| space.name == name) else {
             let names: Vec<&str> = spaces.iter().map(|space| &space.name[..]).collect();
-            bail!("there is no space `{name}`; expected one of: {}", names.join(", "));
+            let expected = format!("there is no `{name}` here; expected one of: {}", names.join(", "));
+            return Err(WrongUse::of("--space", expected).into());
         };
         let first = spaces.remove(at);
         spaces.insert(0, first);

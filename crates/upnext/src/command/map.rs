@@ -72,9 +72,17 @@ impl MapArgs {
             _ => None,
         };
         let loaded = self.data.load()?;
-        let set = loaded.dataset;
+        let set = Arc::new(loaded.dataset);
         let (models, store) = self.models(run_folder.as_deref(), &set, &loaded.relevance, &config)?;
-        let (of, brought) = match &run_folder {
+        let name = set.name.clone();
+        let (relevance, kept) = (loaded.relevance.clone(), models.clone());
+        let feed = Feed::new(config.feed.clone(), Arc::clone(&set), relevance, kept, store)?;
+        if let Some(viewer) = &self.viewer
+            && !feed.knows(viewer)
+        {
+            return Err(WrongUse::of("--viewer", format!("there is no viewer `{viewer}` in {name}")).into());
+        }
+        let (of, vectors) = match &run_folder {
             Some(folder) => {
                 (drawing::origin(&run::manifest(folder)?, &config.map), drawing::vectors_of(folder)?)
             }
@@ -85,20 +93,13 @@ impl MapArgs {
         let known = Known {
             set: &set,
             relevance: &loaded.relevance,
-            vectors: brought,
+            vectors,
             models: &models,
             kinds: &config.feed.category_kinds,
         };
         let map = drawing::draw(&known, self.space.as_deref(), of, self.seed, &config.map)?;
         wheel.finish_and_clear();
         let seconds = started.elapsed().as_secs_f64();
-        let name = set.name.clone();
-        let feed = Feed::new(config.feed, Arc::new(set), loaded.relevance, models, store)?;
-        if let Some(viewer) = &self.viewer
-            && !feed.knows(viewer)
-        {
-            return Err(WrongUse::of("--viewer", format!("there is no viewer `{viewer}` in {name}")).into());
-        }
         let notice = loaded.notice.as_ref().map(|notice| format!("{} ({})", notice.text, notice.licence));
         let page = page(&feed, &map, &name, self.viewer.as_deref(), notice)?;
         let path = match (&self.out, &run_folder) {
