@@ -198,21 +198,36 @@ export class Cloud {
     return found;
   }
 
-  // Without WebGL: squares, the far ones first.
+  // Without WebGL: squares, written pixel by pixel; of two points in one pixel the nearer is seen.
   onPaper(ground) {
-    const { clientWidth: width, clientHeight: height } = this.box;
-    this.flat.setTransform(this.dense, 0, 0, this.dense, 0, 0);
-    this.flat.clearRect(0, 0, width, height);
-    const seen = [];
-    for (let point = 0; point < this.n; point += 1) if (this.colours[4 * point + 3]) seen.push([...this.at(point), point]);
-    seen.sort((a, b) => a[2] - b[2]);
-    for (const [x, y, near, point] of seen) {
+    const { turned: m, reached, places, colours, dense, n } = this;
+    const { width, height } = this.canvas;
+    const image = this.flat.createImageData(width, height);
+    // Red is the lowest byte of a pixel wherever browsers run.
+    const pixels = new Uint32Array(image.data.buffer);
+    const nearest = new Float32Array(width * height).fill(-FAR);
+    const wide = 0.8 * this.size * dense * Math.sqrt(this.zoom) * FAR;
+    for (let point = 0; point < n; point += 1) {
+      if (!colours[4 * point + 3]) continue;
+      const [x, y, z] = [places[3 * point], places[3 * point + 1], places[3 * point + 2]];
+      const near = m[2] * x + m[5] * y + m[8] * z;
+      const scale = (dense * reached) / (FAR - near);
+      const side = Math.max(1, Math.round(wide / (FAR - near)));
+      const left = Math.round(width / 2 + (m[0] * x + m[3] * y + m[6] * z) * scale - side / 2);
+      const top = Math.round(height / 2 - (m[1] * x + m[4] * y + m[7] * z) * scale - side / 2);
       const fog = Math.max(0, Math.min(0.7, 0.36 - near * 0.4));
-      const [r, g, b] = [0, 1, 2].map((i) => Math.round(this.colours[4 * point + i] * (1 - fog) + ground[i] * fog));
-      const side = (0.8 * this.size * Math.sqrt(this.zoom) * FAR) / (FAR - near);
-      this.flat.fillStyle = `rgb(${r} ${g} ${b})`;
-      this.flat.fillRect(x - side / 2, y - side / 2, side, side);
+      let tone = 0xff000000;
+      for (let i = 0; i < 3; i += 1) tone |= (colours[4 * point + i] * (1 - fog) + ground[i] * fog) << (8 * i);
+      const [right, bottom] = [Math.min(width, left + side), Math.min(height, top + side)];
+      for (let row = Math.max(0, top); row < bottom; row += 1) {
+        for (let pixel = row * width + Math.max(0, left); pixel < row * width + right; pixel += 1) {
+          if (nearest[pixel] > near) continue;
+          nearest[pixel] = near;
+          pixels[pixel] = tone;
+        }
+      }
     }
+    this.flat.putImageData(image, 0, 0);
   }
 }
 

@@ -99,7 +99,7 @@ mod tests {
         let page = map_file(&serde_json::json!({ "videos": [title] }));
         assert!(!page.contains("alert(1)</script>") && page.contains("\\u003c/script>"));
         assert_eq!(page.matches("<script").count(), 2, "the data and the script");
-        let start = page.find("type=\"application/json\">").unwrap() + "type=\"application/json\">".len();
+        let start = page.find("id=\"data\">").unwrap() + "id=\"data\">".len();
         let data = &page[start..start + page[start..].find("</script>").unwrap()];
         assert_eq!(serde_json::from_str::<Value>(data).unwrap()["videos"][0], title);
     }
