@@ -70,7 +70,7 @@ pub(crate) fn draw(
         of,
         spaces,
         groups: groups(&known.set.videos, known.kinds),
-        wanted: interactions.popularity().into_iter().map(|count| count as u32).collect(),
+        wanted: interactions.popularity(),
         seed,
     };
     Ok(Map::draw(drawing, config)?)
