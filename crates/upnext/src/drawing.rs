@@ -50,7 +50,7 @@ pub(crate) fn draw(
     config: &MapConfig,
 ) -> Result<Map> {
     if config.videos_max == 0 {
-        bail!("it is switched off: `videos_max` of [map] is 0");
+        bail!("the taste map is switched off: `videos_max` of [map] is 0");
     }
     let mut spaces = spaces(known, seed);
     if let Some(name) = space {

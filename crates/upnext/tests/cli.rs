@@ -668,8 +668,8 @@ fn a_map_is_drawn_of_what_there_is_and_kept_in_the_run() {
     assert_eq!(names(&numbers["spaces"]), ["audience"]);
     assert_eq!((&numbers["drawn"], &numbers["spaces"][0]["purity"]), (&20.into(), &Value::Null));
     assert!(desk.read("map.html").contains("default-src 'none'"));
-    desk.write("one.csv", "user,video\na,x\nb,x\n");
-    assert_eq!(desk.run("map one.csv --json --out one.html").json()["drawn"], 1);
+    desk.write("two.csv", "user,video\na,x\nb,y\n");
+    assert_eq!(desk.run("map two.csv --json --out two.html").json()["drawn"], 2);
 
     desk.run("import log.csv --out run").done();
     let printed = desk.run("map run --viewer u1").done().out;
