@@ -71,6 +71,10 @@ pub struct FeedConfig {
     pub audience_pairs_max: usize,
     /// Shelves named after a video of the viewer's past.
     pub because_shelves: usize,
+    /// Steps of a viewer's path through the taste map, the newest.
+    pub path_events_max: usize,
+    /// Events of a viewer's journey, the newest; each asks the feed once.
+    pub journey_events_max: usize,
     /// What the store's feedback means.
     pub feedback: FeedbackConfig,
     /// What is read of the store besides the viewer's own feedback.
@@ -109,6 +113,8 @@ impl Default for FeedConfig {
             trace_moves_max: 100,
             audience_pairs_max: 20_000_000,
             because_shelves: 2,
+            path_events_max: 100,
+            journey_events_max: 20,
             feedback: FeedbackConfig::default(),
             live: LiveConfig::default(),
         }

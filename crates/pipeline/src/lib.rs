@@ -26,6 +26,7 @@ mod search;
 mod shelf;
 pub mod source;
 mod stock;
+mod taste;
 mod trace;
 mod viewer;
 
@@ -50,5 +51,6 @@ pub use request_id::RequestIds;
 pub use rerank::Similarity;
 pub use shelf::{Shelf, Shelves};
 pub use stock::{Live, LiveVideo, Stock};
+pub use taste::{Journey, JourneyStep, MapView, Named, OnMap, Path, PathStep};
 pub use trace::{Failure, Move, Stage, StagePart, Trace};
 pub use viewer::Origin;

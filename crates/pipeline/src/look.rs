@@ -6,6 +6,7 @@ use serde::Serialize;
 use upnext_data::{Judgement, Order};
 use upnext_store::Presence;
 
+use crate::Stock;
 use crate::feed::{Feed, now};
 use crate::pipeline::{StageError, guard};
 use crate::viewer::{Origin, PastVideo};
@@ -88,6 +89,25 @@ pub struct About {
     pub models: Vec<String>,
 }
 
+impl HistoryItem {
+    /// One video of a past, with its outside id and title.
+    pub(crate) fn of(past: &PastVideo, stock: &Stock) -> Self {
+        Self {
+            video: stock.id(past.row).to_string(),
+            title: stock.title(past.row).to_string(),
+            action: past.action,
+            time: past.time,
+            value: past.value,
+            judgement: match past.judgement {
+                Judgement::Positive => "positive",
+                Judgement::Neutral => "neutral",
+                Judgement::Negative => "negative",
+            },
+            origin: past.origin,
+        }
+    }
+}
+
 impl Feed {
     /// What is known of a video.
     pub fn card(&self, video: &str) -> Option<Card> {
@@ -128,21 +148,8 @@ impl Feed {
     /// A viewer's newest `n` videos, newest first: the run's events, then the store's.
     pub fn history(&self, user: &str, n: usize) -> Vec<HistoryItem> {
         let stock = self.stock(now());
-        let item = |past: &PastVideo| HistoryItem {
-            video: stock.id(past.row).to_string(),
-            title: stock.title(past.row).to_string(),
-            action: past.action,
-            time: past.time,
-            value: past.value,
-            judgement: match past.judgement {
-                Judgement::Positive => "positive",
-                Judgement::Neutral => "neutral",
-                Judgement::Negative => "negative",
-            },
-            origin: past.origin,
-        };
         let past = self.viewers.past(Some(user), &[], now(), &stock, &mut Vec::new());
-        past.iter().rev().take(n).map(item).collect()
+        past.iter().rev().take(n).map(|past| HistoryItem::of(past, &stock)).collect()
     }
 
     /// Whether the run or the store has heard of a user.

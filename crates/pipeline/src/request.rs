@@ -25,6 +25,8 @@ pub struct Request {
     pub now: i64,
     /// For models that draw at random.
     pub seed: u64,
+    /// Videos of the past that are left out, the newest: what would be shown to somebody who had stopped before.
+    pub forget: usize,
 }
 
 /// `lambda` and `diversity` are two names of one number: `diversity` is `1 - lambda`.

@@ -36,6 +36,19 @@ pub struct PastVideo {
     pub origin: Origin,
 }
 
+impl PastVideo {
+    /// What models see of it.
+    pub(crate) fn as_past(&self) -> Past {
+        Past {
+            video: self.row,
+            time: self.time,
+            value: self.value,
+            judgement: self.judgement,
+            actions: self.actions,
+        }
+    }
+}
+
 /// Where an event is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -216,6 +229,11 @@ impl Viewers {
         Self { config, dataset, relevance, models, store, live, starts }
     }
 
+    /// The models that requests are answered by.
+    pub(crate) fn models(&self) -> &[Arc<dyn Recommender>] {
+        &self.models
+    }
+
     /// How many events the run has of a user.
     pub fn n_events_in_run(&self, user: u32) -> usize {
         self.starts[user as usize + 1] - self.starts[user as usize]
@@ -310,7 +328,8 @@ impl Hydrate for Arc<Viewers> {
         let request = self.bounded(request);
         let user = request.user.as_deref();
         let row = self.row(user, &mut failures);
-        let past = self.past_of((user, row), &request.picks, request.now, &stock, &mut failures);
+        let mut past = self.past_of((user, row), &request.picks, request.now, &stock, &mut failures);
+        past.truncate(past.len().saturating_sub(request.forget));
 
         let mut query = Query::new(request, stock, Arc::clone(&self.models));
         query.seen = past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
@@ -324,13 +343,7 @@ impl Hydrate for Arc<Viewers> {
         let (older, newest) = known.split_at(known.len().saturating_sub(self.config.history_events_max));
         let favourites = older.iter().filter(|video| video.judgement == Judgement::Positive);
         let kept = favourites.take(self.config.history_favourites).chain(newest);
-        query.history = History::new(kept.map(|video| Past {
-            video: video.row,
-            time: video.time,
-            value: video.value,
-            judgement: video.judgement,
-            actions: video.actions,
-        }));
+        query.history = History::new(kept.map(|video| video.as_past()));
         query.failures = failures;
         query.context.user = row;
         Ok(query)

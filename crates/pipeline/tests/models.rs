@@ -198,8 +198,9 @@ fn request() -> impl Strategy<Value = Request> {
         prop::option::of(any::<f32>()),
         now,
         any::<u64>(),
+        n(),
     )
-        .prop_map(|(user, picks, n, offset, exclude, categories, lambda, now, seed)| Request {
+        .prop_map(|(user, picks, n, offset, exclude, categories, lambda, now, seed, forget)| Request {
             user,
             picks,
             n,
@@ -209,6 +210,7 @@ fn request() -> impl Strategy<Value = Request> {
             lambda,
             now,
             seed,
+            forget,
         })
 }
 

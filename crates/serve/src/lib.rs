@@ -17,6 +17,7 @@ mod telemetry;
 mod work;
 
 pub use config::ServeConfig;
+pub use dashboard::map_file;
 pub use error::ServeError;
 pub use server::{app, bind, check_exposure, serve};
-pub use state::{About, AppState};
+pub use state::{About, AppState, TasteMap};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use upnext_map::Map;
 use upnext_pipeline::{Feed, Response, Shelves};
 use upnext_store::Store;
 
@@ -33,6 +34,17 @@ pub struct About {
     pub notice: Option<String>,
 }
 
+/// The taste map, as far as there is one.
+#[derive(Clone, Debug)]
+pub enum TasteMap {
+    /// It is being drawn; a page asks again.
+    Drawing,
+    /// It can be shown.
+    Ready(Arc<Map>),
+    /// There is none, and why.
+    Absent(String),
+}
+
 /// The service's state. Cloning it is cheap; all clones are one.
 #[derive(Clone)]
 pub struct AppState {
@@ -45,6 +57,7 @@ struct Inner {
     about: About,
     feed: RwLock<Option<Arc<Feed>>>,
     report: RwLock<Option<Value>>,
+    map: RwLock<TasteMap>,
     traces: Mutex<VecDeque<Arc<Traced>>>,
     telemetry: Telemetry,
     reads: Arc<Semaphore>,
@@ -89,6 +102,7 @@ impl AppState {
             about,
             feed: RwLock::default(),
             report: RwLock::default(),
+            map: RwLock::new(TasteMap::Absent("this service was started without one".into())),
             traces: Mutex::default(),
             telemetry: Telemetry::default(),
             exposed: AtomicBool::new(false),
@@ -104,6 +118,11 @@ impl AppState {
     /// Shows these results from now on: the object that `upnext eval --json` prints.
     pub fn set_report(&self, report: Value) {
         *self.inner.report.write().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    }
+
+    /// Shows this map from now on. It must be of the feed's run.
+    pub fn set_map(&self, map: TasteMap) {
+        *self.inner.map.write().unwrap_or_else(PoisonError::into_inner) = map;
     }
 
     /// The feed, if there is one yet.
@@ -127,6 +146,26 @@ impl AppState {
 
     pub(crate) fn report(&self) -> Option<Value> {
         self.inner.report.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn map(&self) -> TasteMap {
+        self.inner.map.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The map, for what needs one.
+    pub(crate) fn ready_map(&self) -> Result<Arc<Map>, ApiError> {
+        match self.map() {
+            TasteMap::Ready(map) => Ok(map),
+            TasteMap::Drawing => {
+                Err(ApiError::unavailable("map_not_ready", "the taste map is being drawn", 1))
+            }
+            TasteMap::Absent(reason) => Err(ApiError::new(
+                axum::http::StatusCode::NOT_FOUND,
+                "no_map",
+                format!("there is no taste map: {reason}"),
+                "GET /api/v2/map says whether one is drawn",
+            )),
+        }
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use upnext_serve::{About, AppState, ServeConfig};
+use upnext_serve::{About, AppState, ServeConfig, TasteMap};
 use upnext_store::Memory;
 use world::{ODD, World, ids};
 
@@ -110,6 +110,31 @@ async fn the_page_finds_all_it_asks_for() {
     let seen = world.get("/api/v2/explain?user=u7&video=crime2").await;
     assert_eq!(seen["verdict"], "filtered");
     assert_eq!(world.fail("GET", "/api/v2/explain?user=u7&video=none", None).await.0, 404);
+}
+
+#[tokio::test]
+async fn the_map_is_absent_then_drawing_then_there() {
+    let world = World::new();
+    assert_eq!(world.get("/api/v2/map").await["status"], "absent");
+    let (status, code, message) = world.fail("GET", "/api/v2/map/comedy1", None).await;
+    assert_eq!((status, &code[..]), (404, "no_map"), "{message}");
+    world.state.set_map(TasteMap::Drawing);
+    assert_eq!(world.get("/api/v2/map").await["status"], "drawing");
+    assert_eq!(world.fail("GET", "/api/v2/journey/u0", None).await.0, 503);
+
+    world.state.set_map(TasteMap::Ready(Arc::new(world::map())));
+    let map = world.get("/api/v2/map").await;
+    assert_eq!((&map["status"], &map["groups"][1]), (&json!("ready"), &json!({"name": "crime", "n": 6})));
+    assert_eq!(map["projections"][0]["places"].as_array().unwrap().len(), 3 * 18);
+    let odd = world.get(&format!("/api/v2/map/{}", encoded(ODD))).await;
+    assert_eq!((&odd["id"], &odd["near"][0][0]), (&json!(ODD), &json!("labels")));
+    assert_eq!(world.fail("GET", "/api/v2/map/nothing", None).await.0, 404);
+    let path = world.get("/api/v2/map/viewer/u0").await;
+    assert_eq!((path["steps"].as_array().unwrap().len(), &path["total"]), (5, &json!(5)));
+    assert!(path["recommended"].as_array().unwrap().iter().all(|video| video["point"].is_u64()));
+    let journey = world.get("/api/v2/journey/u0").await;
+    assert_eq!(journey["steps"][4]["slate"].as_array().unwrap().len(), 10);
+    assert_eq!(world.get("/api/v2/journey/stranger").await["steps"], json!([]));
 }
 
 #[tokio::test]

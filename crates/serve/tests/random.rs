@@ -162,6 +162,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 fn whatever_is_sent_is_answered_without_a_fault_of_ours() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = World::with(ServeConfig { body_bytes_max: 1_000, batch_max: 3, ..ServeConfig::default() });
+    world.state.set_map(upnext_serve::TasteMap::Ready(std::sync::Arc::new(world::map())));
     let routes = routes(&world, &runtime);
     let asked = (0..routes.len(), [segment(), segment(), segment()], query(), body());
     let config = ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() };

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+use upnext_map::MapConfig;
 use upnext_pipeline::FeedConfig;
 use upnext_serve::ServeConfig;
 use upnext_store::StoreConfig;
@@ -16,6 +17,8 @@ use upnext_store::StoreConfig;
 pub(crate) struct Config {
     /// How a request is answered.
     pub(crate) feed: FeedConfig,
+    /// The taste map's bounds.
+    pub(crate) map: MapConfig,
     /// The store's bounds.
     pub(crate) store: StoreConfig,
     /// The door's bounds.
@@ -142,7 +145,8 @@ mod tests {
     fn the_demos_file_is_the_defaults_and_explains_every_key_once() {
         let file = folder().join("demo.toml");
         let (read, default) = (Config::read(Some(&file)).unwrap(), Config::default());
-        assert_eq!((read.feed, read.store, read.serve), (default.feed, default.store, default.serve));
+        assert_eq!((read.feed, read.map), (default.feed, default.map));
+        assert_eq!((read.store, read.serve), (default.store, default.serve));
 
         let text = std::fs::read_to_string(&file).unwrap();
         let (mut written, mut known) = (Vec::new(), Vec::new());

@@ -4,6 +4,7 @@
 
 mod command;
 mod config;
+mod drawing;
 mod encoding;
 mod evaluation;
 mod facts;
@@ -41,6 +42,8 @@ enum Command {
     Import(command::import::ImportArgs),
     /// Look at a set: one page of what is in the data, and the numbers as JSON
     Report(command::report::ReportArgs),
+    /// Draw all videos by taste in three dimensions: one page, and the numbers that say how far to believe it
+    Map(command::map::MapArgs),
     /// Say what an import would read, keep and drop, without writing
     Validate(command::validate::ValidateArgs),
     /// Bring vectors of videos that were made elsewhere into a run folder
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => args.run(),
         Command::Import(args) => args.run(),
         Command::Report(args) => args.run(),
+        Command::Map(args) => args.run(),
         Command::Validate(args) => args.run(),
         Command::Vectors(args) => args.run(),
         Command::Encode(args) => args.run(),

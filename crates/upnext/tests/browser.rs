@@ -67,6 +67,10 @@ fn the_page_does_in_a_real_browser_what_it_says() {
     the_results_come_with_their_protocol(browser);
     the_trace_shows_every_stage_and_every_score(browser);
     a_known_viewer_has_a_history(browser);
+    the_map_appears_and_a_title_says_what_is_near(browser);
+    play_moves_the_viewer_step_by_step(browser);
+    a_click_in_the_feed_moves_the_viewer_s_point(browser);
+    the_journey_says_what_each_event_changed(browser);
     it_fits_a_phone(browser, &demo);
     it_can_be_read_in_light_and_dark(browser);
     markup_in_a_name_stays_text(browser, &demo);
@@ -227,13 +231,110 @@ fn a_known_viewer_has_a_history(browser: &mut Browser) {
     browser.picture("6-known");
 }
 
+/// The large map's cloud of points.
+const CLOUD: &str = "document.querySelector('.atlas .cloud').cloud";
+
+fn the_map_appears_and_a_title_says_what_is_near(browser: &mut Browser) {
+    browser.click("nav a[data-view=map]");
+    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
+    assert_eq!(browser.value(&format!("{CLOUD}.by")), "WebGL");
+    let n = browser.value(&format!("{CLOUD}.n")).as_u64().unwrap();
+    assert!(n > 9_000, "only {n} points");
+    let drawn = browser.value(&format!("{DRAWN}({CLOUD})"));
+    assert!(drawn.as_u64().unwrap() > 5_000, "only {drawn} pixels of points");
+    assert_eq!(browser.value("[...document.querySelectorAll('.legend button')].some(button => /Western/.test(button.textContent))"), true);
+    assert_eq!(
+        browser.value("/Trust: how many/.test(document.querySelector('#atlas').textContent)"),
+        true,
+        "no numbers"
+    );
+
+    // A point that nothing covers: the one that is picked where it stands.
+    let at = browser.value(&format!(
+        "(() => {{ const c = {CLOUD}, r = c.box.getBoundingClientRect(); for (let i = 0; i < c.n; i += 1) {{ const [x, y] = c.at(i); if (c.pick(x, y) === i) return [r.left + x, r.top + y]; }} }})()"
+    ));
+    browser.point_at(at[0].as_f64().unwrap(), at[1].as_f64().unwrap());
+    browser.until("document.querySelectorAll('.about-title .near li').length >= 10");
+    let said = browser.value("document.querySelector('.about-title').innerText");
+    for modality in ["labels", "text", "audience"] {
+        assert!(said.as_str().unwrap().contains(&format!("Nearest in {modality}")), "{said}");
+    }
+    browser.picture("9-map-hover");
+
+    let before = browser.value(&format!("[{CLOUD}.yaw, {CLOUD}.frames]"));
+    browser.value("document.querySelector('.atlas .cloud').focus()");
+    browser.press("ArrowRight");
+    browser.until(&format!("{CLOUD}.yaw !== {} && {CLOUD}.frames > {}", before[0], before[1]));
+    browser.click(".stage .choices button:nth-child(2)");
+    browser.until("/three directions/.test(document.querySelector('.stage').textContent)");
+    browser.picture("9-map-pca");
+    browser.click(".stage .choices button:nth-child(1)");
+}
+
+/// How many pixels of a cloud are of points.
+const DRAWN: &str = r"((cloud) => {
+  cloud.frame();
+  const paper = new OffscreenCanvas(cloud.canvas.width, cloud.canvas.height).getContext('2d');
+  paper.drawImage(cloud.canvas, 0, 0);
+  const { data } = paper.getImageData(0, 0, cloud.canvas.width, cloud.canvas.height);
+  let n = 0;
+  for (let i = 3; i < data.length; i += 4) n += data[i] > 0;
+  return n;
+})";
+
+fn play_moves_the_viewer_step_by_step(browser: &mut Browser) {
+    const STEP: &str = "Number(document.getElementById('atlas').dataset.step)";
+    let last = browser.value(STEP).as_i64().unwrap();
+    assert!(last > 2, "a known viewer has a way of {last} steps");
+    // From the end it starts anew.
+    browser.click(".player .play");
+    browser.until(&format!(
+        "{STEP} >= 1 && {STEP} < {last} && document.querySelector('.play').textContent === 'Pause'"
+    ));
+    browser.click(".player .play");
+    assert_eq!(browser.value("document.querySelector('.play').textContent"), "Play");
+    let here = browser.value(STEP);
+    browser.click(".player button[aria-label='One step on']");
+    browser.until(&format!("{STEP} === {here} + 1"));
+    assert_eq!(browser.value("/^\\d+ of \\d+/.test(document.querySelector('.said').textContent)"), true);
+}
+
+fn a_click_in_the_feed_moves_the_viewer_s_point(browser: &mut Browser) {
+    browser.click("nav a[data-view=feed]");
+    browser.until("/taste, after [0-9,]+ event/.test(document.getElementById('taste').textContent)");
+    let place = "fetch(`/api/v2/map/viewer/${encodeURIComponent(document.getElementById('viewer').value)}`).then(a => a.json()).then(path => JSON.stringify(path.steps.at(-1).places))";
+    let (before, said) =
+        (browser.value(place), browser.value("document.querySelector('#taste h2').textContent"));
+    browser.click("#shelves .card .like");
+    browser.until(&format!("document.querySelector('#taste h2').textContent !== {said}"));
+    assert_ne!(browser.value(place), before, "the point stands where it stood");
+    assert_eq!(browser.value("/Liked/.test(document.querySelector('.said').textContent)"), true);
+    browser.picture("9-feed-with-map");
+}
+
+fn the_journey_says_what_each_event_changed(browser: &mut Browser) {
+    browser.click("nav a[data-view=journey]");
+    browser.until("document.querySelectorAll('#steps .journey > li').length >= 5");
+    let first = browser.value("document.querySelector('#steps .journey > li').innerText");
+    let first = first.as_str().unwrap();
+    assert!(first.contains("Liked") && first.contains("turned by") && first.contains("came in"), "{first}");
+    assert_eq!(
+        browser.value(
+            "document.querySelectorAll('#steps .journey > li:first-child .slate-of li:not(.went)').length"
+        ),
+        10
+    );
+    assert_eq!(browser.value("document.querySelectorAll('#steps .went').length > 0"), true);
+    browser.picture("9-journey");
+}
+
 fn it_fits_a_phone(browser: &mut Browser, demo: &Demo) {
     // A phone shrinks a page that is too wide, so the measure is the phone's width, not the page's idea of it.
     const FITS: &str = "document.scrollingElement.scrollWidth <= 390 && innerWidth === 390";
     browser.size(390, 844, true);
     browser.open(&format!("{}?phone=1", demo.address));
     browser.until("document.querySelectorAll('.card').length >= 5");
-    for view in ["feed", "results", "pipeline"] {
+    for view in ["feed", "map", "journey", "results", "pipeline"] {
         browser.value(&format!("location.hash = '#{view}'"));
         browser.until(&format!("!document.getElementById('{view}').hidden"));
         assert_eq!(browser.value(FITS), true, "{view} is wider than a phone");
@@ -273,7 +374,7 @@ fn it_can_be_read_in_light_and_dark(browser: &mut Browser) {
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
-        for view in ["feed", "results", "pipeline"] {
+        for view in ["feed", "map", "journey", "results", "pipeline"] {
             browser.value(&format!("location.hash = '#{view}'"));
             browser.until(&format!("!document.getElementById('{view}').hidden"));
             let worst = browser.value(LOWEST_CONTRAST);
@@ -314,4 +415,102 @@ fn a_server_that_does_not_answer_is_said_in_words(browser: &mut Browser, demo: &
     browser.click("#shelves button");
     browser.until("document.querySelectorAll('.card').length >= 5");
     browser.forget();
+}
+
+/// A small set with markup for a title, drawn into one file; what `upnext map` printed, and the file.
+fn map_file(folder: &std::path::Path) -> (Value, String) {
+    let mut ratings = String::from("userId,movieId,rating,timestamp\n");
+    let mut movies = format!("movieId,title,genres\n0,{MARKUP} (1999),Western\n");
+    for film in 1..40 {
+        let genres = ["Western", "Comedy|Musical", "War|Drama"][film % 3];
+        movies += &format!("{film},Film {film} ({}),{genres}\n", 1960 + film);
+    }
+    for user in 0..12 {
+        for at in 0..8 {
+            ratings += &format!("{user},{},4,{}\n", (user + 3 * at) % 40, 1_000_000 + 1_000 * at);
+        }
+    }
+    let set = folder.join("films");
+    std::fs::create_dir(&set).unwrap();
+    std::fs::write(set.join("ratings.csv"), ratings).unwrap();
+    std::fs::write(set.join("movies.csv"), movies).unwrap();
+    let page = folder.join("map.html");
+    let made = Command::new(env!("CARGO_BIN_EXE_upnext"))
+        .args(["map", "--viewer", "0", "--json", "--out"])
+        .args([&page, &set])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (serde_json::from_slice(&made.stdout).unwrap(), format!("file://{}", page.display()))
+}
+
+const MARKUP: &str = "</script><img src=x onerror=document.title=1>";
+
+#[test]
+fn the_map_as_one_file_needs_no_network_and_keeps_titles_text() {
+    let Some(mut browser) = devtools::browser("the map as one file") else { return };
+    let browser = &mut browser;
+    let folder = tempfile::tempdir().unwrap();
+    let (numbers, page) = map_file(folder.path());
+    assert_eq!((&numbers["drawn"], &numbers["videos"]), (&40.into(), &40.into()));
+    assert!(numbers["projections"][0]["purity"]["value"].as_f64().unwrap() > 0.9, "{numbers}");
+
+    browser.ask("Network.setBlockedURLs", serde_json::json!({ "urls": ["http://*", "https://*"] }));
+    browser.size(1440, 1000, false);
+    browser.open(&page);
+    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
+    browser.until("document.querySelectorAll('#steps .journey > li').length === 8");
+    browser.value("(() => { const input = document.querySelector('.search input'); input.value = '</script>'; input.dispatchEvent(new Event('input')); })()");
+    browser.until("document.querySelectorAll('.search .found button').length === 1");
+    browser.click(".search .found button");
+    browser.until("document.querySelectorAll('.about-title .near li').length >= 5");
+    assert_eq!(browser.value("document.querySelector('.about-title h2').textContent"), MARKUP);
+    assert_eq!(browser.value("document.images.length + document.title"), "0films · taste map");
+    browser.picture("9-file");
+    assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
+    let requests = browser.requests();
+    assert!(requests.iter().all(|url| url.starts_with("file://") || url == "about:blank"), "{requests:?}");
+}
+
+/// Drawn by WebGL and without it. How long a frame takes is printed, not judged: machines differ.
+#[test]
+fn fifty_thousand_points_are_turned() {
+    let Some(mut browser) = devtools::browser("a map of 50,000 points") else { return };
+    let browser = &mut browser;
+    let folder = tempfile::tempdir().unwrap();
+    browser.size(1440, 1000, false);
+    browser.open(&map_file(folder.path()).1);
+    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
+    for by in ["WebGL", "canvas"] {
+        let turned = browser.value(&format!(
+            r"(() => {{
+              const Cloud = {CLOUD}.constructor;
+              const box = document.createElement('div');
+              box.className = 'cloud';
+              Object.assign(box.style, {{ position: 'fixed', inset: '0', width: '1000px', height: '660px' }});
+              document.body.append(box);
+              const kept = HTMLCanvasElement.prototype.getContext;
+              if ('{by}' === 'canvas') HTMLCanvasElement.prototype.getContext = function (kind, more) {{ return kind === 'webgl' ? null : kept.call(this, kind, more); }};
+              const cloud = new Cloud(box, () => {{}});
+              HTMLCanvasElement.prototype.getContext = kept;
+              // Repeatable, and within a ball.
+              cloud.stand(Float32Array.from({{ length: 150000 }}, (_, i) => 0.58 * Math.sin(i * i * 12.9898)));
+              cloud.paint(new Uint8Array(200000).map((_, i) => (i % 4 === 3 ? 255 : (i * 37) % 200)), 2.6);
+              cloud.fit();
+              const took = cloud.measure(20).sort((a, b) => a - b);
+              const drawn = {DRAWN}(cloud);
+              box.remove();
+              return {{ by: cloud.by, drawn, frames: cloud.frames, median: took[10], most: took[19] }};
+            }})()"
+        ));
+        assert_eq!(turned["by"], by);
+        let (frames, drawn) = (turned["frames"].as_u64().unwrap(), turned["drawn"].as_u64().unwrap());
+        assert!(frames >= 20 && drawn > 20_000, "{turned}");
+        println!(
+            r#"{{"points":50000,"by":"{by}","median_ms":{:.1},"most_ms":{:.1}}}"#,
+            turned["median"].as_f64().unwrap(),
+            turned["most"].as_f64().unwrap()
+        );
+    }
+    assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
 }

@@ -11,12 +11,13 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "demo",
     "generate",
     "import",
     "validate",
     "report",
+    "map",
     "vectors",
     "encode",
     "features",
@@ -78,7 +79,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
     let desk = desk();
     desk.trained();
     let before = desk.files();
-    let wrong: [(&str, &[&str]); 50] = [
+    let wrong: [(&str, &[&str]); 54] = [
         ("", &["Usage"]),
         ("dance", &["dance"]),
         ("demo --once --loud", &["--loud"]),
@@ -103,6 +104,10 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("train run --models popular,markof", &["--models", "`markof`", "markov"]),
         ("train run --allow-leak most", &["--allow-leak", "`most`", "shared_pairs"]),
         ("train run --split tomorrow", &["--split", "`tomorrow`", "leave-last-out"]),
+        ("map", &["FILE"]),
+        ("map log.csv --out map.xls", &["--out", ".html"]),
+        ("map log.csv --viewer nobody", &["--viewer", "`nobody`"]),
+        ("map log.csv --space mood", &["--space", "`mood`", "audience"]),
         ("eval", &["FILE"]),
         ("eval log.csv --loud", &["--loud"]),
         ("eval log.csv --models markof", &["--models", "`markof`", "markov"]),
@@ -742,6 +747,25 @@ fn a_set_too_small_to_measure_is_served_all_the_same() {
     let ended = desk.run("recommend run --user u0 --n 2 --json");
     assert!(ended.err.contains("no results table"), "{}", ended.err);
     assert_eq!(videos_of(&ended.json()).len(), 2);
+}
+
+#[test]
+fn a_map_is_drawn_of_what_there_is_and_kept_in_the_run() {
+    let desk = desk();
+    // A log alone knows who watched what, and no genres.
+    let numbers = desk.run("map log.csv --out map.html --json").json();
+    assert_eq!(names(&numbers["spaces"]), ["audience"]);
+    assert_eq!((&numbers["drawn"], &numbers["spaces"][0]["purity"]), (&20.into(), &Value::Null));
+    assert!(desk.read("map.html").contains("default-src 'none'"));
+    desk.write("two.csv", "user,video\na,x\nb,y\n");
+    assert_eq!(desk.run("map two.csv --json --out two.html").json()["drawn"], 2);
+
+    desk.run("import log.csv --out run").done();
+    let printed = desk.run("map run --viewer u1").done().out;
+    assert!(printed.contains("20 of 20 videos drawn in audience") && printed.contains("trust"), "{printed}");
+    assert!(desk.path("run/map.html").is_file() && desk.path("run/map.bin").is_file());
+    let off = desk.write("off.toml", "[map]\nvideos_max = 0\n").run("map log.csv --config off.toml");
+    off.failed(&["switched off", "videos_max"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Who may use whom; the binary ties the knots and may use every one.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("upnext-math", &[]),
     ("upnext-nn", &["upnext-math"]),
     ("upnext-data", &[]),
@@ -12,10 +12,14 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("upnext-features", &["upnext-data", "upnext-math"]),
     ("upnext-encode", &["upnext-math", "upnext-nn", "upnext-features"]),
     ("upnext-models", &["upnext-data", "upnext-math", "upnext-nn", "upnext-features"]),
+    ("upnext-map", &["upnext-math", "upnext-features"]),
     ("upnext-eval", &["upnext-data", "upnext-math"]),
     ("upnext-store", &["upnext-data"]),
-    ("upnext-pipeline", &["upnext-data", "upnext-math", "upnext-features", "upnext-models", "upnext-store"]),
-    ("upnext-serve", &["upnext-data", "upnext-pipeline", "upnext-store"]),
+    (
+        "upnext-pipeline",
+        &["upnext-data", "upnext-math", "upnext-features", "upnext-map", "upnext-models", "upnext-store"],
+    ),
+    ("upnext-serve", &["upnext-data", "upnext-map", "upnext-pipeline", "upnext-store"]),
 ];
 
 fn metadata() -> serde_json::Value {

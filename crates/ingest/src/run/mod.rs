@@ -401,7 +401,11 @@ fn checked(path: &Path, expected: &FileEntry, verb: &'static str) -> Result<Vec<
     Ok(bytes)
 }
 
-pub(crate) fn manifest(run: &Path) -> Result<Manifest, RunError> {
+/// What a run's `manifest.json` says.
+///
+/// # Errors
+/// When the folder is no run, or is of another version.
+pub fn manifest(run: &Path) -> Result<Manifest, RunError> {
     let path = run.join(MANIFEST);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,

@@ -3,10 +3,13 @@
 import { at, h, inWords, plural, sentence } from "./dom.js";
 import { door, get, path, post, remove } from "./api.js";
 import { labelsOf, titleOf } from "./cover.js";
-import { ACTIONS, focusFirst, icon, keys, show } from "./feed.js";
+import { ACTIONS, howMuch, icon, saidOf, when } from "./events.js";
+import { focusFirst, keys, show } from "./feed.js";
 import { farewell, welcome } from "./welcome.js";
 import { SHELF, detail, made, trace, unmade } from "./trace.js";
 import { results } from "./results.js";
+import { journey } from "./journey.js";
+import { taste } from "./map.js";
 
 const VIEWERS = 60;
 // Of these many newest events the first few are listed, and all say what the viewer leans to.
@@ -30,6 +33,15 @@ const memory = {
 
 const freshId = () => `you-${[...crypto.getRandomValues(new Uint8Array(5))].map((byte) => (byte % 36).toString(36)).join("")}`;
 const isOwn = () => state.viewer === state.own;
+// What the taste map and the journey ask, and whom.
+const source = {
+  map: () => get("/api/v2/map"),
+  video: (id) => get(path("api", "v2", "map", id)),
+  path: () => get(path("api", "v2", "map", "viewer", state.viewer)),
+  journey: () => get(path("api", "v2", "journey", state.viewer)),
+  find: async (query) => (await get("/api/v2/videos", { query, n: 8 })).videos,
+};
+const map = taste(at("atlas"), source, { beside: at("taste"), who: () => (isOwn() ? "you" : `viewer ${state.viewer}`) });
 const asker = () => ({ titles: state.titles, viewer: state.viewer, who: isOwn() ? "you" : `viewer ${state.viewer}` });
 
 async function viewers() {
@@ -162,7 +174,10 @@ async function takeBack(user, action, item) {
 
 // History.
 
+// What follows each event: the history, the viewer's point on the map, and the journey where it is open.
 async function recent() {
+  map.follow();
+  if (view() === "journey") journey(at("steps"), source, asker());
   const panel = at("history");
   const whose = isOwn() ? "Your history" : "Their history";
   const viewer = state.viewer;
@@ -193,30 +208,18 @@ function leaning(events) {
   return h("p", { class: "leaning" }, `of the last ${wanted.length}: `, most.map(([label, n], i) => [i ? ", " : "", h("em", {}, label), ` ${n}`]));
 }
 
-const SAID = { rating: "Rated", comment: "Commented on", follow: "Followed the creator of", collect: "Kept", forward: "Sent on", effective_view: "Watched", impression: "Was shown", search: "Searched for" };
-
 function eventLine(event) {
   const { video, action, time, origin } = event;
   const named = titleOf({ id: video, title: event.title });
-  const said = ACTIONS[action]?.said ?? SAID[action] ?? action;
+  const said = saidOf(event);
   const viewer = state.viewer;
   return h("li", { class: action, title: `${said} ${named}` },
-    icon(action === "rating" || action === "effective_view" ? "watch" : action), h("span", { class: "unseen" }, said),
+    icon(action), h("span", { class: "unseen" }, said),
     h("span", { class: "what" }, named),
-    h("span", { class: "how" }, how(event)),
+    h("span", { class: "how" }, howMuch(event)),
     time > 0 && h("time", { datetime: new Date(time).toISOString() }, when(time)),
     // What the run was trained on stays; what was said here can be taken back.
     origin === "store" && ACTIONS[action] && h("button", { type: "button", "aria-label": `Take back: ${said} ${named}`, title: "Take it back", onclick: () => takeBack(viewer, action, { id: video, title: event.title }) }, "undo"));
-}
-
-const how = ({ action, value }) => (action === "rating" && Number.isFinite(value) ? `★ ${value}` : action === "watch" && Number.isFinite(value) && value > 0 ? `${Math.round(100 * value)} %` : "");
-
-function when(milliseconds) {
-  const ago = Date.now() - milliseconds;
-  if (ago < 60e3) return "now";
-  if (ago < 3600e3) return `${Math.floor(ago / 60e3)} min`;
-  if (ago < 86400e3) return `${Math.floor(ago / 3600e3)} h`;
-  return new Intl.DateTimeFormat("en", { month: "short", year: "numeric" }).format(milliseconds);
 }
 
 // What is said to everybody: on the screen, and to who listens instead of looking.
@@ -304,7 +307,7 @@ async function report(waited = false) {
 
 // Views.
 
-const VIEWS = ["feed", "results", "pipeline"];
+const VIEWS = ["feed", "map", "journey", "results", "pipeline"];
 const view = () => (VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "feed");
 
 function turn() {
@@ -317,8 +320,10 @@ function turn() {
     if (link.dataset.view === now) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = { feed: "UpNext", results: "Results · UpNext", pipeline: "Pipeline · UpNext" }[now];
+  document.title = { feed: "UpNext", map: "Taste map · UpNext", journey: "Journey · UpNext", results: "Results · UpNext", pipeline: "Pipeline · UpNext" }[now];
   if (now === "pipeline") trace(state.answer, asker());
+  if (now === "journey" && state.viewer) journey(at("steps"), source, asker());
+  map.shown();
   scrollTo({ top: 0 });
 }
 

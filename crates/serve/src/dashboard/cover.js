@@ -28,6 +28,12 @@ const GENRES = [
 ];
 const FIGURES = [rings, ridges, planet, confetti, curtain, chevrons, equaliser, eye, shards, balloons, corridor, night];
 
+/** Hue and chroma of a genre, the same wherever it has a colour. */
+export function tint(genre) {
+  const [, hue, chroma] = GENRES.find(([name]) => name === genre) ?? [null, hash(genre) % 360, 0.1];
+  return { hue, chroma };
+}
+
 /** The labels that say most about a video: genres where it has them, else categories, topics, tags. */
 export function labelsOf({ labels = {} }) {
   const named = (kind) => Object.keys(labels).filter((name) => name.startsWith(kind)).sort().flatMap((name) => labels[name]).map(String);

@@ -1,17 +1,8 @@
 // The shelves: draws them, lets cards glide to their new places, and moves between cards on the keyboard.
 
-import { at, h, s } from "./dom.js";
+import { at, h } from "./dom.js";
 import { cover, labelsOf, titleOf } from "./cover.js";
-
-/** What a person can say about a video: the event's name, the key, and the words. */
-export const ACTIONS = {
-  like: { key: "l", label: "Like", said: "Liked", help: "I like it (L)", icon: "M12 20.5 4.2 12.9A5 5 0 0 1 11.3 5.8l.7.7.7-.7a5 5 0 0 1 7.1 7.1z" },
-  watch: { key: "w", label: "Watched", said: "Watched", help: "I have watched it (W)", icon: "m4.5 12.5 5 5 10-11" },
-  hate: { key: "x", label: "", said: "Not interested in", help: "Not interested (X)", icon: "m6 6 12 12M18 6 6 18" },
-};
-
-/** The icon of an action, for cards and for the history. */
-export const icon = (action) => s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: ACTIONS[action]?.icon ?? "M12 5v14M5 12h14" }));
+import { ACTIONS, icon } from "./events.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const open = new Set();

@@ -1,12 +1,16 @@
 //! The page people see: a few files inside the binary, served as they are. It knows no data; the page itself asks
 //! `/api/v2` for everything it shows.
 
+mod file;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+
+pub use file::map_file;
 
 /// One file of the page.
 struct File {
@@ -16,7 +20,7 @@ struct File {
 }
 
 /// Every file of the page; the first is the page.
-const FILES: [File; 11] = [
+const FILES: [File; 15] = [
     File { path: "/", content_type: HTML, content: include_str!("index.html") },
     File { path: "/app.css", content_type: "text/css; charset=utf-8", content: include_str!("app.css") },
     File { path: "/app.js", content_type: SCRIPT, content: include_str!("app.js") },
@@ -27,6 +31,10 @@ const FILES: [File; 11] = [
     File { path: "/welcome.js", content_type: SCRIPT, content: include_str!("welcome.js") },
     File { path: "/trace.js", content_type: SCRIPT, content: include_str!("trace.js") },
     File { path: "/results.js", content_type: SCRIPT, content: include_str!("results.js") },
+    File { path: "/cloud.js", content_type: SCRIPT, content: include_str!("cloud.js") },
+    File { path: "/map.js", content_type: SCRIPT, content: include_str!("map.js") },
+    File { path: "/journey.js", content_type: SCRIPT, content: include_str!("journey.js") },
+    File { path: "/events.js", content_type: SCRIPT, content: include_str!("events.js") },
     File { path: "/favicon.svg", content_type: "image/svg+xml", content: include_str!("favicon.svg") },
 ];
 

@@ -5,6 +5,7 @@ mod feedback;
 mod health;
 mod items;
 mod lists;
+mod map;
 mod page;
 mod users;
 mod v2;
@@ -152,6 +153,14 @@ fn v2_routes() -> Vec<Route> {
         route("GET", "/api/v2/videos", get(v2::videos), "Videos by title; without a query well-known ones, varied by genre")
             .query(&[("query", "words of the title"), N])
             .answer(r#"{"videos":[{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]}}]}"#),
+        route("GET", "/api/v2/map", get(map::map), "The taste map: a point for each video, in ten-thousandths; status drawing until it is there")
+            .answer(r#"{"status":"ready","space":"labels and text","width":83,"videos":6270,"unknown":0,"measured":2000,"ids":["v1"],"hidden":[],"groups":[{"name":"Crime","n":1}],"group":[0],"projections":[{"name":"neighbours","places":[120,-4031,77],"variance":null,"trustworthiness":0.9,"purity":{"value":0.6,"shuffled":0.1,"deviation":0.001},"silhouette":null}],"modalities":[{"name":"labels and text","known":6270,"width":83,"purity":null,"silhouette":null}]}"#),
+        route("GET", "/api/v2/map/{video}", get(map::video), "A video of the map, and the nearest to it by each modality")
+            .answer(r#"{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"point":0,"near":[["text",[{"id":"v7","title":"Ronin","point":4}]]]}"#),
+        route("GET", "/api/v2/map/viewer/{user}", get(map::path), "A viewer's path through the map, and what would be shown now")
+            .answer(r#"{"user":"bob","total":1,"steps":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store","point":0,"places":[[0.1,0.2,0.3],[0.0,0.1,0.0]]}],"recommended":[{"id":"v7","title":"Ronin","point":4}]}"#),
+        route("GET", "/api/v2/journey/{user}", get(map::journey), "How a viewer's profile and feed changed with each of the newest events")
+            .answer(r#"{"user":"bob","total":1,"before":[],"steps":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store","cosine":null,"groups":[["Crime",0.6]],"slate":[{"id":"v7","title":"Ronin","point":4}],"came":["v7"],"went":[]}]}"#),
         route("GET", "/api/v2/report", get(v2::report), "How good each model is, with the protocol; status running until it is known")
             .answer(r#"{"protocol":{"split":"leave-last-out"},"models":[{"name":"markov","metrics":{"ndcg@10":{"mean":0.05,"low":0.04,"high":0.06}}}]}"#),
         route("GET", "/api/v2/about", get(v2::about), "What is served, and under which licence")

@@ -10,6 +10,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tower::ServiceExt;
 use upnext_data::{Action, Catalogue, Dataset, Event, Events, Order, Relevance, Users};
+use upnext_map::{Drawing, Groups, Map, MapConfig, Space};
+use upnext_math::Matrix;
 use upnext_models::Training;
 use upnext_models::zoo::{Kind, Zoo};
 use upnext_pipeline::rerank::SharedLabels;
@@ -64,6 +66,21 @@ pub(crate) fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
         neighbours: main,
     };
     Arc::new(Feed::new(FeedConfig::default(), dataset, Relevance::default(), models, store).unwrap())
+}
+
+/// The films on three axes, one for each genre, each film a little beside its own.
+pub(crate) fn map() -> Map {
+    let place = |row: usize| {
+        let mut vector = [0.0; 4];
+        (vector[row / 6], vector[3]) = (1.0, 0.1 * (row % 6) as f32);
+        vector
+    };
+    let vectors = Matrix::from_rows(18, 4, (0..18).flat_map(place).collect());
+    let groups =
+        Groups { names: GENRES.map(String::from).to_vec(), of: (0..18).map(|row| Some(row / 6)).collect() };
+    let spaces = vec![Space::new("labels", vectors)];
+    let drawing = Drawing { of: "small".into(), spaces, groups, wanted: vec![1; 18], seed: 1 };
+    Map::draw(drawing, &MapConfig::default()).unwrap()
 }
 
 /// What is served.

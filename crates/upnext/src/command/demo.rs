@@ -10,13 +10,14 @@ use clap::{Args, ValueEnum};
 use upnext_data::{Dataset, Relevance};
 use upnext_eval::Report;
 use upnext_models::zoo::{Choices, Kind};
-use upnext_pipeline::Feed;
-use upnext_serve::AppState;
+use upnext_pipeline::{Feed, FeedModels};
+use upnext_serve::{AppState, TasteMap};
 use upnext_store::{Sqlite, Store};
 
 use crate::command::eval::print_report;
 use crate::command::serve::{about, runtime, say_where, stop_signal};
 use crate::config::Config;
+use crate::drawing::{self, Known};
 use crate::evaluation::{Conditions, evaluate};
 use crate::loading::{DataArgs, Loaded, natural_split};
 use crate::output;
@@ -200,24 +201,42 @@ struct Background {
 }
 
 impl Background {
-    fn publish(&self, choices: Choices, depth: Depth) -> Result<()> {
+    fn publish(&self, choices: Choices, depth: Depth) -> Result<FeedModels> {
         let choices = (choices, &self.conditions.learning, &self.conditions.vectors[..], None);
         let models = serving::fit(&self.set, &self.relevance, self.conditions.seed, choices, depth)?;
+        let served = models.clone();
         let (set, store) = (Arc::clone(&self.set), Arc::clone(&self.store));
         let feed = Feed::new(self.config.feed.clone(), set, self.relevance.clone(), models, store)?;
         self.state.publish(Arc::new(feed));
-        Ok(())
+        Ok(served)
+    }
+
+    fn draw(&self, models: &FeedModels) {
+        let known = Known {
+            set: &self.set,
+            relevance: &self.relevance,
+            vectors: Vec::new(),
+            models,
+            kinds: &self.config.feed.category_kinds,
+        };
+        let drawn = drawing::draw(&known, None, self.set.digest(), self.conditions.seed, &self.config.map);
+        self.state.set_map(drawing::shown(drawn));
+        tracing::info!("the taste map is drawn after {:.1} s", self.started.elapsed().as_secs_f64());
     }
 
     fn run(&self) -> Result<()> {
-        self.publish(Choices::new(), Depth::Quick)?;
+        self.state.set_map(TasteMap::Drawing);
+        let models = self.publish(Choices::new(), Depth::Quick)?;
         tracing::info!("counting models serve after {:.1} s", self.started.elapsed().as_secs_f64());
         let evaluation = evaluate(&self.set, &self.conditions)?;
         let report: &Report = &evaluation.report;
         self.state.set_report(serde_json::to_value(report)?);
         tracing::info!("the table is ready after {:.1} s", self.started.elapsed().as_secs_f64());
         print_report(report, self.json)?;
-        self.publish(evaluation.choices, Depth::Full(Kind::ClosedBlend, &[]))?;
+        thread::scope(|scope| {
+            scope.spawn(|| self.draw(&models));
+            self.publish(evaluation.choices, Depth::Full(Kind::ClosedBlend, &[]))
+        })?;
         tracing::info!("all models serve after {:.1} s", self.started.elapsed().as_secs_f64());
         Ok(())
     }

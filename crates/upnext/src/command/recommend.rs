@@ -93,6 +93,7 @@ impl RecommendArgs {
             lambda: self.lambda,
             now: now(),
             seed: 1,
+            forget: 0,
         };
         match (self.user, self.out) {
             (Some(user), _) => one(feed, &request, &user, self.json),

@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use upnext_data::{Dataset, SplitError};
+use upnext_data::{Dataset, Relevance, SplitError};
 use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
+use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedModels};
-use upnext_serve::{About, AppState, ServeError};
+use upnext_serve::{About, AppState, ServeError, TasteMap};
 use upnext_store::{Memory, Sqlite, Store};
 
 use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
 use crate::config::Config;
+use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
 use crate::{WrongUse, output, serving};
 
@@ -67,9 +70,22 @@ impl ServeArgs {
         let about = about(&folder.dataset, folder.manifest.notice.as_ref());
         let state = AppState::new(Arc::clone(&store), config.serve.clone(), about)?;
         let (models, report) = models(&self.run, &folder)?;
-        let relevance = folder.manifest.relevance.parse()?;
-        let feed = Feed::new(config.feed, Arc::new(folder.dataset), relevance, models, store)?;
+        let relevance: Relevance = folder.manifest.relevance.parse()?;
+        let set = Arc::new(folder.dataset);
+        let painter = Painter {
+            run: self.run,
+            set: Arc::clone(&set),
+            relevance: relevance.clone(),
+            models: models.clone(),
+            seed: folder.manifest.seed,
+            kinds: config.feed.category_kinds.clone(),
+            config: config.map,
+            state: state.clone(),
+        };
+        let feed = Feed::new(config.feed, set, relevance, models, store)?;
         state.publish(Arc::new(feed));
+        state.set_map(TasteMap::Drawing);
+        thread::Builder::new().name("taste map".into()).spawn(move || painter.run())?;
         if let Some(report) = report {
             state.set_report(report);
         }
@@ -78,6 +94,34 @@ impl ServeArgs {
         runtime.block_on(upnext_serve::serve(listener, state, stop_signal()))?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Draws the run's taste map while the service already answers.
+struct Painter {
+    run: PathBuf,
+    set: Arc<Dataset>,
+    relevance: Relevance,
+    models: FeedModels,
+    seed: u64,
+    kinds: Vec<String>,
+    config: MapConfig,
+    state: AppState,
+}
+
+impl Painter {
+    fn run(self) {
+        let drawn = drawing::vectors_of(&self.run).and_then(|vectors| {
+            let known = Known {
+                set: &self.set,
+                relevance: &self.relevance,
+                vectors,
+                models: &self.models,
+                kinds: &self.kinds,
+            };
+            drawing::kept_or_drawn(&self.run, &known, self.seed, &self.config)
+        });
+        self.state.set_map(drawing::shown(drawn));
     }
 }
 

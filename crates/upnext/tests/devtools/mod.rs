@@ -67,7 +67,8 @@ impl Browser {
             .arg(program)
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .args(["--disable-dev-shm-usage", "--remote-debugging-pipe"])
+            // WebGL drawn by the processor, as machines that test have no other.
+            .args(["--disable-dev-shm-usage", "--remote-debugging-pipe", "--enable-unsafe-swiftshader"])
             .arg(format!("--user-data-dir={}", folder.path().display()))
             .arg("about:blank")
             .stdin(Stdio::piped())
@@ -199,6 +200,14 @@ impl Browser {
                 json!({ "type": kind, "x": found[0], "y": found[1], "button": button, "clickCount": count }),
             );
         }
+    }
+
+    /// The mouse comes to a place of the window.
+    pub(crate) fn point_at(&mut self, x: f64, y: f64) {
+        self.ask(
+            "Input.dispatchMouseEvent",
+            json!({ "type": "mouseMoved", "x": x, "y": y, "button": "none" }),
+        );
     }
 
     /// A real key press.
