@@ -162,9 +162,8 @@ fn held_out_videos_choose_the_epoch_and_are_told_beside_chance() {
         Modality { name: "text".into(), matrix: Matrix::from_rows(60, 4, values), present: vec![true; 60] };
     let facts = Facts { vectors: vec![modality], labels: vec![("genre".into(), genres)], ..Facts::default() };
     let interactions = Interactions::from_users(60, Vec::new());
-    let mut settings = crate::Settings::default();
-    settings.fusion =
-        Settings { layers: vec![8], loss: Loss::Relations, held_out: 0.3, ..Settings::default() };
+    let fusion = Settings { layers: vec![8], loss: Loss::Relations, held_out: 0.3, ..Settings::default() };
+    let settings = crate::Settings { fusion, ..crate::Settings::default() };
     let training = Training {
         facts: Some(Arc::new(facts)),
         settings: Arc::new(settings),

@@ -130,14 +130,16 @@ struct Transformer {
 enum Moved {
     /// Of each step who took it.
     Residual(Vec<(Vec<usize>, MlpTape)>),
-    Transformer {
-        inputs: Matrix,
-        places: Vec<Option<u32>>,
-        dropped: Option<Dropped>,
-        blocks: Vec<BlockTape>,
-        last: NormTape,
-        normed: Matrix,
-    },
+    Transformer(Box<TransformerTape>),
+}
+
+struct TransformerTape {
+    inputs: Matrix,
+    places: Vec<Option<u32>>,
+    dropped: Option<Dropped>,
+    blocks: Vec<BlockTape>,
+    last: NormTape,
+    normed: Matrix,
 }
 
 /// What backward needs: rows of `length` places a walk, the first before any event.
@@ -282,7 +284,7 @@ impl Network {
                 let (change, moved) =
                     transformer.forward(parameters, (walks, vectors), (self.length, &base), random);
                 add_scaled(fast.values_mut(), 1.0, change.values());
-                (base, moved)
+                (base, Moved::Transformer(Box::new(moved)))
             }
         };
         let anchor = self.anchor(parameters);
@@ -372,9 +374,8 @@ impl Network {
                 of_fast.row_mut(row).fill(0.0);
             }
         }
-        if let (Mover::Transformer(transformer), Moved::Transformer { .. }) = (&self.mover, &tape.moved) {
-            let of_inputs =
-                transformer.backward(parameters, (walks, length), &tape.moved, &of_fast, gradients);
+        if let (Mover::Transformer(transformer), Moved::Transformer(moved)) = (&self.mover, &tape.moved) {
+            let of_inputs = transformer.backward(parameters, (walks, length), moved, &of_fast, gradients);
             for (walk, first) in walks.iter().zip((0..).step_by(length)) {
                 add_scaled(of_fast.row_mut(first), 1.0, &of_inputs.row(first)[..d]);
                 for (event, row) in walk.events.iter().zip(first + 1..) {
@@ -437,7 +438,7 @@ impl Transformer {
         (walks, vectors): (&[Walk], &Matrix),
         (length_max, base): (usize, &Matrix),
         mut random: Option<&mut Random>,
-    ) -> (Matrix, Moved) {
+    ) -> (Matrix, TransformerTape) {
         let d = vectors.n_columns();
         let length = base.n_rows() / walks.len().max(1);
         let mut inputs = Matrix::zeros(base.n_rows(), d + EVENT);
@@ -463,7 +464,7 @@ impl Transformer {
         let blocks = self.blocks.iter().map(forward).collect();
         let (normed, last) = self.last.forward(parameters, &x);
         let change = self.output.forward(parameters, &normed);
-        (change, Moved::Transformer { inputs, places, dropped, blocks, last, normed })
+        (change, TransformerTape { inputs, places, dropped, blocks, last, normed })
     }
 
     /// The gradient of what was read.
@@ -471,13 +472,11 @@ impl Transformer {
         &self,
         parameters: &Parameters,
         (walks, length): (&[Walk], usize),
-        moved: &Moved,
+        tape: &TransformerTape,
         of_change: &Matrix,
         gradients: &mut Gradients,
     ) -> Matrix {
-        let Moved::Transformer { inputs, places, dropped, blocks, last, normed } = moved else {
-            unreachable!("a transformer left the tape of a transformer")
-        };
+        let TransformerTape { inputs, places, dropped, blocks, last, normed } = tape;
         let n_there: Vec<usize> = walks.iter().map(|walk| walk.events.len() + 1).collect();
         let of_normed = self.output.backward(parameters, normed, of_change, gradients);
         let mut of_x = self.last.backward(parameters, last, &of_normed, gradients);

@@ -171,9 +171,9 @@ fn changing() -> (Interactions, crate::Facts) {
 fn after_fifty_events_of_another_kind_a_trained_profile_keeps_more_of_a_taste_than_the_exponential_mean() {
     let (interactions, facts) = changing();
     for updater in [Updater::Residual, Updater::Transformer] {
-        let mut settings = crate::Settings::default();
-        settings.profile =
+        let profile =
             Settings { hidden: 16, updater, negatives: 20, end_to_end: false, ..Settings::default() };
+        let mut settings = crate::Settings { profile, ..crate::Settings::default() };
         settings.profile.learn.epochs_default = 10;
         (settings.fusion.layers, settings.fusion.learn.epochs_default) = (vec![8], 5);
         let training = Training {
@@ -211,8 +211,8 @@ fn after_fifty_events_of_another_kind_a_trained_profile_keeps_more_of_a_taste_th
 #[test]
 fn an_event_that_was_refused_moves_a_trained_profile_otherwise_than_one_that_was_wanted() {
     let (interactions, facts) = changing();
-    let mut settings = crate::Settings::default();
-    settings.profile = Settings { hidden: 16, negatives: 20, end_to_end: true, ..Settings::default() };
+    let profile = Settings { hidden: 16, negatives: 20, end_to_end: true, ..Settings::default() };
+    let mut settings = crate::Settings { profile, ..crate::Settings::default() };
     settings.profile.learn.epochs_default = 3;
     (settings.fusion.layers, settings.fusion.learn.epochs_default) = (vec![8], 3);
     let training = Training {
