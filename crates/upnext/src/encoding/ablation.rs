@@ -9,11 +9,10 @@ use serde::Serialize;
 use upnext_data::{Dataset, Query, Relevance, Split, SplitRule};
 use upnext_eval::metric::{Kind as MetricKind, Metric};
 use upnext_eval::{Bootstrap, Case, Ranked, Ties};
-use upnext_features::Content;
 use upnext_ingest::run;
 use upnext_ingest::vectors::Stored;
-use upnext_math::Sparse;
-use upnext_models::zoo::{Blend, ContentCosine, Kind, Part, Zoo};
+use upnext_math::Matrix;
+use upnext_models::zoo::{Blend, Fusion, Kind, Part, Zoo};
 use upnext_models::{Pool, Recommender, Training};
 
 use crate::evaluation::vectors_of;
@@ -110,14 +109,12 @@ pub(crate) fn ablate(path: &Path, seed: u64) -> Result<Ablation> {
     })
 }
 
-/// The cosine of vectors with those of what was wanted.
+/// The cosine of vectors with the mean of those of what was wanted.
 fn likeness(of: &Stored) -> Arc<dyn Recommender> {
-    let rows = of.values.chunks_exact(of.dim.max(1)).map(|row| {
-        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-        let unit = (0..).zip(row).filter(|(_, x)| **x != 0.0).map(|(at, x)| (at, x / length));
-        unit.collect::<Vec<(u32, f32)>>()
-    });
-    Arc::new(ContentCosine::new(Arc::new(Content::from_vectors(Sparse::from_rows(of.dim, rows)))))
+    /// Weight of each step into the past.
+    const DECAY: f32 = 0.9;
+    let rows = Matrix::from_rows(of.present.len(), of.dim, of.values.clone());
+    Arc::new(Fusion::of_vectors(&rows, DECAY))
 }
 
 fn table(

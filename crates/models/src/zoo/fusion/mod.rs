@@ -16,6 +16,7 @@ pub use space::Spread;
 use upnext_data::History;
 use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, dot};
+use upnext_math::linalg::product_transposed_into;
 use upnext_math::seed::{Random, mix};
 use upnext_nn::layer::{Activation, Dropout, Mlp, MlpShape, MlpTape, normalise};
 use upnext_nn::{Gradients, Parameters};
@@ -239,6 +240,11 @@ pub(crate) fn learn(training: &Training, n_epochs: Option<u32>) -> Result<Learne
 }
 
 impl Fusion {
+    /// Over vectors that exist, a row a video, zeros where there is none; each is brought to unit length.
+    pub fn of_vectors(videos: &Matrix, decay: f32) -> Self {
+        Self { videos: Arc::new(normalise(videos)), decay }
+    }
+
     /// Trains until what judges it no longer gains, or for `n_epochs`; how many that were, what it came to, and what its space
     /// is like, in words.
     pub(super) fn fit(
@@ -268,6 +274,12 @@ impl Recommender for Fusion {
         for (video, score) in scores.iter_mut().enumerate() {
             *score = dot(&viewer, self.videos.row(video));
         }
+    }
+
+    fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {
+        let viewers = questions.iter().flat_map(|(history, _)| self.user(history)).collect();
+        let viewers = Matrix::from_rows(questions.len(), self.videos.n_columns(), viewers);
+        product_transposed_into(&viewers, &self.videos, scores.values_mut());
     }
 
     fn save(&self, out: &mut Writer<'_>) -> Form {
