@@ -21,6 +21,11 @@ pub trait Encoder<Input: ?Sized>: Send + Sync {
     /// BLAKE3, in hex, of all that decides what comes out: kind, settings, weights. Vectors are kept under it.
     fn digest(&self) -> String;
 
+    /// Whether its rows are worth keeping for another run: not where it is fitted on the very inputs.
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     /// How many inputs are best given at once.
     fn batch(&self) -> usize {
         32

@@ -75,6 +75,12 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
     let trouble: Mutex<Option<String>> = Mutex::new(None);
     let gave_up: Mutex<Option<String>> = Mutex::new(None);
     let is_over = AtomicBool::new(false);
+    let failed = |why: &str| {
+        if failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX {
+            *gave_up.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(why.to_string());
+            is_over.store(true, Ordering::Relaxed);
+        }
+    };
     let work = || {
         loop {
             let first = next.fetch_add(batch, Ordering::Relaxed);
@@ -117,16 +123,20 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
             } else {
                 match halved(encoder, &inputs) {
                     Ok(encoded) => {
-                        failures.store(0, Ordering::Relaxed);
+                        // Where nothing of a batch comes out, one by one neither, the encoder is to blame.
+                        let reasons = encoded.iter().map(|outcome| match outcome {
+                            Outcome::Failed(why) => Some(why.clone()),
+                            _ => None,
+                        });
+                        match reasons.collect::<Option<Vec<String>>>() {
+                            Some(reasons) if reasons.len() > 1 => failed(&reasons[0]),
+                            _ => failures.store(0, Ordering::Relaxed),
+                        }
                         encoded
                     }
                     Err(error) => {
                         let why = error.to_string();
-                        if failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX {
-                            *gave_up.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                                Some(why.clone());
-                            is_over.store(true, Ordering::Relaxed);
-                        }
+                        failed(&why);
                         vec![Outcome::Failed(why); inputs.len()]
                     }
                 }

@@ -63,6 +63,8 @@ pub struct Onnx {
     input: String,
     output: String,
     reads: Reads,
+    /// Inputs of a batch, where the model knows no other number.
+    batch: Option<usize>,
     dim: usize,
     settings: OnnxSettings,
     digest: String,
@@ -86,7 +88,7 @@ impl Onnx {
         let environment = environment()?;
         let session = Session::builder(&environment)
             .and_then(|builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?))
-            // Batches run side by side already.
+            // Threads encode side by side as far as decoding goes; a session runs one batch at a time.
             .and_then(|builder| Ok(builder.with_intra_threads(1)?))
             .and_then(|mut builder| builder.commit_from_memory(&bytes))
             .map_err(|error| wrong(format!("not a model that ONNX Runtime loads: {error}")))?;
@@ -96,6 +98,7 @@ impl Onnx {
             other => return Err(wrong(format!("it reads {other:?}; expected a tensor"))),
         };
         let reads = reads(&shape, &settings).map_err(wrong)?;
+        let batch = shape.first().filter(|&&n| n > 0).map(|&n| n as usize);
         let input = input.name().to_string();
         let outputs: Vec<String> = session.outputs().iter().map(|output| output.name().to_string()).collect();
         let output = match &settings.output {
@@ -109,8 +112,17 @@ impl Onnx {
             hasher.finalize().to_hex().to_string()
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut model =
-            Self { session: Mutex::new(session), input, output, reads, dim: 0, settings, digest, name };
+        let mut model = Self {
+            session: Mutex::new(session),
+            input,
+            output,
+            reads,
+            batch,
+            dim: 0,
+            settings,
+            digest,
+            name,
+        };
         model.dim = model.run(&[vec![0.5; reads.size()]])?[0].len();
         Ok(model)
     }
@@ -120,8 +132,19 @@ impl Onnx {
         matches!(self.reads, Reads::Frames { .. })
     }
 
-    /// Raw rows of prepared inputs.
+    /// Raw rows of prepared inputs; where the model knows one size of batches, the last is filled with copies.
     fn run(&self, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        let Some(batch) = self.batch else { return self.run_batch(inputs) };
+        let mut rows = Vec::with_capacity(inputs.len());
+        for part in inputs.chunks(batch) {
+            let mut filled = part.to_vec();
+            filled.resize(batch, part[0].clone());
+            rows.extend(self.run_batch(&filled)?.into_iter().take(part.len()));
+        }
+        Ok(rows)
+    }
+
+    fn run_batch(&self, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, EncodeError> {
         let wrong = |reason: String| EncodeError::of(&self.name, reason);
         let n = inputs.len();
         let mut shape = vec![n as i64];

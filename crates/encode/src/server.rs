@@ -101,8 +101,9 @@ impl Server {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs_f64(settings.seconds_max)))
             .http_status_as_error(false)
-            .max_redirects(0)
-            .build();
+            .max_redirects(0);
+        // What goes to this machine goes through no other.
+        let config = if is_of_this_machine(&settings.url) { config.proxy(None) } else { config }.build();
         let mut server = Self { settings, agent: config.into(), dim: 0, free_at: Mutex::new(Instant::now()) };
         let rows = server.ask(&["a video"])?;
         server.dim = rows[0].len();
@@ -174,7 +175,7 @@ impl Server {
         match status {
             200 => match self.rows(&bytes, texts.len()) {
                 Ok(rows) => Answer::Rows(rows),
-                Err(reason) => Answer::Never(reason, false),
+                Err(reason) => Answer::Never(reason, true),
             },
             408 | 429 | 500..=599 => {
                 let asked = after.map(Duration::from_secs);
@@ -225,7 +226,8 @@ impl Server {
 
 /// Whether an address leads to this machine.
 fn is_of_this_machine(url: &str) -> bool {
-    let host = url.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
+    let host = url.split("://").nth(1).unwrap_or_default();
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     // A name before `@` is who asks, not where.
     let host = host.rsplit('@').next().unwrap_or_default();
     let host = if host.starts_with('[') {
@@ -450,6 +452,7 @@ mod tests {
         };
         assert!(with_key("http://192.0.2.1/v1").contains("without TLS"));
         assert!(with_key("http://localhost@192.0.2.1/v1").contains("without TLS"));
+        assert!(with_key("http://192.0.2.1?@127.0.0.1/v1").contains("without TLS"));
         assert!(with_key("http://localhost.example/v1").contains("without TLS"));
         assert!(!with_key("http://127.0.0.1:1/v1").contains("without TLS"));
         assert!(with_key("ftp://x").contains("expected the address"));

@@ -78,6 +78,9 @@ fn pictures_sounds_and_clips_by_exported_models() {
         assert!(near(rows.row(at), &expected(colour, &settings)), "{colour:?}: {:?}", rows.row(at));
     }
 
+    let of_pairs = model("pairs.onnx", settings.clone());
+    contract::check::<Picture>(&of_pairs, &pictures.each_ref());
+
     let of_sounds = model("sounds.onnx", settings.clone());
     let sounds =
         [vec![3.0, 4.0], vec![0.0, 1.0, 0.0, 0.0, 9.0]].map(|samples| Sound { rate: 16_000, samples });

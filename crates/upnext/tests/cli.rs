@@ -342,7 +342,7 @@ fn a_sweep_says_what_is_missing_and_goes_on_where_it_can() {
     let line =
         "eval walks.txt --format s3rec --features attributes.json --models popular --k 2 --sweep lambda";
     let text = desk.run(line).done().out;
-    assert!(text.contains("left out: fused vectors") && text.contains("left out: caps author"), "{text}");
+    assert!(text.contains("left out: text vectors") && text.contains("left out: caps author"), "{text}");
 }
 
 #[test]

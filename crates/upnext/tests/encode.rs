@@ -23,6 +23,10 @@ fn bmp(side: u32, [r, g, b]: [u8; 3]) -> Vec<u8> {
 
 /// Twenty viewers of twelve videos with titles; a run of them.
 fn desk() -> Desk {
+    desk_of(20, 12)
+}
+
+fn desk_of(users: usize, videos: usize) -> Desk {
     let desk = Desk::new();
     let titles = [
         "a captain and a submarine",
@@ -33,9 +37,9 @@ fn desk() -> Desk {
         "美食达人",
     ];
     let mut log = String::from("user,video,time,rating,title\n");
-    for user in 0..20 {
+    for user in 0..users {
         for at in 0..6 {
-            let video = (user * 5 + at * 7) % 12;
+            let video = (user * 5 + at * 7) % videos;
             let title = titles.get(video).copied().unwrap_or_default();
             log += &format!("u{user},v{video},{},5,{title}\n", 1_700_000_000 + user * 100 + at);
         }
@@ -94,6 +98,12 @@ fn pictures_are_matched_by_name_or_by_a_table_and_what_is_wrong_is_listed() {
     let asked = "encode run --of image --from other --index index.csv --name other --cache kept --json";
     let found = desk.run(asked).json();
     assert_eq!(encoded(&found)["coverage"]["found"]["examples"][0], "v3");
+    assert_eq!(encoded(&found)["failures"][0]["reason"], "its file `none.bmp` is not there");
+    desk.write("other/more/one.bmp", bmp(4, [1, 1, 1]));
+    desk.write("index.csv", "video_id,file\nv3,elsewhere/one.bmp\n");
+    desk.run(asked).failed(&["other", "no vector", "several files are called `one.bmp`"]);
+    desk.write("index.csv", "video_id,file\nv3,more/one.bmp\n");
+    desk.run(asked).done();
     // Without a run.
     desk.run("encode --of image --from covers --out vectors --cache kept").done();
     assert!(desk.read("vectors/image.ids").starts_with("v0\nv1\n"));
@@ -102,9 +112,9 @@ fn pictures_are_matched_by_name_or_by_a_table_and_what_is_wrong_is_listed() {
 
 #[test]
 fn several_kinds_stand_in_one_configuration_and_what_each_adds_is_measured() {
-    let desk = desk();
-    for video in 0..12 {
-        desk.write(&format!("covers/v{video}.bmp"), bmp(9, [video * 20, 90, 200 - video * 10]));
+    let desk = desk_of(300, 60);
+    for video in 0..60 {
+        desk.write(&format!("covers/v{video}.bmp"), bmp(9, [video * 4, 90, 200 - video * 3]));
     }
     desk.run("encode run --ablate").failed(&["has no vectors", "upnext encode"]);
     let kinds = "[[encode]]\nof = \"text\"\ndim = 4\n\n[[encode]]\nof = \"image\"\nname = \"cover\"\nfrom = \"covers\"\n\n[encode.limits]\npicture_pixels_max = 1000\n";

@@ -23,6 +23,10 @@ pub struct Ffmpeg {
 /// Containers that hold what they show. Playlists are not among them: they name other files and servers.
 const CONTAINERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,mp3,flac,aac,aiff,\
                           amr,caf,gif,h264,hevc,ivf,m4v,mjpeg,rm,vc1,y4m,yuv4mpegpipe,nut,mxf,dv,au,ac3,eac3";
+/// Frames a second at least: whatever length a file claims, one frame comes within its first seventeen minutes.
+const RATE_MIN: f64 = 0.001;
+/// Of longer clips only key frames are decoded, or an hour of them would take minutes.
+const ALL_FRAMES_SECONDS_MAX: f64 = 60.0;
 /// Samples a second that sound is brought to.
 pub(crate) const SOUND_RATE: u32 = 16_000;
 /// What is kept of what a program says when it fails.
@@ -70,12 +74,18 @@ impl Ffmpeg {
         if !probe.has_picture && !probe.has_sound {
             return Err("neither picture nor sound in it".into());
         }
-        let (frames, seconds_between) = self.frames(file, &probe, limits)?;
-        let sound = self.sound_of(file, &probe, limits)?;
-        if frames.is_empty() && sound.is_none() {
-            return Err("nothing in it can be decoded".into());
+        // Where one of the two cannot be decoded, the other is still worth having.
+        let frames = self.frames(file, &probe, limits);
+        let sound = self.sound_of(file, &probe, limits);
+        match (frames, sound) {
+            (Err(why), Err(_) | Ok(None)) => Err(why),
+            (Ok((frames, _)), Err(why)) if frames.is_empty() => Err(why),
+            (Ok((frames, _)), Ok(None)) if frames.is_empty() => Err("nothing in it can be decoded".into()),
+            (frames, sound) => {
+                let (frames, seconds_between) = frames.unwrap_or_default();
+                Ok(Clip { frames, seconds_between, sound: sound.unwrap_or_default() })
+            }
         }
-        Ok(Clip { frames, seconds_between, sound })
     }
 
     /// A file's sound; `None` where it has none.
@@ -96,7 +106,7 @@ impl Ffmpeg {
         }
         let arguments = ["-map", "0:s:0", "-f", "srt", "-"];
         let bytes =
-            self.decode(file, &arguments.map(String::from), 4 * limits.text_bytes_max as u64, limits)?;
+            self.decode(file, (&[], &arguments.map(String::from)), 4 * limits.text_bytes_max as u64, limits)?;
         Ok(cleaned(&spoken(&String::from_utf8_lossy(&bytes)), limits.text_bytes_max))
     }
 
@@ -105,7 +115,7 @@ impl Ffmpeg {
         command.args(["-v", "error", "-format_whitelist", CONTAINERS, "-protocol_whitelist", "file"]);
         command.args(["-show_entries", "format=duration:stream=codec_type:stream_disposition=attached_pic"]);
         command.args(["-of", "json"]).arg(input(file));
-        let bytes = bounded(command, 1 << 20, limits.ffmpeg_time())?;
+        let bytes = bounded(command, (1 << 20, Partial::IsNothing), limits.ffmpeg_time())?;
         let about: Value =
             serde_json::from_slice(&bytes).map_err(|_| "ffprobe does not say what it is".to_string())?;
         let mut probe = Probe {
@@ -132,7 +142,7 @@ impl Ffmpeg {
         }
         let seconds = probe.seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
         let over_all = seconds.map_or(f64::INFINITY, |seconds| limits.frames_max as f64 / seconds);
-        let rate = limits.frames_per_second.min(over_all);
+        let rate = limits.frames_per_second.min(over_all).max(RATE_MIN);
         let side = limits.frame_side_max;
         let filter = format!(
             "fps={rate:.6}:round=up,scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease,format=rgb24"
@@ -142,7 +152,9 @@ impl Ffmpeg {
             ["-map", "0:V:0", "-vf", &filter, "-frames:v", &most, "-c:v", "ppm", "-f", "image2pipe", "-"];
         let frame_bytes = 64 + 3 * u64::from(side) * u64::from(side);
         let bytes_max = frame_bytes * limits.frames_max as u64;
-        let bytes = self.decode(file, &arguments.map(String::from), bytes_max, limits)?;
+        let key_frames_alone = seconds.is_some_and(|seconds| seconds > ALL_FRAMES_SECONDS_MAX);
+        let before: &[&str] = if key_frames_alone { &["-skip_frame", "nokey"] } else { &[] };
+        let bytes = self.decode(file, (before, &arguments.map(String::from)), bytes_max, limits)?;
         Ok((portable_pixmaps(&bytes), 1.0 / rate))
     }
 
@@ -153,7 +165,7 @@ impl Ffmpeg {
         let (seconds, rate) = (limits.sound_seconds_max.to_string(), SOUND_RATE.to_string());
         let arguments = ["-map", "0:a:0", "-t", &seconds, "-ac", "1", "-ar", &rate, "-f", "f32le", "-"];
         let bytes_max = (limits.sound_seconds_max * f64::from(4 * SOUND_RATE)) as u64 + 65_536;
-        let bytes = self.decode(file, &arguments.map(String::from), bytes_max, limits)?;
+        let bytes = self.decode(file, (&[], &arguments.map(String::from)), bytes_max, limits)?;
         let number = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes);
         let samples: Vec<f32> = bytes
             .as_chunks::<4>()
@@ -168,15 +180,15 @@ impl Ffmpeg {
     fn decode(
         &self,
         file: &Path,
-        arguments: &[String],
+        (before, arguments): (&[&str], &[String]),
         bytes_max: u64,
         limits: &Limits,
     ) -> Result<Vec<u8>, String> {
         let mut command = Command::new(&self.ffmpeg);
         command.args(["-v", "error", "-nostdin", "-threads", "1"]);
         command.args(["-format_whitelist", CONTAINERS, "-protocol_whitelist", "file,pipe"]);
-        command.arg("-i").arg(input(file)).args(arguments);
-        bounded(command, bytes_max, limits.ffmpeg_time())
+        command.args(before).arg("-i").arg(input(file)).args(arguments);
+        bounded(command, (bytes_max, Partial::IsKept), limits.ffmpeg_time())
     }
 }
 
@@ -189,7 +201,11 @@ fn input(file: &Path) -> OsString {
 
 /// What a program writes. It is killed when its time is over; what it has written beyond the bound is left unread, and
 /// then it is killed as well.
-fn bounded(mut command: Command, bytes_max: u64, time: Duration) -> Result<Vec<u8>, String> {
+fn bounded(
+    mut command: Command,
+    (bytes_max, partial): (u64, Partial),
+    time: Duration,
+) -> Result<Vec<u8>, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program =
         Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -213,12 +229,19 @@ fn bounded(mut command: Command, bytes_max: u64, time: Duration) -> Result<Vec<u
     let bytes = out.join().map_err(|_| format!("{program} could not be read"))?;
     let said = err.join().unwrap_or_default();
     // Broken clips decode up to where they break, and that is better than nothing.
-    if matches!(ended, Ended::Well) || !bytes.is_empty() {
+    if matches!(ended, Ended::Well) || partial == Partial::IsKept && !bytes.is_empty() {
         return Ok(bytes);
     }
     let said = String::from_utf8_lossy(&said);
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
     Err(format!("{program}: {}", last.trim().chars().take(200).collect::<String>()))
+}
+
+/// What is made of the output of a program that fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Partial {
+    IsKept,
+    IsNothing,
 }
 
 enum Ended {
@@ -332,13 +355,16 @@ mod tests {
         let mut endless = Command::new("sh");
         endless.args(["-c", "sleep 60; true"]);
         let begun = Instant::now();
-        let error = bounded(endless, 10, Duration::from_millis(200)).unwrap_err();
+        let error = bounded(endless, (10, Partial::IsKept), Duration::from_millis(200)).unwrap_err();
         assert!(error.contains("killed") && begun.elapsed() < Duration::from_secs(20), "{error}");
         let mut chatty = Command::new("sh");
         chatty.args(["-c", "yes"]);
-        assert_eq!(bounded(chatty, 4, Duration::from_secs(20)).unwrap(), b"y\ny\n");
+        assert_eq!(bounded(chatty, (4, Partial::IsKept), Duration::from_secs(20)).unwrap(), b"y\ny\n");
         let mut failing = Command::new("sh");
         failing.args(["-c", "echo no such clip >&2; exit 3"]);
-        assert_eq!(bounded(failing, 4, Duration::from_secs(20)).unwrap_err(), "sh: no such clip");
+        assert_eq!(
+            bounded(failing, (4, Partial::IsKept), Duration::from_secs(20)).unwrap_err(),
+            "sh: no such clip"
+        );
     }
 }

@@ -23,6 +23,8 @@ pub struct Limits {
     pub file_bytes_max: u64,
     /// Most pixels of a picture.
     pub picture_pixels_max: u64,
+    /// Longest side of a picture in pixels: what is made smaller is held at its full width for a moment.
+    pub picture_side_max: u32,
     /// Most bytes of a text; what is beyond is cut off.
     pub text_bytes_max: usize,
     /// Frames a second that are looked at, at most.
@@ -42,6 +44,7 @@ impl Default for Limits {
         Self {
             file_bytes_max: 8 << 30,
             picture_pixels_max: 100_000_000,
+            picture_side_max: 32_768,
             text_bytes_max: 1 << 16,
             frames_per_second: 2.0,
             frames_max: 32,
@@ -64,8 +67,9 @@ impl Limits {
     pub fn check(&self) -> Result<(), crate::EncodeError> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let checks = [
-            (self.file_bytes_max > 0, "file_bytes_max", "at least 1"),
+            ((1..=1 << 40).contains(&self.file_bytes_max), "file_bytes_max", "1 to 1099511627776"),
             ((1..=1 << 32).contains(&self.picture_pixels_max), "picture_pixels_max", "1 to 4294967296"),
+            ((1..=1 << 20).contains(&self.picture_side_max), "picture_side_max", "1 to 1048576"),
             ((1..=1 << 24).contains(&self.text_bytes_max), "text_bytes_max", "1 to 16777216"),
             (positive(self.frames_per_second), "frames_per_second", "a positive number"),
             ((1..=4_096).contains(&self.frames_max), "frames_max", "1 to 4096"),

@@ -46,6 +46,12 @@ impl Picture {
             let most = limits.picture_pixels_max;
             return Err(format!("{width} by {height} pixels; expected 1 to {most} (picture_pixels_max)"));
         }
+        let most = limits.picture_side_max;
+        if width > most || height > most {
+            return Err(format!(
+                "{width} by {height} pixels; expected sides of at most {most} (picture_side_max)"
+            ));
+        }
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut image = DynamicImage::from_decoder(decoder).map_err(|e| format!("cannot be decoded: {e}"))?;
         image.apply_orientation(orientation);

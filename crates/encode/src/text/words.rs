@@ -117,6 +117,10 @@ impl Encoder<str> for Words {
         self.digest.clone()
     }
 
+    fn is_kept(&self) -> bool {
+        false
+    }
+
     fn encode(&self, inputs: &[Option<&str>]) -> Result<Encoded, EncodeError> {
         let rows: Vec<_> = inputs.iter().map(|text| self.of_text((*text)?)).collect();
         Ok(Encoded::of_rows(self.dim(), &rows))

@@ -72,7 +72,8 @@ impl Bert {
             mask: Mask::Full,
             precision: settings.precision,
         };
-        let usual_prefix = if folder.is_named("e5") { "passage: " } else { "" };
+        let usual_prefix =
+            if folder.is_named("e5") && !folder.is_named("instruct") { "passage: " } else { "" };
         let prefix = settings.prefix.clone().unwrap_or_else(|| usual_prefix.into());
         let digest = folder.digest(&format!("{prefix:?} {tokens_max} {pooling:?} {:?}", settings.precision));
         let said =

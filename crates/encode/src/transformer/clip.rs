@@ -1,6 +1,6 @@
 //! CLIP (Radford et al. 2021): texts and pictures in one space.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use upnext_math::Matrix;
 use upnext_nn::frozen::{Dense, Layer, Norm, NormPlace, Precision, Stack, StackShape};
 use upnext_nn::layer::Mask;
@@ -81,15 +81,34 @@ pub(super) fn stack(
     Ok(Stack::new(layers(folder, tower, widths, inner)?, shape))
 }
 
+/// Numbers of the space that both towers share.
+fn projected(folder: &Folder) -> Result<usize, EncodeError> {
+    match folder.config["projection_dim"] {
+        Value::Null => Ok(512),
+        _ => folder.count(&folder.config, "projection_dim", 1 << 16),
+    }
+}
+
 impl ClipTexts {
     pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
-        let config = folder.config["text_config"].clone();
-        let projected = folder.count(&folder.config, "projection_dim", 1 << 16)?;
-        let widths = Widths { ..folder.widths(&config)? };
+        let usual = json!({
+            "vocab_size": 49_408, "hidden_size": 512, "intermediate_size": 2_048, "num_hidden_layers": 12,
+            "num_attention_heads": 8, "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+            "eos_token_id": 49_407,
+        });
+        let config = folder.with_usual("text_config", &usual);
+        let projected = projected(&folder)?;
+        let widths = folder.widths(&config)?;
         let d = widths.dimension;
         let n_words = folder.count(&config, "vocab_size", 1 << 26)?;
         let n_positions = folder.count(&config, "max_position_embeddings", 1 << 20)?;
-        let tokens_max = settings.tokens_max.unwrap_or(n_positions).clamp(3, n_positions.max(3));
+        let tokens_max = settings.tokens_max.unwrap_or(n_positions);
+        if !(3..=n_positions).contains(&tokens_max) {
+            return Err(EncodeError::of(
+                "tokens_max",
+                format!("{tokens_max}; this model reads 3 to {n_positions} tokens"),
+            ));
+        }
         let tokens = Tokens::open(&mut folder, n_words, tokens_max)?;
         let end = match config["eos_token_id"].as_u64() {
             Some(end) if end != 2 => End::Token(end as u32),
@@ -178,8 +197,12 @@ pub(super) struct ClipPictures {
 
 impl ClipPictures {
     pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
-        let config = folder.config["vision_config"].clone();
-        let projected = folder.count(&folder.config, "projection_dim", 1 << 16)?;
+        let usual = json!({
+            "hidden_size": 768, "intermediate_size": 3_072, "num_hidden_layers": 12, "num_attention_heads": 12,
+            "image_size": 224, "patch_size": 32, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+        });
+        let config = folder.with_usual("vision_config", &usual);
+        let projected = projected(&folder)?;
         let widths = folder.widths(&config)?;
         let d = widths.dimension;
         let size = folder.count(&config, "image_size", 8_192)?;

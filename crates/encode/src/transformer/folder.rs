@@ -130,11 +130,14 @@ impl Folder {
             .ok_or_else(|| self.wrong("config.json", "no `model_type`; expected for example bert"))
     }
 
-    /// The name of the folder, or what the configuration says it was made from.
+    /// Whether the folder's name, or what the configuration says it was made from, has `part` as one of its parts, as
+    /// `multilingual-e5-small` has `e5`.
     pub(super) fn is_named(&self, part: &str) -> bool {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let made_from = self.config["_name_or_path"].as_str().unwrap_or_default().to_lowercase();
-        name.contains(part) || made_from.contains(part)
+        [name, made_from]
+            .iter()
+            .any(|name| name.split(|c: char| !c.is_alphanumeric()).any(|found| found == part))
     }
 
     /// A digest of all that was read, and of `settings`.
@@ -212,6 +215,22 @@ impl Folder {
         let scale = self.numbers(&format!("{name}.weight"), &[n])?;
         let shift = self.numbers(&format!("{name}.bias"), &[n])?;
         Ok(Norm { scale, shift, epsilon })
+    }
+
+    /// A table of the configuration, with what the reference library takes where a key is left out: it writes only what differs.
+    pub(super) fn with_usual(&self, key: &str, usual: &Value) -> Value {
+        let mut of = self.config[key].clone();
+        if of.is_null() {
+            of = Value::Object(serde_json::Map::new());
+        }
+        if let (Some(of), Some(usual)) = (of.as_object_mut(), usual.as_object()) {
+            for (key, value) in usual {
+                if of.get(key).is_none_or(Value::is_null) {
+                    of.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        of
     }
 
     /// A whole number of a table of the configuration, between 1 and `most`.

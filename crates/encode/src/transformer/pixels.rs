@@ -33,10 +33,18 @@ pub(super) struct Planes {
 }
 
 impl Preparation {
-    /// Of `preprocessor_config.json`; without it as the model's kind has it, at the size of the configuration.
+    /// Of `preprocessor_config.json`. `image_size` is the side that the model was made for.
     pub(super) fn open(folder: &mut Folder, image_size: usize) -> Result<Self, EncodeError> {
         const FILE: &str = "preprocessor_config.json";
-        let about = folder.json(FILE)?.unwrap_or(Value::Null);
+        let about = folder.json(FILE)?.ok_or_else(|| {
+            folder.wrong(FILE, "not there: without it nobody knows how the model wants its pictures; save the processor beside it")
+        })?;
+        if about["resample"].as_u64().is_some_and(|filter| filter != 3) {
+            return Err(folder.wrong(
+                FILE,
+                &format!("`resample` is {}; expected 3, cubic, the only one known here", about["resample"]),
+            ));
+        }
         let side =
             |of: &Value| of.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=8_192).contains(n));
         let size = &about["size"];
@@ -48,7 +56,6 @@ impl Preparation {
         ) {
             (Some(shorter), ..) => Resize::Shorter(shorter),
             (_, Some(width), Some(height)) => Resize::Both(width, height),
-            _ if about.is_null() => Resize::Shorter(square),
             _ => {
                 return Err(folder
                     .wrong(FILE, &format!("`size` is {size}; expected shortest_edge, or width and height")));

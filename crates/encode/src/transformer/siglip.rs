@@ -1,6 +1,7 @@
 //! SigLIP (Zhai et al. 2023): texts and pictures in one space; a text is padded to its full length, and a picture's patches
 //! are pooled by attention.
 
+use serde_json::json;
 use upnext_math::Matrix;
 use upnext_nn::frozen::{Dense, Norm, Precision, Probe, Stack};
 use upnext_nn::layer::{Activation, Mask};
@@ -29,7 +30,12 @@ pub(super) struct SiglipTexts {
 
 impl SiglipTexts {
     pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
-        let config = folder.config["text_config"].clone();
+        let usual = json!({
+            "vocab_size": 32_000, "hidden_size": 768, "intermediate_size": 3_072, "num_hidden_layers": 12,
+            "num_attention_heads": 12, "max_position_embeddings": 64, "hidden_act": "gelu_pytorch_tanh",
+            "layer_norm_eps": 1e-6, "pad_token_id": 1,
+        });
+        let config = folder.with_usual("text_config", &usual);
         let widths = folder.widths(&config)?;
         let d = widths.dimension;
         let n_words = folder.count(&config, "vocab_size", 1 << 26)?;
@@ -40,8 +46,8 @@ impl SiglipTexts {
             _ => d,
         };
         let tokens = Tokens::open(&mut folder, n_words, n_positions)?;
+        // The configuration's, not the token called `<pad>`: published models pad with another.
         let padding = config["pad_token_id"].as_u64().map_or(1, |n| n as u32);
-        let padding = tokens.number("<pad>").unwrap_or(padding);
         let prefix = settings.prefix.clone().unwrap_or_default();
         let stack = stack(&folder, ("text_model", &config), &widths, Mask::Full, settings.precision)?;
         Ok(Self {
@@ -121,7 +127,11 @@ pub(super) struct SiglipPictures {
 
 impl SiglipPictures {
     pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
-        let config = folder.config["vision_config"].clone();
+        let usual = json!({
+            "hidden_size": 768, "intermediate_size": 3_072, "num_hidden_layers": 12, "num_attention_heads": 12,
+            "image_size": 224, "patch_size": 16, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
+        });
+        let config = folder.with_usual("vision_config", &usual);
         let widths = folder.widths(&config)?;
         let d = widths.dimension;
         let size = folder.count(&config, "image_size", 8_192)?;

@@ -43,9 +43,4 @@ impl Tokens {
         let encoding = self.tokenizer.encode_fast(text, true).ok()?;
         (!encoding.is_empty()).then(|| encoding.get_ids().to_vec())
     }
-
-    /// The number of a token.
-    pub(super) fn number(&self, token: &str) -> Option<u32> {
-        self.tokenizer.token_to_id(token)
-    }
 }

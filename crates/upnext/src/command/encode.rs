@@ -68,7 +68,7 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Several kinds at once, in tables [[encode]] of a TOML file with the names of these options
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "encoder", "name"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "index", "encoder", "name", "model", "prefix", "dim", "tokens_max", "retries", "set"])]
     config: Option<PathBuf>,
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
@@ -125,25 +125,35 @@ impl EncodeArgs {
             cache_bytes_max: u64::from(self.cache_mib) << 20,
         };
         let opened = self.run.as_deref().map(run::open).transpose()?;
-        let mut ledgers = Vec::new();
+        let (mut ledgers, mut failed) = (Vec::new(), Vec::new());
         for wanted in &kinds {
             let target = match (&self.run, &opened, &self.out) {
                 (Some(run), Some(opened), _) => Target::Run(run, &opened.dataset.videos),
                 (_, _, Some(folder)) => Target::Folder(folder),
                 _ => return Err(WrongUse("expected a run folder, or --out".into()).into()),
             };
-            ledgers.push(encode(wanted, &target, &means)?);
+            match encode(wanted, &target, &means) {
+                Ok(ledger) => ledgers.push(ledger),
+                // Of several kinds the others are worth having; of one its own error says what to do.
+                Err(error) if kinds.len() > 1 => {
+                    let name = wanted.name.as_deref().unwrap_or(wanted.of.name());
+                    failed.push(format!("{name}: {error:#}"));
+                }
+                Err(error) => return Err(error),
+            }
         }
         if self.json {
             let ledgers: Vec<_> = ledgers.iter().map(of_ledger).collect();
-            return output::print(&json!({ "encoded": ledgers }).to_string());
+            output::print(&json!({ "encoded": ledgers, "failed": failed }).to_string())?;
+            return not_all(&failed);
         }
         let folder = match (&self.run, &self.out) {
             (Some(run), _) => run.join("embeddings"),
             (None, out) => out.clone().unwrap_or_default(),
         };
         let texts: Vec<String> = ledgers.iter().map(|ledger| in_words(ledger, &folder)).collect();
-        output::print(&texts.join("\n"))
+        output::print(&texts.join("\n"))?;
+        not_all(&failed)
     }
 
     fn wanted(&self) -> Result<Wanted> {
@@ -172,6 +182,11 @@ impl EncodeArgs {
             limits,
         })
     }
+}
+
+/// An error that names the kinds that could not be made.
+fn not_all(failed: &[String]) -> Result<()> {
+    if failed.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("not made: {}", failed.join("; "))) }
 }
 
 fn of_ledger(ledger: &Ledger) -> serde_json::Value {

@@ -28,6 +28,8 @@ pub(crate) struct Ablation {
     relevance: String,
     modalities: Vec<Covered>,
     tables: Vec<Table>,
+    /// Kinds of questions that the set does not allow, and why.
+    left_out: Vec<(&'static str, String)>,
 }
 
 /// One kind of vectors.
@@ -89,11 +91,19 @@ pub(crate) fn ablate(path: &Path, seed: u64) -> Result<Ablation> {
         bail!("{} has no vectors: make some with `upnext encode` or `upnext vectors`", path.display());
     }
     let natural = natural_split(&set);
-    let mut tables = Vec::new();
+    let (mut tables, mut left_out) = (Vec::new(), Vec::new());
     for (questions, rule) in [("cold", SplitRule::ColdVideos), ("warm", natural)] {
         let wheel = progress::wheel(&format!("measuring {questions} videos"));
-        tables.push(table(&set, &relevance, (questions, rule), &modalities, seed)?);
+        match table(&set, &relevance, (questions, rule), &modalities, seed) {
+            Ok(table) => tables.push(table),
+            Err(error) => left_out.push((questions, format!("{error:#}"))),
+        }
         wheel.finish_and_clear();
+    }
+    if tables.is_empty() {
+        let why: Vec<String> =
+            left_out.iter().map(|(questions, why)| format!("{questions}: {why}")).collect();
+        bail!("nothing can be measured: {}", why.join("; "));
     }
     let covered = |of: &Stored| Covered {
         name: of.coverage.name.clone(),
@@ -106,6 +116,7 @@ pub(crate) fn ablate(path: &Path, seed: u64) -> Result<Ablation> {
         relevance: relevance.to_string(),
         modalities: stored.iter().map(covered).collect(),
         tables,
+        left_out,
     })
 }
 
@@ -254,6 +265,9 @@ impl Ablation {
                     verdict(left_out.adds, left_out.interval)
                 );
             }
+        }
+        for (questions, why) in &self.left_out {
+            let _ = writeln!(text, "\n{questions} videos left out: {why}");
         }
         text
     }

@@ -14,8 +14,8 @@ use upnext_encode::job::{self, Done, Outcome, Things};
 use upnext_encode::things::{OfFiles, Texts, subtitles};
 use upnext_encode::transformer::{self, TransformerSettings};
 use upnext_encode::{
-    Clip, EncodeError, Encoder, Ffmpeg, Files, Limits, Listed, LogMel, Picture, PictureStatistics, Pooled,
-    Server, ServerSettings, Sound, Words, WordsSettings,
+    Clip, Encoder, Ffmpeg, Files, Limits, Listed, LogMel, Picture, PictureStatistics, Pooled, Server,
+    ServerSettings, Sound, Words, WordsSettings,
 };
 use upnext_ingest::file_index;
 use upnext_ingest::vectors::{Coverage, Made, put, put_into_folder};
@@ -190,7 +190,7 @@ pub(crate) fn encode(wanted: &Wanted, target: &Target<'_>, means: &Means) -> Res
         }
     };
     let mut outcomes = done.outcomes;
-    for (at, why) in read_failures {
+    for (at, why) in read_failures.into_iter().chain(placed.wrong) {
         outcomes[at] = Outcome::Failed(why);
     }
     let name = wanted.name.clone().unwrap_or_else(|| wanted.of.name().into());
@@ -233,6 +233,8 @@ struct Placed {
     unknown: Vec<String>,
     /// Files of videos that have one already.
     repeated: Vec<String>,
+    /// Videos whose file, of which a table tells, cannot be found, and why.
+    wrong: Vec<(usize, String)>,
 }
 
 fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<Placed> {
@@ -246,17 +248,43 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
     let Some(files) = files else {
         let ids =
             of_run.ok_or_else(|| WrongUse::of("RUN", "texts come from the catalogue of a run: name one"))?;
-        return Ok(Placed { places: vec![None; ids.len()], ids, unknown: Vec::new(), repeated: Vec::new() });
+        return Ok(Placed {
+            places: vec![None; ids.len()],
+            ids,
+            unknown: Vec::new(),
+            repeated: Vec::new(),
+            wrong: Vec::new(),
+        });
     };
     let shown = |at: &usize| files.listed()[*at].path.display().to_string();
     // By the table where there is one, else by the names of files.
+    let mut gone: std::collections::HashMap<String, String> = std::collections::HashMap::new();
     let pairs: Vec<(String, usize)> = match &wanted.index {
         Some(index) => {
-            let (by_name, _) = files.by_name(Listed::file_name);
+            let (by_path, _) = files.by_name(|file| file.path.to_string_lossy().into_owned());
+            let (by_name, again) = files.by_name(Listed::file_name);
+            // A name alone says which file is meant only where one file has it.
+            let ambiguous: std::collections::HashSet<String> =
+                again.iter().map(|&at| files.listed()[at].file_name()).collect();
             let columns = (wanted.id_column.as_deref(), wanted.file_column.as_deref());
-            let listed = file_index::read(index, columns, &upnext_ingest::Limits::default())?;
-            let at = |file: &str| by_name.get(Path::new(file).file_name()?.to_str()?).copied();
-            listed.into_iter().filter_map(|(id, file)| Some((id, at(&file)?))).collect()
+            let mut pairs = Vec::new();
+            for (id, file) in file_index::read(index, columns, &upnext_ingest::Limits::default())? {
+                let name = Path::new(&file).file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let by_name = || by_name.get(&name).filter(|_| !ambiguous.contains(&name));
+                match by_path.get(file.trim_start_matches("./")).or_else(by_name) {
+                    Some(&at) => pairs.push((id, at)),
+                    None if ambiguous.contains(&name) => {
+                        gone.insert(
+                            id,
+                            format!("several files are called `{name}`: name its path in the table"),
+                        );
+                    }
+                    None => {
+                        gone.insert(id, format!("its file `{file}` is not there"));
+                    }
+                }
+            }
+            pairs
         }
         None => files.listed().iter().enumerate().map(|(at, file)| (file.stem(), at)).collect(),
     };
@@ -276,7 +304,9 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
     let known: std::collections::HashSet<&str> = ids.iter().map(String::as_str).collect();
     let unknown = order.iter().filter(|id| !known.contains(id.as_str())).map(|id| shown(&first[id.as_str()]));
     let unknown: Vec<String> = unknown.collect();
-    Ok(Placed { places, unknown, repeated, ids })
+    let wrong = ids.iter().enumerate().filter(|(at, _)| places[*at].is_none());
+    let wrong = wrong.filter_map(|(at, id)| Some((at, gone.remove(id)?))).collect();
+    Ok(Placed { places, unknown, repeated, wrong, ids })
 }
 
 /// Texts of the catalogue or of subtitles, and what is wrong with which.
@@ -324,10 +354,8 @@ fn run<Owned: std::borrow::Borrow<Input>, Input: ?Sized>(
     wanted: &Wanted,
     means: &Means,
 ) -> Result<Done> {
-    // What is fitted on the catalogue is made anew with it: keeping it would help nobody.
-    let is_fitted = encoder.name().starts_with("words and letters");
     let cache = match &means.cache {
-        Some(folder) if !is_fitted => {
+        Some(folder) if encoder.is_kept() => {
             Some(Cache::open(folder, &encoder.digest(), encoder.dim(), means.cache_bytes_max)?)
         }
         _ => None,
@@ -410,16 +438,15 @@ fn exported(of: Modality, path: &Path) -> Result<AnyEncoder> {
 #[cfg(not(feature = "onnx"))]
 fn exported(_of: Modality, path: &Path) -> Result<AnyEncoder> {
     let why = "this build does without ONNX Runtime: build it with `--features onnx`";
-    Err(EncodeError::of(path.display(), why).into())
+    Err(upnext_encode::EncodeError::of(path.display(), why).into())
 }
 
 fn server(wanted: &Wanted, url: &str) -> ServerSettings {
     let usual = ServerSettings::default();
-    let of_environment = |name: &str| std::env::var(name).ok().filter(|key| !key.is_empty());
     ServerSettings {
         url: url.into(),
         model: wanted.model.clone(),
-        key: of_environment("UPNEXT_EMBEDDINGS_KEY").or_else(|| of_environment("OPENAI_API_KEY")),
+        key: std::env::var("UPNEXT_EMBEDDINGS_KEY").ok().filter(|key| !key.is_empty()),
         dim: wanted.dim,
         prefix: wanted.prefix.clone().unwrap_or_default(),
         requests_per_minute: wanted.requests_per_minute,

@@ -182,9 +182,21 @@ impl<'a> Yard<'a> {
         (k, bootstrap): (usize, Bootstrap),
     ) -> (Self, Vec<String>) {
         let mut missing = Vec::new();
+        /// Of the pairs that are looked at.
+        const SEED: u64 = 1;
+        /// Mean likeness above which nothing is told apart.
+        const COLLAPSED: f64 = 0.999;
+        let all: Vec<u32> = (0..set.videos.len() as u32).collect();
         let mut spaces = Vec::new();
         match vectors {
-            Ok(space) => spaces.push(space),
+            Ok(space) => match space.health(&all, SEED).mean_likeness {
+                likeness if likeness > COLLAPSED => {
+                    missing.push(format!(
+                        "fused vectors: all videos are alike in them (mean likeness {likeness:.4})"
+                    ));
+                }
+                _ => spaces.push(space),
+            },
             Err(why) => missing.push(format!("fused vectors: {why}")),
         }
         match upnext_features::Content::of_text(&set.videos) {
