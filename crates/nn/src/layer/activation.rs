@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn worked_examples() {
         let at_one = ALL.map(|function| function.value(1.0));
-        let expected = [1.0, 0.841_192, 0.841_344_75, 0.845_795_8, 0.731_058_6, 0.731_058_6, 0.761_594_2];
+        let expected = [1.0, 0.841_192, 0.841_344_8, 0.845_795_8, 0.731_058_6, 0.731_058_6, 0.761_594_2];
         assert!(at_one.iter().zip(expected).all(|(x, e)| (x - e).abs() < 1e-6), "{at_one:?}");
         assert_eq!(Activation::Relu.value(-2.0), 0.0);
     }
