@@ -227,8 +227,13 @@ impl Onnx {
     }
 }
 
-/// The library, loaded once.
+/// The library, loaded once: a process has one environment, in which all models live.
 fn environment() -> Result<Environment, EncodeError> {
+    static LOADED: Mutex<Option<Environment>> = Mutex::new(None);
+    let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(environment) = &*loaded {
+        return Ok(environment.clone());
+    }
     let path = std::env::var_os("ORT_DYLIB_PATH").unwrap_or_else(|| "libonnxruntime.so".into());
     let missing = |error: String| {
         let reason = format!(
@@ -236,10 +241,10 @@ fn environment() -> Result<Environment, EncodeError> {
         );
         EncodeError::of(path.display(), reason)
     };
-    ort::init_from(&path)
-        .map_err(|error| missing(error.to_string()))?
-        .build()
-        .map_err(|error| missing(error.to_string()))
+    let builder = ort::init_from(&path).map_err(|error| missing(error.to_string()))?;
+    let environment = builder.build().map_err(|error| missing(error.to_string()))?;
+    *loaded = Some(environment.clone());
+    Ok(environment)
 }
 
 fn reads(shape: &[i64], settings: &OnnxSettings) -> Result<Reads, String> {
