@@ -40,6 +40,19 @@ impl Dense {
         Self { weight: Matrix::from_rows(bias.len(), n_inputs, weights), bias }
     }
 
+    /// The same with each output multiplied by a number of its own, as layers are that weigh what they add (Touvron et al. 2021).
+    ///
+    /// # Panics
+    /// If there is not one number for each output.
+    pub fn scaled(mut self, by: &[f32]) -> Self {
+        assert_eq!(by.len(), self.n_outputs(), "a number for each output");
+        for (row, scale) in by.iter().enumerate() {
+            self.weight.row_mut(row).iter_mut().for_each(|x| *x *= scale);
+            self.bias[row] *= scale;
+        }
+        self
+    }
+
     /// Numbers that go in.
     pub fn n_inputs(&self) -> usize {
         self.weight.n_columns()
@@ -127,8 +140,6 @@ pub struct Layer {
     pub narrow: Dense,
     /// The norm of the wide layer.
     pub wide_norm: Norm,
-    /// What attention and the wide layer are multiplied by before they are added, where they are (Touvron et al. 2021).
-    pub scales: Option<[Vec<f32>; 2]>,
 }
 
 /// What all layers of a stack have in common.
@@ -215,13 +226,7 @@ impl Stack {
         mixed.clear();
         mixed.resize(x.len(), 0.0);
         attention(joined, lengths, (d, self.shape.n_heads, self.shape.mask), mixed, logits);
-        match &layer.scales {
-            None => layer.output.forward_onto(mixed, x, self.shape.precision),
-            Some([scale, _]) => {
-                layer.output.forward(mixed, normed, self.shape.precision);
-                add_scaled(x, normed, scale);
-            }
-        }
+        layer.output.forward_onto(mixed, x, self.shape.precision);
         if !before {
             layer.attention_norm.apply(x);
         }
@@ -237,22 +242,10 @@ impl Stack {
         }
         layer.wide.forward(normed, wide, self.shape.precision);
         self.shape.activation.apply(wide);
-        match &layer.scales {
-            None => layer.narrow.forward_onto(wide, x, self.shape.precision),
-            Some([_, scale]) => {
-                layer.narrow.forward(wide, normed, self.shape.precision);
-                add_scaled(x, normed, scale);
-            }
-        }
+        layer.narrow.forward_onto(wide, x, self.shape.precision);
         if !before {
             layer.wide_norm.apply(x);
         }
-    }
-}
-
-fn add_scaled(x: &mut [f32], more: &[f32], scale: &[f32]) {
-    for (x, more) in x.chunks_exact_mut(scale.len()).zip(more.chunks_exact(scale.len())) {
-        x.iter_mut().zip(more).zip(scale).for_each(|((x, more), scale)| *x += more * scale);
     }
 }
 
@@ -361,7 +354,6 @@ mod tests {
             wide: dense(10, 6, seed + 5),
             narrow: dense(6, 10, seed + 7),
             wide_norm: norm(6, seed + 9),
-            scales: (seed == 1).then(|| [vec![0.5; 6], vec![0.7; 6]]),
         };
         let precision = Precision::F32;
         let shape = StackShape { n_heads: 2, activation: Activation::GeluExact, norms, mask, precision };
@@ -414,5 +406,7 @@ mod tests {
         let joined = Dense::joined(&[&layer, &layer]);
         joined.forward(&[1.0, 1.0], &mut out, Precision::F32);
         assert_eq!(out, [3.5, -1.0, 3.5, -1.0]);
+        layer.scaled(&[2.0, 10.0]).forward(&[1.0, 1.0], &mut out, Precision::F32);
+        assert_eq!(out, [7.0, -10.0]);
     }
 }

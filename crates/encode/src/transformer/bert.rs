@@ -5,9 +5,9 @@ use upnext_math::Matrix;
 use upnext_nn::frozen::{Dense, Layer, Norm, NormPlace, Stack, StackShape};
 use upnext_nn::layer::Mask;
 
-use super::TransformerSettings;
 use super::folder::{Folder, Widths};
 use super::tokens::Tokens;
+use super::{TransformerSettings, embed};
 use crate::encoder::unit;
 use crate::{EncodeError, Encoded, Encoder};
 
@@ -99,10 +99,7 @@ impl Bert {
         let d = self.words.n_columns();
         let mut x = Vec::with_capacity(texts.iter().map(Vec::len).sum::<usize>() * d);
         for text in texts {
-            for (at, &token) in text.iter().enumerate() {
-                let word = self.words.row(token as usize);
-                x.extend(word.iter().zip(self.positions.row(at)).map(|(x, position)| x + position));
-            }
+            embed(text, &self.words, &self.positions, &mut x);
         }
         self.norm.apply(&mut x);
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
@@ -194,7 +191,6 @@ fn layer(folder: &Folder, at: usize, widths: &Widths, inner: usize) -> Result<La
         wide: dense("intermediate.dense", d, inner)?,
         narrow: dense("output.dense", inner, d)?,
         wide_norm: folder.norm(&named("output.LayerNorm"), d, widths.epsilon)?,
-        scales: None,
     })
 }
 

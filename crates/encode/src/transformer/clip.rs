@@ -5,12 +5,11 @@ use upnext_math::Matrix;
 use upnext_nn::frozen::{Dense, Layer, Norm, NormPlace, Precision, Stack, StackShape};
 use upnext_nn::layer::Mask;
 
-use super::TransformerSettings;
 use super::folder::{Folder, Widths};
-use super::pixels::{Patches, Planes, Preparation};
+use super::pixels::{Patches, Preparation};
 use super::tokens::Tokens;
-use crate::encoder::unit;
-use crate::{EncodeError, Encoded, Encoder, Picture};
+use super::{Tower, Trained, TransformerSettings, embed};
+use crate::{EncodeError, Picture};
 
 /// The tower of texts.
 pub(super) struct ClipTexts {
@@ -23,8 +22,6 @@ pub(super) struct ClipTexts {
     /// The token whose row stands for the text.
     end: End,
     prefix: String,
-    digest: String,
-    name: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +53,6 @@ pub(super) fn layers(
                 wide: dense("mlp.fc1", d, inner)?,
                 narrow: dense("mlp.fc2", inner, d)?,
                 wide_norm: folder.norm(&named("layer_norm2"), d, widths.epsilon)?,
-                scales: None,
             })
         })
         .collect()
@@ -90,7 +86,10 @@ fn projected(folder: &Folder) -> Result<usize, EncodeError> {
 }
 
 impl ClipTexts {
-    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+    pub(super) fn open(
+        mut folder: Folder,
+        settings: &TransformerSettings,
+    ) -> Result<Trained<Self>, EncodeError> {
         let usual = json!({
             "vocab_size": 49_408, "hidden_size": 512, "intermediate_size": 2_048, "num_hidden_layers": 12,
             "num_attention_heads": 8, "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
@@ -116,7 +115,12 @@ impl ClipTexts {
         };
         let prefix = settings.prefix.clone().unwrap_or_default();
         let stack = stack(&folder, ("text_model", &config), &widths, Mask::Causal, settings.precision)?;
-        Ok(Self {
+        let digest = folder.digest(&format!("texts {prefix:?} {tokens_max} {:?}", settings.precision));
+        let name = format!(
+            "clip texts of {} layers, {projected} numbers, at most {tokens_max} tokens",
+            widths.n_layers
+        );
+        let tower = Self {
             tokens,
             words: folder.matrix("text_model.embeddings.token_embedding.weight", n_words, d)?,
             positions: folder.matrix("text_model.embeddings.position_embedding.weight", n_positions, d)?,
@@ -124,22 +128,21 @@ impl ClipTexts {
             norm: folder.norm("text_model.final_layer_norm", d, widths.epsilon)?,
             projection: folder.dense("text_projection", d, projected)?,
             end,
-            digest: folder.digest(&format!("texts {prefix:?} {tokens_max} {:?}", settings.precision)),
-            name: format!(
-                "clip texts of {} layers, {projected} numbers, at most {tokens_max} tokens",
-                widths.n_layers
-            ),
             prefix,
-        })
+        };
+        Ok(Trained { tower, name, digest })
+    }
+}
+
+impl Tower<str> for ClipTexts {
+    fn dim(&self) -> usize {
+        self.projection.n_outputs()
     }
 
-    fn of_text(&self, text: &str) -> Option<Vec<f32>> {
+    fn row(&self, text: &str) -> Option<Vec<f32>> {
         let tokens = self.tokens.of_text(&format!("{}{text}", self.prefix))?;
         let mut x = Vec::with_capacity(tokens.len() * self.words.n_columns());
-        for (at, &token) in tokens.iter().enumerate() {
-            let row = self.words.row(token as usize).iter().zip(self.positions.row(at));
-            x.extend(row.map(|(x, position)| x + position));
-        }
+        embed(&tokens, &self.words, &self.positions, &mut x);
         self.stack.forward(&mut x, &[tokens.len()]);
         let end = match self.end {
             End::Token(end) => tokens.iter().position(|&token| token == end).unwrap_or(0),
@@ -153,30 +156,7 @@ impl ClipTexts {
         self.norm.apply(&mut row);
         let mut out = Vec::new();
         self.projection.forward(&row, &mut out, Precision::F32);
-        unit(out)
-    }
-}
-
-impl Encoder<str> for ClipTexts {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn dim(&self) -> usize {
-        self.projection.n_outputs()
-    }
-
-    fn is_unit(&self) -> bool {
-        true
-    }
-
-    fn digest(&self) -> String {
-        self.digest.clone()
-    }
-
-    fn encode(&self, inputs: &[Option<&str>]) -> Result<Encoded, EncodeError> {
-        let rows: Vec<_> = inputs.iter().map(|text| self.of_text((*text)?)).collect();
-        Ok(Encoded::of_rows(self.dim(), &rows))
+        Some(out)
     }
 }
 
@@ -191,12 +171,13 @@ pub(super) struct ClipPictures {
     after: Norm,
     projection: Dense,
     precision: Precision,
-    digest: String,
-    name: String,
 }
 
 impl ClipPictures {
-    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+    pub(super) fn open(
+        mut folder: Folder,
+        settings: &TransformerSettings,
+    ) -> Result<Trained<Self>, EncodeError> {
         let usual = json!({
             "hidden_size": 768, "intermediate_size": 3_072, "num_hidden_layers": 12, "num_attention_heads": 12,
             "image_size": 224, "patch_size": 32, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
@@ -210,7 +191,9 @@ impl ClipPictures {
         let preparation = Preparation::open(&mut folder, size)?;
         let n_positions = (size / side) * (size / side) + 1;
         let stack = stack(&folder, ("vision_model", &config), &widths, Mask::Full, settings.precision)?;
-        Ok(Self {
+        let digest = folder.digest(&format!("pictures {:?}", settings.precision));
+        let name = format!("clip pictures of {} layers, {projected} numbers, {size} pixels", widths.n_layers);
+        let tower = Self {
             preparation,
             patches: Patches::open(&folder, "vision_model.embeddings.patch_embedding", side, d)?,
             class: folder.numbers("vision_model.embeddings.class_embedding", &[d])?,
@@ -220,12 +203,18 @@ impl ClipPictures {
             after: folder.norm("vision_model.post_layernorm", d, widths.epsilon)?,
             projection: folder.dense("visual_projection", d, projected)?,
             precision: settings.precision,
-            digest: folder.digest(&format!("pictures {:?}", settings.precision)),
-            name: format!("clip pictures of {} layers, {projected} numbers, {size} pixels", widths.n_layers),
-        })
+        };
+        Ok(Trained { tower, name, digest })
+    }
+}
+
+impl Tower<Picture> for ClipPictures {
+    fn dim(&self) -> usize {
+        self.projection.n_outputs()
     }
 
-    fn of_planes(&self, planes: &Planes) -> Option<Vec<f32>> {
+    fn row(&self, picture: &Picture) -> Option<Vec<f32>> {
+        let planes = &self.preparation.apply(picture);
         let mut x = self.class.clone();
         self.patches.rows(planes, &mut x, self.precision);
         // A picture that came out at another size has other positions.
@@ -239,34 +228,6 @@ impl ClipPictures {
         self.after.apply(&mut row);
         let mut out = Vec::new();
         self.projection.forward(&row, &mut out, Precision::F32);
-        unit(out)
-    }
-}
-
-impl Encoder<Picture> for ClipPictures {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn dim(&self) -> usize {
-        self.projection.n_outputs()
-    }
-
-    fn is_unit(&self) -> bool {
-        true
-    }
-
-    fn digest(&self) -> String {
-        self.digest.clone()
-    }
-
-    fn batch(&self) -> usize {
-        8
-    }
-
-    fn encode(&self, inputs: &[Option<&Picture>]) -> Result<Encoded, EncodeError> {
-        let row = |picture: &Option<&Picture>| self.of_planes(&self.preparation.apply((*picture)?));
-        let rows: Vec<_> = inputs.iter().map(row).collect();
-        Ok(Encoded::of_rows(self.dim(), &rows))
+        Some(out)
     }
 }

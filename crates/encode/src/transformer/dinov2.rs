@@ -3,11 +3,10 @@
 use upnext_nn::frozen::{Dense, Layer, Norm, NormPlace, Precision, Stack, StackShape};
 use upnext_nn::layer::Mask;
 
-use super::TransformerSettings;
 use super::folder::{Folder, Widths};
-use super::pixels::{Patches, Planes, Preparation, stretched};
-use crate::encoder::unit;
-use crate::{EncodeError, Encoded, Encoder, Picture};
+use super::pixels::{Patches, Preparation, stretched};
+use super::{Tower, Trained, TransformerSettings};
+use crate::{EncodeError, Picture};
 
 /// A model of pictures of any size.
 pub(super) struct Dinov2 {
@@ -21,12 +20,13 @@ pub(super) struct Dinov2 {
     stack: Stack,
     after: Norm,
     precision: Precision,
-    digest: String,
-    name: String,
 }
 
 impl Dinov2 {
-    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+    pub(super) fn open(
+        mut folder: Folder,
+        settings: &TransformerSettings,
+    ) -> Result<Trained<Self>, EncodeError> {
         let config = folder.config.clone();
         if config["use_swiglu_ffn"].as_bool() == Some(true) {
             return Err(folder.wrong(
@@ -54,7 +54,9 @@ impl Dinov2 {
             mask: Mask::Full,
             precision: settings.precision,
         };
-        Ok(Self {
+        let digest = folder.digest(&format!("{:?}", settings.precision));
+        let name = format!("dinov2 of {} layers, {d} numbers", widths.n_layers);
+        let tower = Self {
             preparation,
             patches: Patches::open(&folder, "embeddings.patch_embeddings.projection", patch, d)?,
             class: class.iter().zip(&positions).map(|(x, position)| x + position).collect(),
@@ -63,12 +65,18 @@ impl Dinov2 {
             stack: Stack::new(layers, shape),
             after: folder.norm("layernorm", d, widths.epsilon)?,
             precision: settings.precision,
-            digest: folder.digest(&format!("{:?}", settings.precision)),
-            name: format!("dinov2 of {} layers, {d} numbers", widths.n_layers),
-        })
+        };
+        Ok(Trained { tower, name, digest })
+    }
+}
+
+impl Tower<Picture> for Dinov2 {
+    fn dim(&self) -> usize {
+        self.class.len()
     }
 
-    fn of_planes(&self, planes: &Planes) -> Option<Vec<f32>> {
+    fn row(&self, picture: &Picture) -> Option<Vec<f32>> {
+        let planes = &self.preparation.apply(picture);
         let (d, grid) = (self.class.len(), self.patches.grid(planes));
         if grid.0 == 0 || grid.1 == 0 {
             return None;
@@ -80,7 +88,7 @@ impl Dinov2 {
         self.stack.forward(&mut x, &[grid.0 * grid.1 + 1]);
         let mut row = x[..d].to_vec();
         self.after.apply(&mut row);
-        unit(row)
+        Some(row)
     }
 }
 
@@ -93,39 +101,10 @@ fn layer(folder: &Folder, at: usize, widths: &Widths, inner: usize) -> Result<La
     let scale = |part: &str| folder.numbers(&named(&format!("{part}.lambda1")), &[d]);
     Ok(Layer {
         queries_keys_values: Dense::joined(&[&query?, &key?, &value?]),
-        output: dense("attention.output.dense", d, d)?,
+        output: dense("attention.output.dense", d, d)?.scaled(&scale("layer_scale1")?),
         attention_norm: folder.norm(&named("norm1"), d, widths.epsilon)?,
         wide: dense("mlp.fc1", d, inner)?,
-        narrow: dense("mlp.fc2", inner, d)?,
+        narrow: dense("mlp.fc2", inner, d)?.scaled(&scale("layer_scale2")?),
         wide_norm: folder.norm(&named("norm2"), d, widths.epsilon)?,
-        scales: Some([scale("layer_scale1")?, scale("layer_scale2")?]),
     })
-}
-
-impl Encoder<Picture> for Dinov2 {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn dim(&self) -> usize {
-        self.class.len()
-    }
-
-    fn is_unit(&self) -> bool {
-        true
-    }
-
-    fn digest(&self) -> String {
-        self.digest.clone()
-    }
-
-    fn batch(&self) -> usize {
-        8
-    }
-
-    fn encode(&self, inputs: &[Option<&Picture>]) -> Result<Encoded, EncodeError> {
-        let row = |picture: &Option<&Picture>| self.of_planes(&self.preparation.apply((*picture)?));
-        let rows: Vec<_> = inputs.iter().map(row).collect();
-        Ok(Encoded::of_rows(self.dim(), &rows))
-    }
 }

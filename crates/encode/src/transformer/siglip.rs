@@ -6,13 +6,12 @@ use upnext_math::Matrix;
 use upnext_nn::frozen::{Dense, Norm, Precision, Probe, Stack};
 use upnext_nn::layer::{Activation, Mask};
 
-use super::TransformerSettings;
 use super::clip::stack;
 use super::folder::Folder;
-use super::pixels::{Patches, Planes, Preparation};
+use super::pixels::{Patches, Preparation};
 use super::tokens::Tokens;
-use crate::encoder::unit;
-use crate::{EncodeError, Encoded, Encoder, Picture};
+use super::{Tower, Trained, TransformerSettings, embed};
+use crate::{EncodeError, Picture};
 
 /// The tower of texts.
 pub(super) struct SiglipTexts {
@@ -24,12 +23,13 @@ pub(super) struct SiglipTexts {
     norm: Norm,
     head: Dense,
     prefix: String,
-    digest: String,
-    name: String,
 }
 
 impl SiglipTexts {
-    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+    pub(super) fn open(
+        mut folder: Folder,
+        settings: &TransformerSettings,
+    ) -> Result<Trained<Self>, EncodeError> {
         let usual = json!({
             "vocab_size": 32_000, "hidden_size": 768, "intermediate_size": 3_072, "num_hidden_layers": 12,
             "num_attention_heads": 12, "max_position_embeddings": 64, "hidden_act": "gelu_pytorch_tanh",
@@ -50,7 +50,10 @@ impl SiglipTexts {
         let padding = config["pad_token_id"].as_u64().map_or(1, |n| n as u32);
         let prefix = settings.prefix.clone().unwrap_or_default();
         let stack = stack(&folder, ("text_model", &config), &widths, Mask::Full, settings.precision)?;
-        Ok(Self {
+        let digest = folder.digest(&format!("texts {prefix:?} {:?}", settings.precision));
+        let name =
+            format!("siglip texts of {} layers, {outputs} numbers, {n_positions} tokens", widths.n_layers);
+        let tower = Self {
             tokens,
             padding: padding.min(n_words as u32 - 1),
             words: folder.matrix("text_model.embeddings.token_embedding.weight", n_words, d)?,
@@ -58,53 +61,29 @@ impl SiglipTexts {
             stack,
             norm: folder.norm("text_model.final_layer_norm", d, widths.epsilon)?,
             head: folder.dense("text_model.head", d, outputs)?,
-            digest: folder.digest(&format!("texts {prefix:?} {:?}", settings.precision)),
-            name: format!(
-                "siglip texts of {} layers, {outputs} numbers, {n_positions} tokens",
-                widths.n_layers
-            ),
             prefix,
-        })
+        };
+        Ok(Trained { tower, name, digest })
+    }
+}
+
+impl Tower<str> for SiglipTexts {
+    fn dim(&self) -> usize {
+        self.head.n_outputs()
     }
 
-    fn of_text(&self, text: &str) -> Option<Vec<f32>> {
+    fn row(&self, text: &str) -> Option<Vec<f32>> {
         let mut tokens = self.tokens.of_text(&format!("{}{text}", self.prefix))?;
         tokens.resize(self.positions.n_rows(), self.padding);
         let d = self.words.n_columns();
         let mut x = Vec::with_capacity(tokens.len() * d);
-        for (at, &token) in tokens.iter().enumerate() {
-            let row = self.words.row(token as usize).iter().zip(self.positions.row(at));
-            x.extend(row.map(|(x, position)| x + position));
-        }
+        embed(&tokens, &self.words, &self.positions, &mut x);
         self.stack.forward(&mut x, &[tokens.len()]);
         let mut last = x[(tokens.len() - 1) * d..].to_vec();
         self.norm.apply(&mut last);
         let mut out = Vec::new();
         self.head.forward(&last, &mut out, Precision::F32);
-        unit(out)
-    }
-}
-
-impl Encoder<str> for SiglipTexts {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn dim(&self) -> usize {
-        self.head.n_outputs()
-    }
-
-    fn is_unit(&self) -> bool {
-        true
-    }
-
-    fn digest(&self) -> String {
-        self.digest.clone()
-    }
-
-    fn encode(&self, inputs: &[Option<&str>]) -> Result<Encoded, EncodeError> {
-        let rows: Vec<_> = inputs.iter().map(|text| self.of_text((*text)?)).collect();
-        Ok(Encoded::of_rows(self.dim(), &rows))
+        Some(out)
     }
 }
 
@@ -121,12 +100,13 @@ pub(super) struct SiglipPictures {
     narrow: Dense,
     activation: Activation,
     precision: Precision,
-    digest: String,
-    name: String,
 }
 
 impl SiglipPictures {
-    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+    pub(super) fn open(
+        mut folder: Folder,
+        settings: &TransformerSettings,
+    ) -> Result<Trained<Self>, EncodeError> {
         let usual = json!({
             "hidden_size": 768, "intermediate_size": 3_072, "num_hidden_layers": 12, "num_attention_heads": 12,
             "image_size": 224, "patch_size": 16, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
@@ -148,7 +128,9 @@ impl SiglipPictures {
         let keys_values =
             Dense::new(Matrix::from_rows(2 * d, d, weights[d * d..].to_vec()), Some(bias[d..].to_vec()));
         let output = folder.dense(&head("attention.out_proj"), d, d)?;
-        Ok(Self {
+        let digest = folder.digest(&format!("pictures {:?}", settings.precision));
+        let name = format!("siglip pictures of {} layers, {d} numbers, {size} pixels", widths.n_layers);
+        let tower = Self {
             preparation,
             patches: Patches::open(&folder, "vision_model.embeddings.patch_embedding", side, d)?,
             positions: folder.matrix(
@@ -164,12 +146,18 @@ impl SiglipPictures {
             narrow: folder.dense(&head("mlp.fc2"), inner, d)?,
             activation: widths.activation,
             precision: settings.precision,
-            digest: folder.digest(&format!("pictures {:?}", settings.precision)),
-            name: format!("siglip pictures of {} layers, {d} numbers, {size} pixels", widths.n_layers),
-        })
+        };
+        Ok(Trained { tower, name, digest })
+    }
+}
+
+impl Tower<Picture> for SiglipPictures {
+    fn dim(&self) -> usize {
+        self.positions.n_columns()
     }
 
-    fn of_planes(&self, planes: &Planes) -> Option<Vec<f32>> {
+    fn row(&self, picture: &Picture) -> Option<Vec<f32>> {
+        let planes = &self.preparation.apply(picture);
         let mut x = Vec::new();
         self.patches.rows(planes, &mut x, self.precision);
         if x.len() != self.positions.values().len() {
@@ -185,34 +173,6 @@ impl SiglipPictures {
         self.activation.apply(&mut wide);
         self.narrow.forward(&wide, &mut more, Precision::F32);
         pooled.iter_mut().zip(more).for_each(|(x, more)| *x += more);
-        unit(pooled)
-    }
-}
-
-impl Encoder<Picture> for SiglipPictures {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn dim(&self) -> usize {
-        self.positions.n_columns()
-    }
-
-    fn is_unit(&self) -> bool {
-        true
-    }
-
-    fn digest(&self) -> String {
-        self.digest.clone()
-    }
-
-    fn batch(&self) -> usize {
-        8
-    }
-
-    fn encode(&self, inputs: &[Option<&Picture>]) -> Result<Encoded, EncodeError> {
-        let row = |picture: &Option<&Picture>| self.of_planes(&self.preparation.apply((*picture)?));
-        let rows: Vec<_> = inputs.iter().map(row).collect();
-        Ok(Encoded::of_rows(self.dim(), &rows))
+        Some(pooled)
     }
 }

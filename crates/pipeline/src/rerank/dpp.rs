@@ -1,6 +1,7 @@
 //! Greedy search for the most likely set of a determinantal point process: good, and spanning a large volume
 //! (Chen, Zhang & Zhou 2018, arXiv 1709.05135).
 
+use super::tradeoff::take_best;
 use super::{Tradeoff, scaled};
 use crate::pipeline::{Reranker, StageError};
 use crate::{Candidate, Query};
@@ -38,14 +39,7 @@ pub fn dpp(
     let mut picked = Vec::with_capacity(places);
     while picked.len() < places {
         let value = |at: usize| theta * scaled[at] + (1.0 - theta) * new[at].max(NEW_LEAST).ln();
-        let mut best = 0;
-        for place in 1..left.len() {
-            // Strictly better only: `left` stays in the plain order, so ties go to the better relevance.
-            if value(left[place]) > value(left[best]) {
-                best = place;
-            }
-        }
-        let chosen = left.remove(best);
+        let chosen = take_best(&mut left, value);
         picked.push(chosen);
         // A copy spans nothing new, and dividing by its d would only spread rounding.
         if new[chosen] <= NEW_LEAST {
@@ -72,11 +66,7 @@ impl Reranker for Dpp {
     }
 
     fn rerank(&self, query: &Query, ranked: &[Candidate], places: usize) -> Result<Vec<usize>, StageError> {
-        let pool = self.0.pool_of(ranked);
-        let relevance: Vec<f64> = pool.iter().map(Candidate::score).collect();
-        Ok(dpp(&relevance, self.0.lambda_of(query), places, |a, b| {
-            self.0.between(query, pool[a].row(), pool[b].row())
-        }))
+        Ok(self.0.weigh(query, ranked, |relevance, weight, alike| dpp(relevance, weight, places, alike)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Maximal marginal relevance (Carbonell & Goldstein 1998): good, and unlike what stands above.
 
+use super::tradeoff::take_best;
 use super::{Tradeoff, scaled};
 use crate::pipeline::{Reranker, StageError};
 use crate::{Candidate, Query};
@@ -28,14 +29,7 @@ pub fn mmr(
     let mut picked = Vec::with_capacity(places);
     while picked.len() < places {
         let value = |at: usize| lambda * scaled[at] - (1.0 - lambda) * nearest[at];
-        let mut best = 0;
-        for place in 1..left.len() {
-            // Strictly better only: `left` stays in the plain order, so ties go to the better relevance.
-            if value(left[place]) > value(left[best]) {
-                best = place;
-            }
-        }
-        let chosen = left.remove(best);
+        let chosen = take_best(&mut left, value);
         picked.push(chosen);
         for &at in &left {
             let near = f64::from(similarity(at, chosen));
@@ -56,11 +50,7 @@ impl Reranker for Mmr {
     }
 
     fn rerank(&self, query: &Query, ranked: &[Candidate], places: usize) -> Result<Vec<usize>, StageError> {
-        let pool = self.0.pool_of(ranked);
-        let relevance: Vec<f64> = pool.iter().map(Candidate::score).collect();
-        Ok(mmr(&relevance, self.0.lambda_of(query), places, |a, b| {
-            self.0.between(query, pool[a].row(), pool[b].row())
-        }))
+        Ok(self.0.weigh(query, ranked, |relevance, weight, alike| mmr(relevance, weight, places, alike)))
     }
 }
 

@@ -18,20 +18,29 @@ pub struct Tradeoff {
 }
 
 impl Tradeoff {
+    /// What `pick` makes of a request: it is given the relevance of the candidates that take part, the weight of relevance,
+    /// and how alike two of them are.
+    pub(super) fn weigh(
+        &self,
+        query: &Query,
+        ranked: &[Candidate],
+        pick: impl FnOnce(&[f64], f64, &dyn Fn(usize, usize) -> f32) -> Vec<usize>,
+    ) -> Vec<usize> {
+        let pool = &ranked[..ranked.len().min(self.pool)];
+        let relevance: Vec<f64> = pool.iter().map(Candidate::score).collect();
+        let alike = |a: usize, b: usize| self.between(query, pool[a].row(), pool[b].row());
+        pick(&relevance, self.lambda_of(query), &alike)
+    }
+
     /// The weight of relevance for a request, 0 to 1.
-    pub(super) fn lambda_of(&self, query: &Query) -> f64 {
+    fn lambda_of(&self, query: &Query) -> f64 {
         let usual = if query.is_cold() { self.lambda_cold } else { self.lambda };
         let asked = query.request.lambda.filter(|lambda| lambda.is_finite());
         f64::from(asked.unwrap_or(usual).clamp(0.0, 1.0))
     }
 
-    /// The candidates that take part.
-    pub(super) fn pool_of<'a>(&self, ranked: &'a [Candidate]) -> &'a [Candidate] {
-        &ranked[..ranked.len().min(self.pool)]
-    }
-
     /// How alike two rows of the stock are.
-    pub(super) fn between(&self, query: &Query, a: u32, b: u32) -> f32 {
+    fn between(&self, query: &Query, a: u32, b: u32) -> f32 {
         match (query.stock.is_of_run(a), query.stock.is_of_run(b)) {
             (true, true) => self.similarity.between(a, b),
             // Nothing is known of newcomers: they are unlike the run's videos and all alike among
@@ -40,4 +49,19 @@ impl Tradeoff {
             _ => 0.0,
         }
     }
+}
+
+/// Takes the candidate of the largest value out of those that are left. They stay in the plain order, and only what is strictly
+/// better goes before: ties go to the better relevance.
+///
+/// # Panics
+/// If none is left.
+pub(super) fn take_best(left: &mut Vec<usize>, value: impl Fn(usize) -> f64) -> usize {
+    let mut best = 0;
+    for place in 1..left.len() {
+        if value(left[place]) > value(left[best]) {
+            best = place;
+        }
+    }
+    left.remove(best)
 }
