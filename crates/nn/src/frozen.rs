@@ -201,6 +201,11 @@ impl Stack {
         Self { layers, shape }
     }
 
+    /// Numbers of a row.
+    pub fn width(&self) -> usize {
+        self.layers.first().map_or(1, |layer| layer.output.n_outputs())
+    }
+
     /// Changes the rows of sequences that lie one after another, `lengths` of them, on one thread.
     ///
     /// # Panics

@@ -7,9 +7,8 @@ use upnext_nn::layer::Mask;
 
 use super::folder::{Folder, Widths};
 use super::tokens::Tokens;
-use super::{TransformerSettings, embed};
-use crate::encoder::unit;
-use crate::{EncodeError, Encoded, Encoder};
+use super::{Before, TEXTS, Tower, Trained, TransformerSettings, embed};
+use crate::EncodeError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pooling {
@@ -27,15 +26,13 @@ pub(super) struct Bert {
     stack: Stack,
     pooling: Pooling,
     prefix: String,
-    digest: String,
-    name: String,
 }
 
-/// Tokens that go through the layers at a time: their wide rows stay in the cache.
-const TOKENS_AT_ONCE: usize = 512;
-
 impl Bert {
-    pub(super) fn open(mut folder: Folder, settings: &TransformerSettings) -> Result<Self, EncodeError> {
+    pub(super) fn open(
+        mut folder: Folder,
+        settings: &TransformerSettings,
+    ) -> Result<Trained<Self>, EncodeError> {
         let config = folder.config.clone();
         if config["position_embedding_type"].as_str().is_some_and(|kind| kind != "absolute") {
             return Err(folder
@@ -78,47 +75,48 @@ impl Bert {
         let digest = folder.digest(&format!("{prefix:?} {tokens_max} {pooling:?} {:?}", settings.precision));
         let said =
             if prefix.is_empty() { String::new() } else { format!(", behind `{}`", prefix.trim_end()) };
-        Ok(Self {
+        let name =
+            format!("{kind} of {} layers, {d} numbers, at most {tokens_max} tokens{said}", widths.n_layers);
+        let tower = Self {
             tokens,
             words: folder.matrix("embeddings.word_embeddings.weight", n_words, d)?,
             positions,
             norm: folder.norm("embeddings.LayerNorm", d, widths.epsilon)?,
             stack: Stack::new(layers, shape),
             pooling,
-            name: format!(
-                "{kind} of {} layers, {d} numbers, at most {tokens_max} tokens{said}",
-                widths.n_layers
-            ),
             prefix,
-            digest,
-        })
+        };
+        Ok(Trained { tower, name, digest, batch: TEXTS })
+    }
+}
+
+impl Tower<str> for Bert {
+    fn dim(&self) -> usize {
+        self.words.n_columns()
     }
 
-    /// Rows of whole texts, one after another.
-    fn rows(&self, texts: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn before(&self, text: &str) -> Option<Before> {
+        let tokens = self.tokens.of_text(&format!("{}{text}", self.prefix))?;
+        let mut rows = embed(&tokens, &self.words, &self.positions);
+        self.norm.apply(&mut rows);
+        Some(Before { rows, read_at: 0 })
+    }
+
+    fn after(&self, rows: &[f32], read_at: usize) -> Vec<f32> {
         let d = self.words.n_columns();
-        let mut x = Vec::with_capacity(texts.iter().map(Vec::len).sum::<usize>() * d);
-        for text in texts {
-            embed(text, &self.words, &self.positions, &mut x);
-        }
-        self.norm.apply(&mut x);
-        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-        self.stack.forward(&mut x, &lengths);
-        let mut first = 0;
-        let pooled = lengths.iter().map(|&length| {
-            let rows = &x[first * d..(first + length) * d];
-            first += length;
-            match self.pooling {
-                Pooling::First => rows[..d].to_vec(),
-                Pooling::Mean => {
-                    let mut sum = vec![0.0; d];
-                    rows.chunks_exact(d)
-                        .for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
-                    sum
-                }
+        match self.pooling {
+            Pooling::First => rows[read_at * d..(read_at + 1) * d].to_vec(),
+            // Their sum points where their mean does.
+            Pooling::Mean => {
+                let mut sum = vec![0.0; d];
+                rows.chunks_exact(d).for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+                sum
             }
-        });
-        pooled.collect()
+        }
     }
 }
 
@@ -192,48 +190,4 @@ fn layer(folder: &Folder, at: usize, widths: &Widths, inner: usize) -> Result<La
         narrow: dense("output.dense", inner, d)?,
         wide_norm: folder.norm(&named("output.LayerNorm"), d, widths.epsilon)?,
     })
-}
-
-impl Encoder<str> for Bert {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn dim(&self) -> usize {
-        self.words.n_columns()
-    }
-
-    fn is_unit(&self) -> bool {
-        true
-    }
-
-    fn digest(&self) -> String {
-        self.digest.clone()
-    }
-
-    fn batch(&self) -> usize {
-        64
-    }
-
-    fn encode(&self, inputs: &[Option<&str>]) -> Result<Encoded, EncodeError> {
-        let read = |text: &Option<&str>| self.tokens.of_text(&format!("{}{}", self.prefix, (*text)?));
-        let read: Vec<Option<Vec<u32>>> = inputs.iter().map(read).collect();
-        let mut rows: Vec<Option<Vec<f32>>> = vec![None; inputs.len()];
-        let (mut at_once, mut places, mut n) = (Vec::new(), Vec::new(), 0);
-        for (place, tokens) in read.into_iter().enumerate() {
-            if let Some(tokens) = tokens {
-                n += tokens.len();
-                at_once.push(tokens);
-                places.push(place);
-            }
-            if n >= TOKENS_AT_ONCE || place + 1 == inputs.len() {
-                for (row, place) in self.rows(&at_once).into_iter().zip(places.drain(..)) {
-                    rows[place] = unit(row);
-                }
-                at_once.clear();
-                n = 0;
-            }
-        }
-        Ok(Encoded::of_rows(self.dim(), &rows))
-    }
 }

@@ -8,7 +8,7 @@ use upnext_nn::layer::Mask;
 use super::folder::{Folder, Widths};
 use super::pixels::{Patches, Preparation};
 use super::tokens::Tokens;
-use super::{Tower, Trained, TransformerSettings, embed};
+use super::{Before, PICTURES, TEXTS, Tower, Trained, TransformerSettings, embed};
 use crate::{EncodeError, Picture};
 
 /// The tower of texts.
@@ -130,7 +130,7 @@ impl ClipTexts {
             end,
             prefix,
         };
-        Ok(Trained { tower, name, digest })
+        Ok(Trained { tower, name, digest, batch: TEXTS })
     }
 }
 
@@ -139,24 +139,30 @@ impl Tower<str> for ClipTexts {
         self.projection.n_outputs()
     }
 
-    fn row(&self, text: &str) -> Option<Vec<f32>> {
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn before(&self, text: &str) -> Option<Before> {
         let tokens = self.tokens.of_text(&format!("{}{text}", self.prefix))?;
-        let mut x = Vec::with_capacity(tokens.len() * self.words.n_columns());
-        embed(&tokens, &self.words, &self.positions, &mut x);
-        self.stack.forward(&mut x, &[tokens.len()]);
-        let end = match self.end {
+        let rows = embed(&tokens, &self.words, &self.positions);
+        let read_at = match self.end {
             End::Token(end) => tokens.iter().position(|&token| token == end).unwrap_or(0),
             End::Largest => {
                 let most = tokens.iter().max()?;
                 tokens.iter().position(|token| token == most)?
             }
         };
+        Some(Before { rows, read_at })
+    }
+
+    fn after(&self, rows: &[f32], read_at: usize) -> Vec<f32> {
         let d = self.words.n_columns();
-        let mut row = x[end * d..(end + 1) * d].to_vec();
+        let mut row = rows[read_at * d..(read_at + 1) * d].to_vec();
         self.norm.apply(&mut row);
         let mut out = Vec::new();
         self.projection.forward(&row, &mut out, Precision::F32);
-        Some(out)
+        out
     }
 }
 
@@ -166,9 +172,9 @@ pub(super) struct ClipPictures {
     patches: Patches,
     class: Vec<f32>,
     positions: Matrix,
-    before: Norm,
+    norm_before: Norm,
     stack: Stack,
-    after: Norm,
+    norm_after: Norm,
     projection: Dense,
     precision: Precision,
 }
@@ -198,13 +204,13 @@ impl ClipPictures {
             patches: Patches::open(&folder, "vision_model.embeddings.patch_embedding", side, d)?,
             class: folder.numbers("vision_model.embeddings.class_embedding", &[d])?,
             positions: folder.matrix("vision_model.embeddings.position_embedding.weight", n_positions, d)?,
-            before: folder.norm("vision_model.pre_layrnorm", d, widths.epsilon)?,
+            norm_before: folder.norm("vision_model.pre_layrnorm", d, widths.epsilon)?,
             stack,
-            after: folder.norm("vision_model.post_layernorm", d, widths.epsilon)?,
+            norm_after: folder.norm("vision_model.post_layernorm", d, widths.epsilon)?,
             projection: folder.dense("visual_projection", d, projected)?,
             precision: settings.precision,
         };
-        Ok(Trained { tower, name, digest })
+        Ok(Trained { tower, name, digest, batch: PICTURES })
     }
 }
 
@@ -213,21 +219,27 @@ impl Tower<Picture> for ClipPictures {
         self.projection.n_outputs()
     }
 
-    fn row(&self, picture: &Picture) -> Option<Vec<f32>> {
-        let planes = &self.preparation.apply(picture);
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn before(&self, picture: &Picture) -> Option<Before> {
         let mut x = self.class.clone();
-        self.patches.rows(planes, &mut x, self.precision);
+        self.patches.rows(&self.preparation.apply(picture), &mut x, self.precision);
         // A picture that came out at another size has other positions.
         if x.len() != self.positions.values().len() {
             return None;
         }
         x.iter_mut().zip(self.positions.values()).for_each(|(x, position)| *x += position);
-        self.before.apply(&mut x);
-        self.stack.forward(&mut x, &[self.positions.n_rows()]);
-        let mut row = x[..self.class.len()].to_vec();
-        self.after.apply(&mut row);
+        self.norm_before.apply(&mut x);
+        Some(Before { rows: x, read_at: 0 })
+    }
+
+    fn after(&self, rows: &[f32], _read_at: usize) -> Vec<f32> {
+        let mut row = rows[..self.class.len()].to_vec();
+        self.norm_after.apply(&mut row);
         let mut out = Vec::new();
         self.projection.forward(&row, &mut out, Precision::F32);
-        Some(out)
+        out
     }
 }

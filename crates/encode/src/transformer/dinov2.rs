@@ -5,7 +5,7 @@ use upnext_nn::layer::Mask;
 
 use super::folder::{Folder, Widths};
 use super::pixels::{Patches, Preparation, stretched};
-use super::{Tower, Trained, TransformerSettings};
+use super::{Before, PICTURES, Tower, Trained, TransformerSettings};
 use crate::{EncodeError, Picture};
 
 /// A model of pictures of any size.
@@ -18,7 +18,7 @@ pub(super) struct Dinov2 {
     positions: Vec<f32>,
     side: usize,
     stack: Stack,
-    after: Norm,
+    norm_after: Norm,
     precision: Precision,
 }
 
@@ -63,10 +63,10 @@ impl Dinov2 {
             positions: positions[d..].to_vec(),
             side,
             stack: Stack::new(layers, shape),
-            after: folder.norm("layernorm", d, widths.epsilon)?,
+            norm_after: folder.norm("layernorm", d, widths.epsilon)?,
             precision: settings.precision,
         };
-        Ok(Trained { tower, name, digest })
+        Ok(Trained { tower, name, digest, batch: PICTURES })
     }
 }
 
@@ -75,7 +75,11 @@ impl Tower<Picture> for Dinov2 {
         self.class.len()
     }
 
-    fn row(&self, picture: &Picture) -> Option<Vec<f32>> {
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn before(&self, picture: &Picture) -> Option<Before> {
         let planes = &self.preparation.apply(picture);
         let (d, grid) = (self.class.len(), self.patches.grid(planes));
         if grid.0 == 0 || grid.1 == 0 {
@@ -85,10 +89,13 @@ impl Tower<Picture> for Dinov2 {
         self.patches.rows(planes, &mut x, self.precision);
         let positions = stretched(&self.positions, d, (self.side, self.side), grid);
         x[d..].iter_mut().zip(&positions).for_each(|(x, position)| *x += position);
-        self.stack.forward(&mut x, &[grid.0 * grid.1 + 1]);
-        let mut row = x[..d].to_vec();
-        self.after.apply(&mut row);
-        Some(row)
+        Some(Before { rows: x, read_at: 0 })
+    }
+
+    fn after(&self, rows: &[f32], _read_at: usize) -> Vec<f32> {
+        let mut row = rows[..self.class.len()].to_vec();
+        self.norm_after.apply(&mut row);
+        row
     }
 }
 

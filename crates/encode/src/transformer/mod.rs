@@ -13,7 +13,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use upnext_math::Matrix;
-use upnext_nn::frozen::Precision;
+use upnext_nn::frozen::{Precision, Stack};
 
 use crate::encoder::unit;
 use crate::{EncodeError, Encoded, Encoder, Picture};
@@ -66,13 +66,27 @@ pub fn of_pictures(
     })
 }
 
-/// A part of a trained model that reads one input at a time.
+/// A part of a trained model that makes one row of one input: what lies before its layers, the layers, and what lies behind.
 trait Tower<Input: ?Sized>: Send + Sync {
     /// Numbers of a row.
     fn dim(&self) -> usize;
 
-    /// The row of an input, of any length; `None` where the input tells the model nothing.
-    fn row(&self, input: &Input) -> Option<Vec<f32>>;
+    /// The layers.
+    fn stack(&self) -> &Stack;
+
+    /// The rows that go into the layers; `None` where the input tells the model nothing.
+    fn before(&self, input: &Input) -> Option<Before>;
+
+    /// The row of an input, of any length, from what came out of the layers.
+    fn after(&self, rows: &[f32], read_at: usize) -> Vec<f32>;
+}
+
+/// An input before the layers.
+struct Before {
+    /// One for each token or patch, one after another.
+    rows: Vec<f32>,
+    /// Which of them is read afterwards, where it is one.
+    read_at: usize,
 }
 
 /// A tower, and what it is called: an encoder.
@@ -80,6 +94,29 @@ struct Trained<T> {
     tower: T,
     name: String,
     digest: String,
+    batch: usize,
+}
+
+/// Rows that go through the layers at a time: enough to be worth the packing of weights, few enough to stay in the cache.
+const ROWS_AT_ONCE: usize = 1_024;
+
+impl<T> Trained<T> {
+    /// Unit rows of some inputs, given by their places.
+    fn through<Input: ?Sized>(&self, begun: &[(usize, Before)], rows: &mut [Option<Vec<f32>>])
+    where
+        T: Tower<Input>,
+    {
+        let stack = self.tower.stack();
+        let lengths: Vec<usize> = begun.iter().map(|(_, before)| before.rows.len() / stack.width()).collect();
+        let mut x: Vec<f32> = begun.iter().flat_map(|(_, before)| &before.rows).copied().collect();
+        stack.forward(&mut x, &lengths);
+        let mut first = 0;
+        for (place, before) in begun {
+            let of_input = &x[first..first + before.rows.len()];
+            first += before.rows.len();
+            rows[*place] = unit(self.tower.after(of_input, before.read_at));
+        }
+    }
 }
 
 impl<Input: ?Sized, T: Tower<Input>> Encoder<Input> for Trained<T> {
@@ -99,22 +136,38 @@ impl<Input: ?Sized, T: Tower<Input>> Encoder<Input> for Trained<T> {
         self.digest.clone()
     }
 
-    /// A few: nothing is gained by more, and pictures are large.
     fn batch(&self) -> usize {
-        8
+        self.batch
     }
 
     fn encode(&self, inputs: &[Option<&Input>]) -> Result<Encoded, EncodeError> {
-        let row = |input: &Option<&Input>| unit(self.tower.row((*input)?)?);
-        let rows: Vec<_> = inputs.iter().map(row).collect();
+        let mut rows: Vec<Option<Vec<f32>>> = vec![None; inputs.len()];
+        let (mut begun, mut n) = (Vec::new(), 0);
+        for (place, input) in inputs.iter().enumerate() {
+            let Some(before) = input.and_then(|input| self.tower.before(input)) else { continue };
+            n += before.rows.len() / self.tower.stack().width();
+            begun.push((place, before));
+            if n >= ROWS_AT_ONCE {
+                self.through(&begun, &mut rows);
+                begun.clear();
+                n = 0;
+            }
+        }
+        self.through(&begun, &mut rows);
         Ok(Encoded::of_rows(self.dim(), &rows))
     }
 }
 
-/// The rows of a text's tokens, each with that of its position added, behind what is there.
-fn embed(tokens: &[u32], words: &Matrix, positions: &Matrix, rows: &mut Vec<f32>) {
+/// Texts and pictures of a batch: pictures are large before they are encoded.
+const TEXTS: usize = 64;
+const PICTURES: usize = 8;
+
+/// The rows of a text's tokens, each with that of its position added.
+fn embed(tokens: &[u32], words: &Matrix, positions: &Matrix) -> Vec<f32> {
+    let mut rows = Vec::with_capacity(tokens.len() * words.n_columns());
     for (at, &token) in tokens.iter().enumerate() {
         let row = words.row(token as usize).iter().zip(positions.row(at));
         rows.extend(row.map(|(x, position)| x + position));
     }
+    rows
 }

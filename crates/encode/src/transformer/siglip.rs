@@ -10,7 +10,7 @@ use super::clip::stack;
 use super::folder::Folder;
 use super::pixels::{Patches, Preparation};
 use super::tokens::Tokens;
-use super::{Tower, Trained, TransformerSettings, embed};
+use super::{Before, PICTURES, TEXTS, Tower, Trained, TransformerSettings, embed};
 use crate::{EncodeError, Picture};
 
 /// The tower of texts.
@@ -63,7 +63,7 @@ impl SiglipTexts {
             head: folder.dense("text_model.head", d, outputs)?,
             prefix,
         };
-        Ok(Trained { tower, name, digest })
+        Ok(Trained { tower, name, digest, batch: TEXTS })
     }
 }
 
@@ -72,18 +72,23 @@ impl Tower<str> for SiglipTexts {
         self.head.n_outputs()
     }
 
-    fn row(&self, text: &str) -> Option<Vec<f32>> {
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn before(&self, text: &str) -> Option<Before> {
         let mut tokens = self.tokens.of_text(&format!("{}{text}", self.prefix))?;
         tokens.resize(self.positions.n_rows(), self.padding);
-        let d = self.words.n_columns();
-        let mut x = Vec::with_capacity(tokens.len() * d);
-        embed(&tokens, &self.words, &self.positions, &mut x);
-        self.stack.forward(&mut x, &[tokens.len()]);
-        let mut last = x[(tokens.len() - 1) * d..].to_vec();
+        let rows = embed(&tokens, &self.words, &self.positions);
+        Some(Before { rows, read_at: tokens.len() - 1 })
+    }
+
+    fn after(&self, rows: &[f32], read_at: usize) -> Vec<f32> {
+        let mut last = rows[read_at * self.words.n_columns()..].to_vec();
         self.norm.apply(&mut last);
         let mut out = Vec::new();
         self.head.forward(&last, &mut out, Precision::F32);
-        Some(out)
+        out
     }
 }
 
@@ -93,7 +98,7 @@ pub(super) struct SiglipPictures {
     patches: Patches,
     positions: Matrix,
     stack: Stack,
-    after: Norm,
+    norm_after: Norm,
     probe: Probe,
     probe_norm: Norm,
     wide: Dense,
@@ -139,7 +144,7 @@ impl SiglipPictures {
                 d,
             )?,
             stack,
-            after: folder.norm("vision_model.post_layernorm", d, widths.epsilon)?,
+            norm_after: folder.norm("vision_model.post_layernorm", d, widths.epsilon)?,
             probe: Probe { query, keys_values, output, n_heads: widths.n_heads },
             probe_norm: folder.norm(&head("layernorm"), d, widths.epsilon)?,
             wide: folder.dense(&head("mlp.fc1"), d, inner)?,
@@ -147,7 +152,7 @@ impl SiglipPictures {
             activation: widths.activation,
             precision: settings.precision,
         };
-        Ok(Trained { tower, name, digest })
+        Ok(Trained { tower, name, digest, batch: PICTURES })
     }
 }
 
@@ -156,16 +161,23 @@ impl Tower<Picture> for SiglipPictures {
         self.positions.n_columns()
     }
 
-    fn row(&self, picture: &Picture) -> Option<Vec<f32>> {
-        let planes = &self.preparation.apply(picture);
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn before(&self, picture: &Picture) -> Option<Before> {
         let mut x = Vec::new();
-        self.patches.rows(planes, &mut x, self.precision);
+        self.patches.rows(&self.preparation.apply(picture), &mut x, self.precision);
         if x.len() != self.positions.values().len() {
             return None;
         }
         x.iter_mut().zip(self.positions.values()).for_each(|(x, position)| *x += position);
-        self.stack.forward(&mut x, &[self.positions.n_rows()]);
-        self.after.apply(&mut x);
+        Some(Before { rows: x, read_at: 0 })
+    }
+
+    fn after(&self, rows: &[f32], _read_at: usize) -> Vec<f32> {
+        let mut x = rows.to_vec();
+        self.norm_after.apply(&mut x);
         let mut pooled = self.probe.forward(&x);
         let (mut normed, mut wide, mut more) = (pooled.clone(), Vec::new(), Vec::new());
         self.probe_norm.apply(&mut normed);
@@ -173,6 +185,6 @@ impl Tower<Picture> for SiglipPictures {
         self.activation.apply(&mut wide);
         self.narrow.forward(&wide, &mut more, Precision::F32);
         pooled.iter_mut().zip(more).for_each(|(x, more)| *x += more);
-        Some(pooled)
+        pooled
     }
 }
