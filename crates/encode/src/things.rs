@@ -141,6 +141,18 @@ impl Things<Clip> for OfFiles<'_> {
     }
 }
 
+impl OfFiles<'_> {
+    /// The picture that stands for a clip: the frame in its middle; `None` where there is no file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn middle_frame(&self, at: usize) -> Result<Option<Picture>, String> {
+        let opened =
+            self.by_path(at, &|_| false, |ffmpeg, path| ffmpeg.middle_frame(path, self.limits).map(Some))?;
+        Ok(opened.and_then(|opened| opened.input))
+    }
+}
+
 /// The subtitles of files are read before anything is encoded: encoders of text may have to see all of them at once. Of
 /// each file its text, nothing, or what is wrong with it.
 pub fn subtitles(

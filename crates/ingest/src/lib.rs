@@ -15,6 +15,7 @@ mod gather;
 mod glob;
 pub mod lists;
 mod options;
+pub mod pictures;
 mod row_hash;
 pub mod run;
 mod source;

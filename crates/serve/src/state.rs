@@ -1,6 +1,6 @@
 //! What every request can reach.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -13,7 +13,7 @@ use upnext_store::Store;
 
 use crate::error::ApiError;
 use crate::telemetry::Telemetry;
-use crate::{ServeConfig, ServeError};
+use crate::{Pictures, ServeConfig, ServeError};
 
 /// What is served, for `/api/v2/about`: known before the models are fitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,7 @@ struct Inner {
     feed: RwLock<Option<Arc<Feed>>>,
     report: RwLock<Option<Value>>,
     map: RwLock<TasteMap>,
+    pictures: RwLock<Arc<dyn Pictures>>,
     traces: Mutex<VecDeque<Arc<Traced>>>,
     telemetry: Telemetry,
     reads: Arc<Semaphore>,
@@ -103,6 +104,7 @@ impl AppState {
             feed: RwLock::default(),
             report: RwLock::default(),
             map: RwLock::new(TasteMap::Absent("this service was started without one".into())),
+            pictures: RwLock::new(Arc::new(HashMap::new())),
             traces: Mutex::default(),
             telemetry: Telemetry::default(),
             exposed: AtomicBool::new(false),
@@ -123,6 +125,11 @@ impl AppState {
     /// Shows this map from now on. It must be of the feed's run.
     pub fn set_map(&self, map: TasteMap) {
         *self.inner.map.write().unwrap_or_else(PoisonError::into_inner) = map;
+    }
+
+    /// Shows these pictures from now on. They must be of the feed's run.
+    pub fn set_pictures(&self, pictures: Arc<dyn Pictures>) {
+        *self.inner.pictures.write().unwrap_or_else(PoisonError::into_inner) = pictures;
     }
 
     /// The feed, if there is one yet.
@@ -150,6 +157,10 @@ impl AppState {
 
     pub(crate) fn map(&self) -> TasteMap {
         self.inner.map.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn pictures(&self) -> Arc<dyn Pictures> {
+        Arc::clone(&self.inner.pictures.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The map, for what needs one.

@@ -14,6 +14,7 @@ mod lists;
 mod loading;
 mod new_videos;
 mod output;
+mod pictures;
 mod progress;
 mod report;
 mod serving;
@@ -50,6 +51,8 @@ enum Command {
     Vectors(command::vectors::VectorsArgs),
     /// Encode what videos say, show and sound like as vectors in a run folder, or measure what each kind adds
     Encode(command::encode::EncodeArgs),
+    /// Put small pictures of videos into a run folder, for the page and the taste map
+    Pictures(command::pictures::PicturesArgs),
     /// Write what was known of users, videos or viewings at a moment, as a table of features
     Features(command::features::FeaturesArgs),
     /// Fit the models that a run folder serves, and its results table
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => args.run(),
         Command::Vectors(args) => args.run(),
         Command::Encode(args) => args.run(),
+        Command::Pictures(args) => args.run(),
         Command::Features(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Tune(args) => args.run(),

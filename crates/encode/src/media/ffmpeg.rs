@@ -88,6 +88,35 @@ impl Ffmpeg {
         }
     }
 
+    /// The frame in the middle of a clip, upright and with square pixels. Where nothing can be decoded there, its first.
+    ///
+    /// # Errors
+    /// As for [`clip`](Self::clip).
+    pub fn middle_frame(&self, file: &Path, limits: &Limits) -> Result<Picture, String> {
+        let probe = self.probe(file, limits)?;
+        if !probe.has_picture {
+            return Err("no picture in it".into());
+        }
+        let side = limits.frame_side_max;
+        let filter = format!(
+            "scale='max(1,iw*sar)':ih,setsar=1,scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease,format=rgb24"
+        );
+        let arguments =
+            ["-map", "0:V:0", "-vf", &filter, "-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"]
+                .map(String::from);
+        let bytes_max = 64 + 3 * u64::from(side) * u64::from(side);
+        let from = |before: &[&str]| {
+            let bytes = self.decode(file, (before, &arguments), bytes_max, limits)?;
+            portable_pixmaps(&bytes).pop().ok_or_else(|| "nothing in it can be decoded".to_string())
+        };
+        let middle = probe.seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+        match middle.map(|seconds| format!("{:.3}", seconds / 2.0)) {
+            // A length that a file only claims leads behind its end.
+            Some(middle) => from(&["-ss", &middle]).or_else(|_| from(&[])),
+            None => from(&[]),
+        }
+    }
+
     /// A file's sound; `None` where it has none.
     ///
     /// # Errors

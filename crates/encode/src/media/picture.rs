@@ -104,6 +104,26 @@ impl Picture {
         Self { width: made.width(), height: made.height(), rgb: made.into_raw() }
     }
 
+    /// The same, made smaller where it does not fit into a frame; never larger.
+    pub fn within(&self, width: u32, height: u32) -> Self {
+        let fits = |side: u32, most: u32| f64::from(most) / f64::from(side);
+        let scale = fits(self.width, width).min(fits(self.height, height)).min(1.0);
+        let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+        self.resized(scaled(self.width), scaled(self.height))
+    }
+
+    /// As a JPEG file, of a quality from 1 to 100.
+    ///
+    /// # Errors
+    /// Where a side is longer than the format can say, 65,535 pixels.
+    pub fn jpeg(&self, quality: u8) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        ::image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality)
+            .encode(&self.rgb, self.width, self.height, ::image::ExtendedColorType::Rgb8)
+            .map_err(|error| format!("cannot be written as JPEG: {error}"))?;
+        Ok(bytes)
+    }
+
     /// The part of a size in the middle; at most the whole.
     pub fn centre(&self, width: u32, height: u32) -> Self {
         let (width, height) = (width.min(self.width), height.min(self.height));
@@ -181,5 +201,21 @@ mod tests {
         assert_eq!(picture.centre(9, 9), picture);
         let flat = Picture::new(5, 4, vec![77; 60]);
         assert_eq!(flat.resized(3, 7).rgb(), [77; 63]);
+    }
+
+    #[test]
+    fn a_small_picture_stays_in_its_frame_in_its_shape_and_is_read_again() {
+        let within = |width, height| {
+            let picture = Picture::new(width, height, vec![90; 3 * (width * height) as usize]);
+            let small = picture.within(480, 240);
+            (small.width(), small.height())
+        };
+        assert_eq!(within(400, 600), (160, 240));
+        assert_eq!(within(4_000, 1), (480, 1), "a line stays one pixel high");
+        assert_eq!(within(128, 192), (128, 192), "what is small already is not made larger");
+        let red = Picture::new(16, 8, [200, 30, 40].repeat(128));
+        let again = Picture::decode(&red.jpeg(80).unwrap(), &Limits::default()).unwrap();
+        assert_eq!((again.width(), again.height()), (16, 8));
+        assert!(again.rgb()[..3].iter().zip([200u8, 30, 40]).all(|(a, b)| a.abs_diff(b) < 8));
     }
 }

@@ -51,7 +51,7 @@ export const titleOf = (video) => given(video) || `Video ${video.id}`;
 // A server that knows no title may send the id in its place.
 const given = ({ title, id }) => ((title ?? "").trim() === String(id) ? "" : (title ?? "").trim());
 
-/** The inside of a cover, for a `.cover` element. */
+/** The inside of a cover, for a `.cover` element: over the drawing lies the video's picture, where it has one. */
 export function cover(video) {
   const labels = labelsOf(video);
   const named = GENRES.filter(([name]) => labels.includes(name));
@@ -71,12 +71,21 @@ export function cover(video) {
     colours: { "--hue": (hue + (named.length ? (seed % 29) - 14 : (seed % 71) - 35)).toString(), "--hue-2": second.toString(), "--chroma": chroma.toString() },
     inside: [
       art,
+      picture(video),
       title
         ? h("b", { class: `title ${size(title)}` }, title)
         : h("b", { class: "title untitled" }, h("small", {}, "untitled video"), String(video.id)),
       h("span", { class: "facts" }, year && h("span", { class: "year" }, year), h("span", {}, said.slice(0, 3).join(" · "))),
     ],
   };
+}
+
+// `picture` says that the server has one; in a file it is the picture itself. One that does not come leaves the drawing.
+function picture({ id, picture: known }) {
+  if (!known) return null;
+  const src = typeof known === "string" ? known : `/api/v2/videos/${encodeURIComponent(id)}/picture`;
+  const image = h("img", { class: "picture", src, alt: "", loading: "lazy", decoding: "async", onerror: () => image.remove() });
+  return image;
 }
 
 // From one hue to another, but not so far that the mixture turns to mud.

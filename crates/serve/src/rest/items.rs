@@ -186,7 +186,7 @@ pub(super) async fn remove(
 }
 
 /// A video of the store, or one of the run that was not deleted.
-fn find(state: &AppState, id: &str) -> Result<Option<StoredVideo>, ApiError> {
+pub(super) fn find(state: &AppState, id: &str) -> Result<Option<StoredVideo>, ApiError> {
     if let Some(video) = state.store().video(id)? {
         return Ok(Some(video));
     }

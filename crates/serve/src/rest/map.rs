@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::json;
 use upnext_pipeline::{Journey, OnMap, Path};
 
@@ -22,14 +23,25 @@ pub(super) async fn map(State(state): State<AppState>) -> Result<Response, ApiEr
     state.read(move |_| Ok(Json(feed.map(&map)).into_response())).await
 }
 
+/// A video of the map, with what the page shows of it.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    on_map: OnMap,
+    picture: bool,
+}
+
 pub(super) async fn video(
     State(state): State<AppState>,
     Named(video): Named<String>,
-) -> Result<Json<OnMap>, ApiError> {
+) -> Result<Json<Shown>, ApiError> {
     let (feed, map) = (state.ready_feed()?, state.ready_map()?);
     state.check_id("video", &video)?;
     state
-        .read(move |_| feed.on_map(&map, &video).map(Json).ok_or_else(|| ApiError::unknown("item", &video)))
+        .read(move |state| {
+            let on_map = feed.on_map(&map, &video).ok_or_else(|| ApiError::unknown("item", &video))?;
+            Ok(Json(Shown { on_map, picture: state.pictures().has(&video) }))
+        })
         .await
 }
 

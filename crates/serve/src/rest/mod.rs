@@ -7,6 +7,7 @@ mod items;
 mod lists;
 mod map;
 mod page;
+mod pictures;
 mod users;
 mod v2;
 
@@ -96,7 +97,7 @@ const ITEMS: &str = r#"[{"ItemId":"v1","IsHidden":false,"Categories":["sport"],"
 const FEEDBACK: &str = r#"[{"FeedbackType":"read","UserId":"bob","ItemId":"v1","Value":0.8,"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":""}]"#;
 const ONE_FEEDBACK: &str = r#"{"FeedbackType":"read","UserId":"bob","ItemId":"v1","Value":0.8,"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":""}"#;
 const SCORES: &str = r#"[{"Id":"v1","Score":0.9}]"#;
-const SLATE: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"items":[{"id":"v1","score":1.2,"title":"Heat","year":1995,"labels":{"genre":["Crime"]},"sources":["markov"],"parts":{"closed-blend":1.2},"ranks":{"markov":1},"reason":{"kind":"because_liked","text":"because you liked Ronin","video":"v7"}}],"trace":{"stages":[{"name":"sources","in":0,"out":1842,"microseconds":400,"parts":[{"name":"markov","count":500,"microseconds":120}]}]},"failures":[]}"#;
+const SLATE: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"items":[{"id":"v1","score":1.2,"title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":false,"sources":["markov"],"parts":{"closed-blend":1.2},"ranks":{"markov":1},"reason":{"kind":"because_liked","text":"because you liked Ronin","video":"v7"}}],"trace":{"stages":[{"name":"sources","in":0,"out":1842,"microseconds":400,"parts":[{"name":"markov","count":500,"microseconds":120}]}]},"failures":[]}"#;
 const SHELVES: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"shelves":[{"name":"Top picks for you","subtitle":"From what you wanted","items":[{"id":"v1","score":1.2,"title":"Heat"}]}],"trace":{"stages":[]},"failures":[]}"#;
 
 const N: (&str, &str) = ("n", "how many; the configuration bounds it");
@@ -152,11 +153,12 @@ fn v2_routes() -> Vec<Route> {
             .answer(r#"{"user":"bob","events":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store"}],"total":1}"#),
         route("GET", "/api/v2/videos", get(v2::videos), "Videos by title; without a query well-known ones, varied by genre")
             .query(&[("query", "words of the title"), N])
-            .answer(r#"{"videos":[{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]}}]}"#),
+            .answer(r#"{"videos":[{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":true}]}"#),
+        route("GET", "/api/v2/videos/{id}/picture", get(pictures::picture), "The picture of a video, a small JPEG; 404 where it has none or is hidden"),
         route("GET", "/api/v2/map", get(map::map), "The taste map: a point for each video, in ten-thousandths; status drawing until it is there")
             .answer(r#"{"status":"ready","space":"labels and text","width":83,"videos":6270,"unknown":0,"measured":2000,"ids":["v1"],"hidden":[],"groups":[{"name":"Crime","n":1}],"group":[0],"projections":[{"name":"neighbours","places":[120,-4031,77],"variance":null,"trustworthiness":0.9,"purity":{"value":0.6,"shuffled":0.1,"deviation":0.001},"silhouette":null}],"modalities":[{"name":"labels and text","known":6270,"width":83,"purity":null,"silhouette":null}]}"#),
         route("GET", "/api/v2/map/{video}", get(map::video), "A video of the map, and the nearest to it by each modality")
-            .answer(r#"{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"point":0,"near":[["text",[{"id":"v7","title":"Ronin","point":4}]]]}"#),
+            .answer(r#"{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":true,"point":0,"near":[["text",[{"id":"v7","title":"Ronin","point":4}]]]}"#),
         route("GET", "/api/v2/map/viewer/{user}", get(map::path), "A viewer's path through the map, and what would be shown now")
             .answer(r#"{"user":"bob","total":1,"steps":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store","point":0,"places":[[0.1,0.2,0.3],[0.0,0.1,0.0]]}],"recommended":[{"id":"v7","title":"Ronin","point":4}]}"#),
         route("GET", "/api/v2/journey/{user}", get(map::journey), "How a viewer's profile and feed changed with each of the newest events")

@@ -12,11 +12,11 @@ use upnext_pipeline::{Explanation, Failure, Feed, HistoryItem, Reason, Request, 
 use upnext_store::{Feedback, Write};
 
 use super::page::{now, weight};
-use crate::AppState;
 use crate::error::ApiError;
 use crate::extract::{Body, Named, Params};
 use crate::moment::Moment;
 use crate::state::{About, Answer, Traced};
+use crate::{AppState, Pictures};
 
 /// Labels of one kind that an item carries at most: a film has many actors.
 const LABELS_MAX: usize = 12;
@@ -62,6 +62,8 @@ struct Shown {
     title: String,
     year: Option<i32>,
     labels: BTreeMap<String, Vec<String>>,
+    /// Whether `GET /api/v2/videos/{video}/picture` has one.
+    picture: bool,
 }
 
 /// Pairs as one object, in their order; a name that stands twice keeps its first value.
@@ -70,21 +72,22 @@ fn as_object<S: Serializer, V: Serialize>(pairs: &[(String, V)], serializer: S) 
     serializer.collect_map(pairs.iter().enumerate().filter(first).map(|(_, (name, value))| (name, value)))
 }
 
-fn shown(feed: &Feed, id: &str) -> Shown {
+fn shown(feed: &Feed, pictures: &dyn Pictures, id: &str) -> Shown {
+    let picture = pictures.has(id);
     match feed.card(id) {
-        None => Shown { title: id.to_owned(), year: None, labels: BTreeMap::new() },
+        None => Shown { title: id.to_owned(), year: None, labels: BTreeMap::new(), picture },
         Some(mut card) => {
             card.labels.values_mut().for_each(|labels| labels.truncate(LABELS_MAX));
-            Shown { title: card.title, year: card.year, labels: card.labels }
+            Shown { title: card.title, year: card.year, labels: card.labels, picture }
         }
     }
 }
 
-fn items(feed: &Feed, slate: &[Slot]) -> Vec<Item> {
+fn items(feed: &Feed, pictures: &dyn Pictures, slate: &[Slot]) -> Vec<Item> {
     let item = |slot: &Slot| Item {
         id: slot.video.clone(),
         score: slot.score,
-        shown: shown(feed, &slot.video),
+        shown: shown(feed, pictures, &slot.video),
         sources: slot.sources.clone(),
         parts: slot.parts.clone(),
         ranks: slot.ranks.clone(),
@@ -93,14 +96,14 @@ fn items(feed: &Feed, slate: &[Slot]) -> Vec<Item> {
     slate.iter().map(item).collect()
 }
 
-fn envelope(feed: &Feed, traced: &Traced) -> Envelope {
+fn envelope(feed: &Feed, pictures: &dyn Pictures, traced: &Traced) -> Envelope {
     let (user, took_microseconds) = (traced.user.clone(), traced.took_microseconds);
     match &traced.answer {
         Answer::Slate(response) => Envelope {
             request_id: response.request_id.clone(),
             user,
             took_microseconds,
-            items: Some(items(feed, &response.slate)),
+            items: Some(items(feed, pictures, &response.slate)),
             shelves: None,
             trace: response.trace.clone(),
             failures: response.failures.clone(),
@@ -117,7 +120,7 @@ fn envelope(feed: &Feed, traced: &Traced) -> Envelope {
                     .map(|shelf| Shelf {
                         name: shelf.name.clone(),
                         subtitle: shelf.subtitle.clone(),
-                        items: items(feed, &shelf.items),
+                        items: items(feed, pictures, &shelf.items),
                     })
                     .collect(),
             ),
@@ -141,7 +144,7 @@ fn answered(
         Answer::Shelves(shelves) => state.telemetry().traced(&shelves.trace, &shelves.failures),
     }
     let traced = Traced { user, took_microseconds, answer };
-    let envelope = envelope(feed, &traced);
+    let envelope = envelope(feed, &*state.pictures(), &traced);
     state.remember(traced);
     Json(envelope)
 }
@@ -242,7 +245,7 @@ pub(super) async fn trace(
             hint,
         )
     })?;
-    state.read(move |_| Ok(Json(envelope(&feed, &traced)))).await
+    state.read(move |state| Ok(Json(envelope(&feed, &*state.pictures(), &traced)))).await
 }
 
 pub(super) async fn explain(
@@ -368,12 +371,15 @@ pub(super) async fn history(
     state.check_id("user", &user)?;
     let n = params.count("n", state.config().n_default, 1, state.config().n_max)?;
     state
-        .read(move |_| {
+        .read(move |state| {
             let mut events = feed.history(&user, usize::MAX);
             let total = events.len();
             events.truncate(n);
-            let labelled =
-                |event: HistoryItem| PastEvent { labels: shown(&feed, &event.video).labels, event };
+            let pictures = state.pictures();
+            let labelled = |event: HistoryItem| PastEvent {
+                labels: shown(&feed, &*pictures, &event.video).labels,
+                event,
+            };
             Ok(Json(Past { user, events: events.into_iter().map(labelled).collect(), total }))
         })
         .await
@@ -402,10 +408,11 @@ pub(super) async fn videos(State(state): State<AppState>, params: Params) -> Res
     }
     let n = params.count("n", state.config().n_default, 1, state.config().n_max)?;
     state
-        .read(move |_| {
+        .read(move |state| {
             let found = feed.search(&query, n).into_iter();
+            let pictures = state.pictures();
             let videos = found.map(|found| {
-                let shown = shown(&feed, &found.id);
+                let shown = shown(&feed, &*pictures, &found.id);
                 Found { id: found.id, wanted: found.score, shown }
             });
             Ok(Json(Videos { videos: videos.collect() }))

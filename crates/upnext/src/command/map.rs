@@ -1,14 +1,14 @@
 //! `upnext map`: the taste map as one page that needs no network, and the numbers that say how far to believe it.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
-use upnext_data::Dataset;
+use upnext_data::{Dataset, Relevance};
 use upnext_ingest::run;
 use upnext_map::{Chance, Map};
 use upnext_models::zoo::Choices;
@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::drawing::{self, Known, MAP_FILE};
 use crate::learning::Learning;
 use crate::loading::DataArgs;
+use crate::pictures::{Embedded, OfRun};
 use crate::serving::{self, Depth};
 use crate::{WrongUse, output, progress};
 
@@ -41,6 +42,9 @@ pub(crate) struct MapArgs {
     /// What is drawn: "labels and text", labels, text, audience, vectors or a model by name; without it, the first there is
     #[arg(long, value_name = "NAME")]
     space: Option<String>,
+    /// MiB of pictures that the page may hold, those of the most wanted videos first; 0 leaves them out
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=512))]
+    pictures_mib: u32,
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -101,7 +105,8 @@ impl MapArgs {
         wheel.finish_and_clear();
         let seconds = started.elapsed().as_secs_f64();
         let notice = loaded.notice.as_ref().map(|notice| format!("{} ({})", notice.text, notice.licence));
-        let page = page(&feed, &map, &name, self.viewer.as_deref(), notice)?;
+        let pictures = self.pictures(run_folder.as_deref(), &set, &loaded.relevance, &feed, &map)?;
+        let page = page(&feed, &map, &name, self.viewer.as_deref(), notice, &pictures)?;
         let path = match (&self.out, &run_folder) {
             (Some(out), _) => out.clone(),
             (None, Some(folder)) => folder.join(PAGE),
@@ -118,6 +123,7 @@ impl MapArgs {
             let numbers = json!({
                 "set": name, "videos": map.n_rows, "drawn": map.n_points(), "unknown": map.n_unknown,
                 "measured": map.n_measured, "seconds": seconds, "seed": self.seed, "page": path,
+                "pictures": { "shown": pictures.addresses.len(), "of": pictures.of },
                 "spaces": map.modalities.iter().map(|space| json!({
                     "name": space.name, "known": space.n_known, "width": space.width, "purity": space.purity,
                     "silhouette": space.silhouette,
@@ -138,15 +144,45 @@ impl MapArgs {
             path.display(),
             page.len() as f64 / 1e6
         )?;
+        if pictures.of > 0 {
+            write!(
+                text,
+                "\npictures: {} of {} (--pictures-mib {})",
+                pictures.addresses.len(),
+                pictures.of,
+                self.pictures_mib
+            )?;
+        }
         output::print(&text)
+    }
+
+    /// Pictures of the videos that are shown, the most wanted first.
+    fn pictures(
+        &self,
+        run_folder: Option<&Path>,
+        set: &Arc<Dataset>,
+        relevance: &Relevance,
+        feed: &Feed,
+        map: &Map,
+    ) -> Result<Embedded> {
+        let Some(pictures) = run_folder.and_then(|folder| OfRun::open(folder, set)) else {
+            return Ok(Embedded::default());
+        };
+        let wanted = set.interactions(relevance).popularity();
+        let is_shown = |row: &u32| feed.card(set.videos.name(*row)).is_some_and(|card| !card.hidden);
+        let mut rows: Vec<u32> = map.rows().iter().copied().filter(is_shown).collect();
+        rows.sort_by_key(|&row| (std::cmp::Reverse(wanted[row as usize]), row));
+        pictures
+            .embedded(&rows, (self.pictures_mib as usize) << 20)
+            .context("the run's pictures cannot be read")
     }
 
     /// The run's models and store; where it has no models yet, or the data is no run, counting models alone.
     fn models(
         &self,
-        run_folder: Option<&std::path::Path>,
+        run_folder: Option<&Path>,
         set: &Dataset,
-        relevance: &upnext_data::Relevance,
+        relevance: &Relevance,
         config: &Config,
     ) -> Result<(FeedModels, Arc<dyn Store>)> {
         let kept = run_folder.map(|folder| run::read_file(folder, MODEL_FILE)).transpose()?.flatten();
@@ -169,19 +205,30 @@ impl MapArgs {
 }
 
 /// The page: the map, every title with its neighbours, and a viewer's path and journey.
-fn page(feed: &Feed, map: &Map, name: &str, viewer: Option<&str>, notice: Option<String>) -> Result<String> {
+fn page(
+    feed: &Feed,
+    map: &Map,
+    name: &str,
+    viewer: Option<&str>,
+    notice: Option<String>,
+    pictures: &Embedded,
+) -> Result<String> {
     let view = serde_json::to_value(feed.map(map))?;
     let ids = view["ids"].as_array().expect("a map has ids");
     let videos: Vec<Value> = ids
         .iter()
-        .map(|id| {
+        .zip(map.rows())
+        .map(|(id, row)| {
             let id = id.as_str().expect("ids are texts");
             let Some(video) = feed.on_map(map, id) else { return json!({ "id": id, "title": id }) };
             let near = |(name, videos): &(String, Vec<upnext_pipeline::Named>)| {
                 json!([name, videos.iter().filter_map(|video| video.point).collect::<Vec<_>>()])
             };
             let near: Vec<Value> = video.near.iter().map(near).collect();
-            json!({ "id": id, "title": video.title, "year": video.year, "labels": video.labels, "near": near })
+            json!({
+                "id": id, "title": video.title, "year": video.year, "labels": video.labels, "near": near,
+                "picture": pictures.addresses.get(row),
+            })
         })
         .collect();
     let path = viewer.map(|viewer| feed.path(map, viewer));

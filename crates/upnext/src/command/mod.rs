@@ -10,6 +10,7 @@ pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod map;
 pub(crate) mod on_engine;
+pub(crate) mod pictures;
 pub(crate) mod recommend;
 pub(crate) mod report;
 pub(crate) mod serve;

@@ -19,6 +19,7 @@ use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, tra
 use crate::config::Config;
 use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
+use crate::pictures::OfRun;
 use crate::{WrongUse, output, serving};
 
 /// Arguments of `serve`.
@@ -72,6 +73,9 @@ impl ServeArgs {
         let (models, report) = models(&self.run, &folder)?;
         let relevance: Relevance = folder.manifest.relevance.parse()?;
         let set = Arc::new(folder.dataset);
+        if let Some(pictures) = OfRun::open(&self.run, &set) {
+            state.set_pictures(Arc::new(pictures));
+        }
         let painter = Painter {
             run: self.run,
             set: Arc::clone(&set),

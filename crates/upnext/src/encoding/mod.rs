@@ -1,6 +1,7 @@
 //! From a run's catalogue, or a folder of media, to vectors: which encoder, which files, what became of each.
 
 pub(crate) mod ablation;
+pub(crate) mod pictures;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

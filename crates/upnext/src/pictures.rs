@@ -1,0 +1,102 @@
+//! The pictures that a run keeps of its videos, for whoever shows them: the service, and the map as one file.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use upnext_data::Dataset;
+use upnext_ingest::pictures::Pictures;
+
+/// Pictures as parts of a page.
+#[derive(Default)]
+pub(crate) struct Embedded {
+    /// The address of each image, which holds it; by row.
+    pub(crate) addresses: HashMap<u32, String>,
+    /// How many of the rows have a picture.
+    pub(crate) of: usize,
+}
+
+/// The pictures of a run, by outside ids.
+pub(crate) struct OfRun {
+    pictures: Pictures,
+    set: Arc<Dataset>,
+}
+
+impl OfRun {
+    /// `None` where the run has none. A page does without them, so that a damaged file is said and left out.
+    pub(crate) fn open(run: &Path, set: &Arc<Dataset>) -> Option<Self> {
+        match Pictures::open(run, set.videos.len()) {
+            Ok(pictures) => Some(Self { pictures: pictures?, set: Arc::clone(set) }),
+            Err(error) => {
+                tracing::warn!("pictures of videos are left out: {error}");
+                None
+            }
+        }
+    }
+
+    /// The pictures of `rows` in their order, until the next one would make the addresses longer than so many bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn embedded(&self, rows: &[u32], bytes_max: usize) -> std::io::Result<Embedded> {
+        const BEGINS: &str = "data:image/jpeg;base64,";
+        let there: Vec<u32> = rows.iter().copied().filter(|&row| self.pictures.has(row)).collect();
+        let (mut addresses, mut bytes) = (HashMap::new(), 0);
+        for &row in &there {
+            bytes += BEGINS.len() + 4 * self.pictures.size(row).div_ceil(3);
+            if bytes > bytes_max {
+                break;
+            }
+            if let Some(jpeg) = self.pictures.read(row)? {
+                addresses.insert(row, format!("{BEGINS}{}", base64(&jpeg)));
+            }
+        }
+        Ok(Embedded { addresses, of: there.len() })
+    }
+}
+
+impl upnext_serve::Pictures for OfRun {
+    fn has(&self, video: &str) -> bool {
+        self.set.videos.row(video).is_some_and(|row| self.pictures.has(row))
+    }
+
+    fn read(&self, video: &str) -> std::io::Result<Option<Vec<u8>>> {
+        self.set.videos.row(video).map_or(Ok(None), |row| self.pictures.read(row))
+    }
+}
+
+/// RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(4 * bytes.len().div_ceil(3));
+    for three in bytes.chunks(3) {
+        let at = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+        let number = at(0) << 16 | at(1) << 8 | at(2);
+        for letter in 0..4 {
+            let is_there = letter <= three.len();
+            let value = number >> (18 - 6 * letter) & 63;
+            text.push(if is_there { char::from(LETTERS[value as usize]) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_letters_as_the_standard_has_it() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+}
