@@ -57,6 +57,30 @@ fn a_clip_has_frames_over_its_whole_length_and_sound() {
 }
 
 #[test]
+fn the_picture_of_a_clip_is_its_middle_in_the_shape_in_which_it_is_shown() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let one = |colour: &str| format!("-f lavfi -i color={colour}:size=160x120:rate=10:duration=1");
+    let three = [one("red"), one("lime"), one("blue")].join(" ");
+    // Pixels that are twice as wide as high.
+    let joined = format!("{three} -filter_complex [0:v][1:v][2:v]concat=n=3,setsar=2");
+    let path = make(folder.path(), "three.mkv", &joined);
+    let picture = ffmpeg.middle_frame(&path, &Limits::default()).unwrap();
+    assert_eq!((picture.width(), picture.height()), (320, 120));
+    let [r, g, b] = picture.rgb()[..3] else { panic!("three colours") };
+    assert!(g > 200 && r < 60 && b < 60, "the second of three colours: {r} {g} {b}");
+    let small = Limits { frame_side_max: 64, ..Limits::default() };
+    assert_eq!(ffmpeg.middle_frame(&path, &small).unwrap().width(), 64);
+    // Its length is that of the whole, of which half is gone.
+    let whole = std::fs::read(make(folder.path(), "whole.mkv", PICTURE)).unwrap();
+    let torn = folder.path().join("torn.mkv");
+    std::fs::write(&torn, &whole[..whole.len() / 3]).unwrap();
+    assert_eq!(ffmpeg.middle_frame(&torn, &Limits::default()).unwrap().width(), 160);
+    let sound = make(folder.path(), "sound.mp4", SOUND);
+    assert_eq!(ffmpeg.middle_frame(&sound, &Limits::default()).unwrap_err(), "no picture in it");
+}
+
+#[test]
 fn every_clip_that_is_strange_is_named_and_the_rest_is_encoded() {
     let Some(ffmpeg) = ffmpeg() else { return };
     let folder = tempfile::tempdir().unwrap();

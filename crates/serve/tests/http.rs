@@ -4,11 +4,13 @@
 
 mod world;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use upnext_serve::{About, AppState, ServeConfig, TasteMap};
 use upnext_store::Memory;
@@ -135,6 +137,54 @@ async fn the_map_is_absent_then_drawing_then_there() {
     let journey = world.get("/api/v2/journey/u0").await;
     assert_eq!(journey["steps"][4]["slate"].as_array().unwrap().len(), 10);
     assert_eq!(world.get("/api/v2/journey/stranger").await["steps"], json!([]));
+}
+
+#[tokio::test]
+async fn a_picture_is_there_with_a_tag_and_never_of_what_is_hidden() {
+    let world = World::new();
+    let pictures = [("space1", &b"a picture"[..]), (ODD, b"another"), ("stranger", b"of no video")];
+    let pictures: HashMap<String, Vec<u8>> =
+        pictures.map(|(id, jpeg)| (id.to_owned(), jpeg.to_vec())).into_iter().collect();
+    assert_eq!(world.fail("GET", "/api/v2/videos/space1/picture", None).await.1, "no_picture");
+    world.state.set_pictures(Arc::new(pictures));
+    let get = async |id: &str, tag: Option<&str>| {
+        let mut request = Request::get(format!("/api/v2/videos/{}/picture", encoded(id)));
+        if let Some(tag) = tag {
+            request = request.header("if-none-match", tag);
+        }
+        world.send(request.body(Body::empty()).unwrap()).await
+    };
+    let (status, headers, bytes) = get("space1", None).await;
+    assert_eq!((status, &bytes[..]), (StatusCode::OK, &b"a picture"[..]));
+    assert_eq!(headers["content-type"], "image/jpeg");
+    assert_eq!(headers["cache-control"], "no-cache");
+    let tag = headers["etag"].to_str().unwrap();
+    let (status, _, bytes) = get("space1", Some(tag)).await;
+    assert_eq!((status, bytes.len()), (StatusCode::NOT_MODIFIED, 0));
+    let (status, _, bytes) = get(ODD, Some(tag)).await;
+    assert_eq!((status, &bytes[..]), (StatusCode::OK, &b"another"[..]), "the tag is that of another picture");
+
+    let (status, code, message) = world.fail("GET", "/api/v2/videos/space2/picture", None).await;
+    assert_eq!((status, &code[..]), (404, "no_picture"), "{message}");
+    assert_eq!(world.fail("GET", "/api/v2/videos/stranger/picture", None).await.1, "unknown_item");
+
+    // A page knows which to ask for.
+    world.state.set_map(TasteMap::Ready(Arc::new(world::map())));
+    for (id, has) in [("space1", true), ("space2", false)] {
+        assert_eq!(world.get(&format!("/api/v2/map/{id}")).await["picture"], has);
+        let found = world.get(&format!("/api/v2/videos?query=space+number+{}&n=1", &id[5..])).await;
+        assert_eq!(found["videos"][0]["picture"], has, "{found}");
+    }
+    let feed = world.get("/api/v2/feed/nobody?n=20&pick=space3&pick=space2").await;
+    let items =
+        feed["shelves"].as_array().unwrap().iter().flat_map(|shelf| shelf["items"].as_array().unwrap());
+    let with: Vec<_> = items.filter(|item| item["picture"] == true).map(|item| &item["id"]).collect();
+    assert!(with.contains(&&json!("space1")) && with.iter().all(|id| **id == "space1" || **id == ODD));
+
+    world.change("PATCH", "/api/item/space1", r#"{"IsHidden":true}"#).await;
+    assert_eq!(world.fail("GET", "/api/v2/videos/space1/picture", None).await.1, "unknown_item");
+    world.change("DELETE", &format!("/api/item/{}", encoded(ODD)), "").await;
+    assert_eq!(get(ODD, None).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

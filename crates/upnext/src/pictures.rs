@@ -99,4 +99,35 @@ mod tests {
         }
         assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
     }
+
+    #[test]
+    fn a_page_holds_the_first_pictures_until_the_next_would_be_too_much() {
+        let mut videos = upnext_data::Catalogue::new();
+        for id in ["a", "b", "c", "d"] {
+            videos.intern(id);
+        }
+        let (users, events) = (upnext_data::Users::new(), upnext_data::Events::new());
+        let set = Dataset::new("four", users, videos, events, upnext_data::Order::Timed, None);
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        upnext_ingest::run::write(&run, &set, &Default::default(), &Default::default(), false).unwrap();
+        upnext_ingest::pictures::put::<upnext_ingest::run::RunError>(&run, 4, |writer| {
+            [&b"abc"[..], b"", b"defg", b"h"].iter().try_for_each(|jpeg| writer.push(jpeg))
+        })
+        .unwrap();
+        let pictures = OfRun::open(&run, &Arc::new(set)).unwrap();
+        let shown = |bytes_max| {
+            let embedded = pictures.embedded(&[2, 1, 0, 3], bytes_max).unwrap();
+            let mut rows: Vec<u32> = embedded.addresses.into_keys().collect();
+            rows.sort_unstable();
+            (rows, embedded.of)
+        };
+        assert_eq!(shown(1_000), (vec![0, 2, 3], 3));
+        // Each address is 23 letters and the picture's.
+        assert_eq!(shown(31 + 27), (vec![0, 2], 3));
+        assert_eq!(shown(31 + 26), (vec![2], 3));
+        assert_eq!(shown(0), (vec![], 3));
+        let embedded = pictures.embedded(&[0], 1_000).unwrap();
+        assert_eq!(embedded.addresses[&0], "data:image/jpeg;base64,YWJj");
+    }
 }

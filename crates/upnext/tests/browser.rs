@@ -21,9 +21,14 @@ struct Demo {
 
 impl Demo {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::of(&["demo", "--port", "0", "--json"], tempfile::tempdir().unwrap())
+    }
+
+    /// What such a command serves, in a folder.
+    fn of(command: &[&str], folder: tempfile::TempDir) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_upnext"))
-            .args(["demo", "--port", "0", "--json"])
+            .args(command)
+            .current_dir(folder.path())
             .env("TMPDIR", folder.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -417,8 +422,8 @@ fn a_server_that_does_not_answer_is_said_in_words(browser: &mut Browser, demo: &
     browser.forget();
 }
 
-/// A small set with markup for a title, drawn into one file; what `upnext map` printed, and the file.
-fn map_file(folder: &std::path::Path) -> (Value, String) {
+/// A small set with markup for a title.
+fn films(folder: &std::path::Path) -> std::path::PathBuf {
     let mut ratings = String::from("userId,movieId,rating,timestamp\n");
     let mut movies = format!("movieId,title,genres\n0,{MARKUP} (1999),Western\n");
     for film in 1..40 {
@@ -434,6 +439,12 @@ fn map_file(folder: &std::path::Path) -> (Value, String) {
     std::fs::create_dir(&set).unwrap();
     std::fs::write(set.join("ratings.csv"), ratings).unwrap();
     std::fs::write(set.join("movies.csv"), movies).unwrap();
+    set
+}
+
+/// That set drawn into one file; what `upnext map` printed, and the file.
+fn map_file(folder: &std::path::Path) -> (Value, String) {
+    let set = films(folder);
     let page = folder.join("map.html");
     let made = Command::new(env!("CARGO_BIN_EXE_upnext"))
         .args(["map", "--viewer", "0", "--json", "--out"])
@@ -470,6 +481,76 @@ fn the_map_as_one_file_needs_no_network_and_keeps_titles_text() {
     assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
     let requests = browser.requests();
     assert!(requests.iter().all(|url| url.starts_with("file://") || url == "about:blank"), "{requests:?}");
+}
+
+/// A red poster of two by three, as a BMP file.
+fn poster() -> Vec<u8> {
+    let (width, height) = (80u32, 120u32);
+    let mut bytes = b"BM".to_vec();
+    for number in [54 + 3 * width * height, 0, 54, 40, width, height, 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend([40u8, 30, 190].repeat((width * height) as usize));
+    bytes
+}
+
+#[test]
+fn pictures_of_a_run_are_shown_in_the_feed_on_the_map_and_in_its_file() {
+    let Some(mut browser) = devtools::browser("pictures of a run") else { return };
+    let browser = &mut browser;
+    let folder = tempfile::tempdir().unwrap();
+    let set = films(folder.path());
+    let posters = folder.path().join("posters");
+    std::fs::create_dir(&posters).unwrap();
+    // The last film has none.
+    (0..39).for_each(|film| std::fs::write(posters.join(format!("{film}.bmp")), poster()).unwrap());
+    let run = folder.path().join("run");
+    let upnext = |args: &[&std::ffi::OsStr]| {
+        let made = Command::new(env!("CARGO_BIN_EXE_upnext")).args(args).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    upnext(&["import".as_ref(), set.as_ref(), "--out".as_ref(), run.as_ref()]);
+    upnext(&["pictures".as_ref(), run.as_ref(), "--from".as_ref(), posters.as_ref()]);
+    upnext(&["map".as_ref(), run.as_ref()]);
+    let page = format!("file://{}", run.join("map.html").display());
+    let served = Demo::of(&["serve", "run", "--listen", "127.0.0.1:0", "--json"], folder);
+
+    const LOADED: &str =
+        "image => image.complete && image.naturalWidth === 80 && image.naturalHeight === 120";
+    const TOLD: &str = "[...document.querySelectorAll('.about-title .cover img')]";
+    let find = |browser: &mut Browser, title: &str| {
+        browser.value(&format!("(() => {{ const input = document.querySelector('.search input'); input.value = '{title}'; input.dispatchEvent(new Event('input')); }})()"));
+        browser.until("document.querySelectorAll('.search .found button').length === 1");
+        browser.click(".search .found button");
+        browser.until(&format!("document.querySelector('.about-title h2')?.textContent === '{title}'"));
+    };
+    browser.size(1440, 1000, false);
+    browser.prefer(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]);
+    browser.open(&served.address);
+    browser.until("document.querySelectorAll('#shelves .card').length >= 5");
+    browser.until(&format!("(images => images.length >= 5 && images.slice(0, 5).every({LOADED}))([...document.querySelectorAll('#shelves .card .cover img')])"));
+    browser.picture("10-pictures-feed");
+    browser.click("nav a[data-view=map]");
+    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
+    let at = browser.value(&format!(
+        "(() => {{ const c = {CLOUD}, r = c.box.getBoundingClientRect(); for (let i = 0; i < 39; i += 1) {{ const [x, y] = c.at(i); if (c.pick(x, y) === i) return [r.left + x, r.top + y]; }} }})()"
+    ));
+    browser.point_at(at[0].as_f64().unwrap(), at[1].as_f64().unwrap());
+    browser.until(&format!("{TOLD}.length === 1 && {TOLD}.every({LOADED})"));
+    browser.picture("10-pictures-map-hover");
+    find(browser, "Film 39");
+    assert_eq!(browser.value(&format!("{TOLD}.length")), 0, "it has none, and its cover is drawn");
+    let asked = browser.requests();
+    assert!(!asked.iter().any(|url| url.ends_with("/39/picture")), "what has none is not asked for");
+    assert!(asked.iter().any(|url| url.ends_with("/picture")));
+
+    browser.ask("Network.setBlockedURLs", serde_json::json!({ "urls": ["http://*", "https://*"] }));
+    browser.open(&page);
+    browser.until("document.querySelector('.atlas .cloud')?.cloud.frames > 0");
+    find(browser, "Film 5");
+    browser.until(&format!("{TOLD}.length === 1 && {TOLD}.every({LOADED})"));
+    browser.picture("10-pictures-file");
+    assert_eq!(browser.complaints(), [""; 0], "the console is not silent");
 }
 
 /// Drawn by WebGL and without it. How long a frame takes is printed, not judged: machines differ.

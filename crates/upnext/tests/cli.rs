@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "demo",
     "generate",
     "import",
@@ -20,6 +20,7 @@ const VERBS: [&str; 16] = [
     "map",
     "vectors",
     "encode",
+    "pictures",
     "features",
     "train",
     "tune",
@@ -79,7 +80,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
     let desk = desk();
     desk.trained();
     let before = desk.files();
-    let wrong: [(&str, &[&str]); 54] = [
+    let wrong: [(&str, &[&str]); 61] = [
         ("", &["Usage"]),
         ("dance", &["dance"]),
         ("demo --once --loud", &["--loud"]),
@@ -92,6 +93,12 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("import log.csv --map usr=user", &["--map", "`usr`", "video"]),
         ("import log.csv --map user=a,user=b", &["--map", "second `user`"]),
         ("import log.csv --relevance loved", &["--relevance", "`loved`", "liked"]),
+        ("pictures", &["RUN", "--from"]),
+        ("pictures run", &["--from"]),
+        ("pictures run --from x --of sound", &["sound", "image, video"]),
+        ("pictures run --from x --height 9999", &["9999", "16..=720"]),
+        ("pictures run --from x --set frames=3", &["--set", "frames"]),
+        ("pictures run --from x --set picture_side_max=0", &["picture_side_max", "1 to"]),
         ("features", &["RUN"]),
         ("features run --at soon", &["--at", "`soon`", "2026-03-01"]),
         ("features run --of things", &["things", "videos"]),
@@ -107,6 +114,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("map", &["FILE"]),
         ("map log.csv --out map.xls", &["--out", ".html"]),
         ("map log.csv --viewer nobody", &["--viewer", "`nobody`"]),
+        ("map log.csv --pictures-mib 9999", &["9999", "0..=512"]),
         ("map log.csv --space mood", &["--space", "`mood`", "audience"]),
         ("eval", &["FILE"]),
         ("eval log.csv --loud", &["--loud"]),

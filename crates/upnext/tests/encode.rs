@@ -7,21 +7,7 @@ mod terminal;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use terminal::Desk;
-
-/// A picture of one colour as a BMP file.
-fn bmp(side: u32, [r, g, b]: [u8; 3]) -> Vec<u8> {
-    let row = (3 * side).next_multiple_of(4) as usize;
-    let size = 54 + row as u32 * side;
-    let mut bytes = b"BM".to_vec();
-    for number in [size, 0, 54, 40, side, side, 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
-        bytes.extend(number.to_le_bytes());
-    }
-    let mut line = [b, g, r].repeat(side as usize);
-    line.resize(row, 0);
-    bytes.extend(line.repeat(side as usize));
-    bytes
-}
+use terminal::{Desk, bmp};
 
 /// Twenty viewers of twelve videos with titles; a run of them.
 fn desk() -> Desk {

@@ -194,17 +194,24 @@ impl Service {
 
     /// Status and body of one request.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let (status, body) = self.ask_bytes(method, path, body);
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    /// The same where the answer is no text.
+    pub(crate) fn ask_bytes(&self, method: &str, path: &str, body: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         write!(request, "content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
             .unwrap();
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        (status, body.to_owned())
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let status = String::from_utf8_lossy(&answer[..head]);
+        let status = status.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        (status, answer[head + 4..].to_vec())
     }
 
     /// Tells it to stop, and gives its exit code.
@@ -222,6 +229,20 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A picture of one colour as a BMP file.
+pub(crate) fn bmp(side: u32, [r, g, b]: [u8; 3]) -> Vec<u8> {
+    let row = (3 * side).next_multiple_of(4) as usize;
+    let size = 54 + row as u32 * side;
+    let mut bytes = b"BM".to_vec();
+    for number in [size, 0, 54, 40, side, side, 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
+        bytes.extend(number.to_le_bytes());
+    }
+    let mut line = [b, g, r].repeat(side as usize);
+    line.resize(row, 0);
+    bytes.extend(line.repeat(side as usize));
+    bytes
 }
 
 /// Users who each walk through the videos from another start, with a step of 1 or 2.
