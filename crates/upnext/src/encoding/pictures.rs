@@ -10,7 +10,7 @@ use upnext_encode::job::Things;
 use upnext_encode::things::OfFiles;
 use upnext_encode::{Ffmpeg, Files, Picture};
 use upnext_ingest::pictures::{self, Pictures};
-use upnext_ingest::run;
+use upnext_ingest::run::{self, RunError};
 
 use super::{Modality, Placed, Target, Wanted, place};
 use crate::{WrongUse, progress};
@@ -80,13 +80,17 @@ pub(crate) fn make(run: &Path, wanted: &Wanted, height: u32, workers: usize) -> 
         made.unwrap_or_else(|_| Err("its decoder panicked".into())).transpose()
     };
     let mut ledger = Ledger { videos: n, unknown, repeated, ..Ledger::default() };
-    let old = Pictures::open(run, n).unwrap_or_else(|error| {
-        ledger.lost = Some(error.to_string());
-        None
-    });
+    let old = match Pictures::open(run, n) {
+        // What is damaged is made again; what cannot be read just now may be whole.
+        Err(error @ (RunError::Changed { .. } | RunError::Table { .. })) => {
+            ledger.lost = Some(error.to_string());
+            None
+        }
+        opened => opened?,
+    };
     let mut failures: Vec<(usize, String)> = wrong;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(workers).build()?;
-    pictures::put(run, n, |writer| {
+    let written = pictures::put(run, n, |writer| {
         let rows: Vec<usize> = (0..n).collect();
         for batch in rows.chunks(BATCH_PER_WORKER * workers.max(1)) {
             let made: Vec<_> = threads.install(|| batch.par_iter().map(|&row| one(row)).collect());
@@ -114,8 +118,9 @@ pub(crate) fn make(run: &Path, wanted: &Wanted, height: u32, workers: usize) -> 
             bail!("{}", nothing(&ids, &failures, &ledger.unknown));
         }
         Ok(())
-    })?;
+    });
     bar.finish_and_clear();
+    written?;
     failures.sort_by_key(|(row, _)| *row);
     ledger.failures = failures.into_iter().map(|(row, why)| (ids[row].clone(), why)).collect();
     let lines: String = ledger.failures.iter().map(|failure| line(failure)).collect();
