@@ -105,11 +105,14 @@ fn fused(zoo: &mut Zoo, n_videos: usize) -> Result<Option<Arc<dyn Recommender>>>
         tracing::info!("{n_videos} videos: the re-rank goes by content, not by vectors learnt for it");
         return Ok(None);
     }
-    match fit_one(zoo, Kind::Fusion, &[]) {
-        Ok(model) => Ok(Some(model)),
-        Err(error) if matches!(error.downcast_ref(), Some(FitError::Needs { .. })) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let wheel = progress::wheel("fitting vectors that lists are varied by");
+    let fitted = match zoo.fit_for_variety() {
+        Ok(model) => Some(model),
+        Err(FitError::Needs { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    wheel.finish_and_clear();
+    Ok(fitted)
 }
 
 fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<dyn Recommender>>> {
