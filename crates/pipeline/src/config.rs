@@ -95,10 +95,10 @@ impl Default for FeedConfig {
             picks_max: 100,
             exclude_max: 1_000,
             categories_max: 20,
-            rerank: Rerank::Mmr,
+            rerank: Rerank::Dpp,
             rerank_space: RerankSpace::Fused,
             lambda: 0.9,
-            lambda_cold: 0.7,
+            lambda_cold: 0.8,
             rerank_pool: 100,
             cap_category: 4,
             cap_author: 2,
@@ -130,9 +130,9 @@ impl Default for FeedConfig {
 #[serde(rename_all = "snake_case")]
 pub enum Rerank {
     /// Maximal marginal relevance.
-    #[default]
     Mmr,
     /// Greedy search for the likeliest set of a determinantal point process.
+    #[default]
     Dpp,
     /// At most so many of one category and of one author.
     Caps,
