@@ -82,11 +82,15 @@ impl EncodeError {
     }
 }
 
-/// A row divided by its length; `None` where that is zero or not finite.
+/// A row divided by its length; `None` where that is zero. A row with a number that is not finite stays as it is: to have
+/// nothing to say is no fault, and that is one, which the job names.
 pub(crate) fn unit(mut row: Vec<f32>) -> Option<Vec<f32>> {
     let length = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-    if !(length.is_finite() && length > 0.0) {
+    if length == 0.0 {
         return None;
+    }
+    if !length.is_finite() {
+        return Some(row);
     }
     row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
     Some(row)

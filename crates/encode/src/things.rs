@@ -1,8 +1,8 @@
 //! What a catalogue has to be encoded: texts in memory, and pictures, sound, clips and subtitles in files.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use crate::cache::Content;
 use crate::job::{Opened, Things};
@@ -31,6 +31,10 @@ impl Things<String> for Texts {
         self.texts.len()
     }
 
+    fn size(&self, text: &String) -> usize {
+        text.len()
+    }
+
     fn open(&self, at: usize, is_known: &dyn Fn(&Content) -> bool) -> Result<Option<Opened<String>>, String> {
         let Some(text) = &self.texts[at] else { return Ok(None) };
         let content = *blake3::hash(text.as_bytes()).as_bytes();
@@ -52,14 +56,21 @@ pub struct OfFiles<'a> {
 
 impl OfFiles<'_> {
     /// A digest of a file's bytes and of the bounds, which decide what is seen of them.
-    fn content(
-        &self,
-        hash: impl FnOnce(&mut blake3::Hasher) -> Result<(), String>,
-    ) -> Result<Content, String> {
+    fn content(&self, bytes: impl Read) -> Result<Content, String> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(serde_json::to_string(self.limits).unwrap_or_default().as_bytes());
-        hash(&mut hasher)?;
+        hasher.update_reader(bytes).map_err(|error| error.to_string())?;
         Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// Where the file of a video stands in the list; its size is within the bound.
+    fn place(&self, at: usize, (key, bytes_max): (&str, u64)) -> Result<Option<usize>, String> {
+        let Some(place) = self.places[at] else { return Ok(None) };
+        match self.files.listed()[place].size {
+            0 => Err("an empty file".into()),
+            size if size > bytes_max => Err(format!("{size} bytes; expected at most {bytes_max} ({key})")),
+            _ => Ok(Some(place)),
+        }
     }
 
     /// Opens one through its path, which `ffmpeg` needs: what lies in an archive is written out first.
@@ -69,34 +80,23 @@ impl OfFiles<'_> {
         is_known: &dyn Fn(&Content) -> bool,
         decode: impl FnOnce(&Ffmpeg, &Path) -> Result<Option<Owned>, String>,
     ) -> Result<Option<Opened<Owned>>, String> {
-        let Some(place) = self.places[at] else { return Ok(None) };
         let bytes_max = self.limits.file_bytes_max;
-        let size = self.files.listed()[place].size;
-        if size > bytes_max {
-            return Err(format!("{size} bytes; expected at most {bytes_max} (file_bytes_max)"));
-        }
-        if size == 0 {
-            return Err("an empty file".into());
-        }
-        let (path, _written): (PathBuf, Option<tempfile::NamedTempFile>) = match self.files.path(place) {
-            Some(path) => (path, None),
-            None => {
-                let bytes = self.files.read(place, bytes_max)?;
-                let mut file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-                file.write_all(&bytes).map_err(|error| error.to_string())?;
-                (file.path().to_path_buf(), Some(file))
-            }
-        };
-        let content = self.content(|hasher| {
-            let file = File::open(&path).map_err(|error| error.to_string())?;
-            hasher.update_reader(file).map_err(|error| error.to_string())?;
-            Ok(())
-        })?;
+        let Some(place) = self.place(at, ("file_bytes_max", bytes_max))? else { return Ok(None) };
+        let content = self.content(self.files.reader(place, bytes_max)?)?;
         if is_known(&content) {
             return Ok(Some(Opened { content, input: None }));
         }
         let ffmpeg = self.ffmpeg.ok_or("no `ffmpeg` on the PATH: install the package `ffmpeg`")?;
-        Ok(decode(ffmpeg, &path)?.map(|input| Opened { content, input: Some(input) }))
+        let input = match self.files.path(place) {
+            Some(path) => decode(ffmpeg, &path)?,
+            None => {
+                let mut file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+                std::io::copy(&mut self.files.reader(place, bytes_max)?, &mut file)
+                    .map_err(|error| format!("it cannot be written out of the archive: {error}"))?;
+                decode(ffmpeg, file.path())?
+            }
+        };
+        Ok(input.map(|input| Opened { content, input: Some(input) }))
     }
 }
 
@@ -105,17 +105,19 @@ impl Things<Picture> for OfFiles<'_> {
         self.places.len()
     }
 
+    fn size(&self, picture: &Picture) -> usize {
+        picture.rgb().len()
+    }
+
     fn open(
         &self,
         at: usize,
         is_known: &dyn Fn(&Content) -> bool,
     ) -> Result<Option<Opened<Picture>>, String> {
-        let Some(place) = self.places[at] else { return Ok(None) };
-        let bytes = self.files.read(place, self.limits.file_bytes_max)?;
-        let content = self.content(|hasher| {
-            hasher.update(&bytes);
-            Ok(())
-        })?;
+        let bytes_max = self.limits.file_bytes_max.min(self.limits.picture_bytes_max);
+        let Some(place) = self.place(at, ("picture_bytes_max", bytes_max))? else { return Ok(None) };
+        let bytes = self.files.read(place, bytes_max)?;
+        let content = self.content(bytes.as_slice())?;
         let input = if is_known(&content) { None } else { Some(Picture::decode(&bytes, self.limits)?) };
         Ok(Some(Opened { content, input }))
     }
@@ -126,6 +128,10 @@ impl Things<Sound> for OfFiles<'_> {
         self.places.len()
     }
 
+    fn size(&self, sound: &Sound) -> usize {
+        size_of_val(sound.samples.as_slice())
+    }
+
     fn open(&self, at: usize, is_known: &dyn Fn(&Content) -> bool) -> Result<Option<Opened<Sound>>, String> {
         self.by_path(at, is_known, |ffmpeg, path| ffmpeg.sound(path, self.limits))
     }
@@ -134,6 +140,11 @@ impl Things<Sound> for OfFiles<'_> {
 impl Things<Clip> for OfFiles<'_> {
     fn len(&self) -> usize {
         self.places.len()
+    }
+
+    fn size(&self, clip: &Clip) -> usize {
+        let sound = clip.sound.as_ref().map_or(0, |sound| size_of_val(sound.samples.as_slice()));
+        clip.frames.iter().map(|frame| frame.rgb().len()).sum::<usize>() + sound
     }
 
     fn open(&self, at: usize, is_known: &dyn Fn(&Content) -> bool) -> Result<Option<Opened<Clip>>, String> {
@@ -159,7 +170,11 @@ pub fn subtitles(
             if at >= n {
                 return;
             }
-            let opened = files.by_path(at, &|_| false, |ffmpeg, path| ffmpeg.subtitles(path, files.limits));
+            // One that panics is no reason to lose the rest.
+            let opened = catch_unwind(AssertUnwindSafe(|| {
+                files.by_path(at, &|_| false, |ffmpeg, path| ffmpeg.subtitles(path, files.limits))
+            }));
+            let opened = opened.unwrap_or_else(|_| Err("its decoder panicked".into()));
             let text = opened.map(|opened| opened.and_then(|opened| opened.input));
             found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = text;
             progress(at + 1);

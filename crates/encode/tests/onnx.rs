@@ -79,6 +79,17 @@ fn pictures_sounds_and_clips_by_exported_models() {
         assert!(near(rows.row(at), &expected(colour, &settings)), "{colour:?}: {:?}", rows.row(at));
     }
 
+    // The same model of other numbers: as CLIP has them.
+    let other = OnnxSettings { mean: [0.5; 3], deviation: [0.25; 3], ..settings.clone() };
+    let of_others = model("pictures.onnx", other.clone());
+    let rows = Encoder::<Picture>::encode(&of_others, &[Some(&pictures[0])]).unwrap().rows;
+    assert!(near(rows.row(0), &expected(colours[0], &other)), "{:?}", rows.row(0));
+    assert_ne!(
+        Encoder::<Picture>::digest(&of_others),
+        Encoder::<Picture>::digest(&of_pictures),
+        "what was kept for one is not taken for the other"
+    );
+
     let of_pairs = model("pairs.onnx", settings.clone());
     contract::check::<Picture>(&of_pairs, &pictures.each_ref());
 

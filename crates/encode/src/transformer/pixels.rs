@@ -32,10 +32,11 @@ pub(super) struct Planes {
     pub(super) values: Vec<f32>,
 }
 
+const FILE: &str = "preprocessor_config.json";
+
 impl Preparation {
     /// Of `preprocessor_config.json`. `image_size` is the side that the model was made for.
     pub(super) fn open(folder: &mut Folder, image_size: usize) -> Result<Self, EncodeError> {
-        const FILE: &str = "preprocessor_config.json";
         let about = folder.json(FILE)?.ok_or_else(|| {
             folder.wrong(FILE, "not there: without it nobody knows how the model wants its pictures; save the processor beside it")
         })?;
@@ -80,6 +81,29 @@ impl Preparation {
             return Err(folder.wrong(FILE, "`image_std` has a number that is not positive"));
         }
         Ok(Self { resize, crop, mean, deviation })
+    }
+
+    /// The same, if every picture comes out of it as the square that a model of one size takes.
+    pub(super) fn to_square(self, folder: &Folder, side: usize) -> Result<Self, EncodeError> {
+        let comes_out = match (self.resize, self.crop) {
+            (Resize::Both(across, down), None) => Some((across, down)),
+            (Resize::Both(across, down), Some((width, height))) => {
+                Some((width.min(across), height.min(down)))
+            }
+            (Resize::Shorter(shorter), Some((width, height))) => {
+                Some((width.min(shorter), height.min(shorter)))
+            }
+            (Resize::Shorter(_), None) => None,
+        };
+        let found = match comes_out {
+            Some((width, height)) if (width as usize, height as usize) == (side, side) => return Ok(self),
+            Some((width, height)) => format!("of {width} by {height} pixels"),
+            None => "of any shape".into(),
+        };
+        let reason = format!(
+            "it makes pictures {found}, and the model takes {side} by {side}: this is the processor of another model"
+        );
+        Err(folder.wrong(FILE, &reason))
     }
 
     /// The prepared picture.
