@@ -117,7 +117,7 @@ fn pictures_sounds_and_clips_by_exported_models() {
     std::fs::write(&broken, b"no model").unwrap();
     let error = Onnx::open(&broken, settings.clone()).err().unwrap().to_string();
     assert!(error.contains("not a model that ONNX Runtime loads"), "{error}");
-    let asked = OnnxSettings { output: Some("pooled".into()), ..settings };
+    let asked = OnnxSettings { output: "pooled".into(), ..settings };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/onnx/clips.onnx");
     assert!(Onnx::open(&path, asked).err().unwrap().to_string().contains("no output `pooled`; it has out"));
 }

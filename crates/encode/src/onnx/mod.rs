@@ -24,8 +24,8 @@ pub struct OnnxSettings {
     pub seconds: f64,
     /// Frames of a clip, where the model leaves them open.
     pub frames: usize,
-    /// The output that is taken; without it the first.
-    pub output: Option<String>,
+    /// The output that is taken; the first where none is named.
+    pub output: String,
 }
 
 impl Default for OnnxSettings {
@@ -36,7 +36,7 @@ impl Default for OnnxSettings {
             deviation: [0.229, 0.224, 0.225],
             seconds: 10.0,
             frames: 8,
-            output: None,
+            output: String::new(),
         }
     }
 }

@@ -66,9 +66,11 @@ impl Onnx {
         let input = input.name().to_string();
         let outputs: Vec<String> = session.outputs().iter().map(|output| output.name().to_string()).collect();
         let output = match &settings.output {
-            Some(asked) if outputs.contains(asked) => asked.clone(),
-            Some(asked) => return Err(wrong(format!("no output `{asked}`; it has {}", outputs.join(", ")))),
-            None => outputs.first().cloned().ok_or_else(|| wrong("it gives nothing".into()))?,
+            none if none.is_empty() => {
+                outputs.first().cloned().ok_or_else(|| wrong("it gives nothing".into()))?
+            }
+            asked if outputs.contains(asked) => asked.clone(),
+            asked => return Err(wrong(format!("no output `{asked}`; it has {}", outputs.join(", ")))),
         };
         let digest = {
             let mut hasher = blake3::Hasher::new();

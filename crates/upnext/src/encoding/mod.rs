@@ -342,14 +342,7 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
             }
             pairs
         }
-        None => {
-            let mut pairs: Vec<_> =
-                files.listed().iter().enumerate().map(|(at, file)| (file.stem(), at)).collect();
-            // `1.json` beside `1.png` tells of the picture, and is none.
-            let is_usual = |ending: &str| wanted.of.usual_endings().contains(&ending);
-            pairs.sort_by_key(|(_, at)| !is_usual(&files.listed()[*at].ending()));
-            pairs
-        }
+        None => files.listed().iter().enumerate().map(|(at, file)| (file.stem(), at)).collect(),
     };
     let mut skipped = files.skipped().to_vec();
     if of_run.is_none() {
@@ -362,6 +355,11 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
             fits
         });
     }
+    // `1.json` beside `1.png` tells of the picture, and is none. A table says itself which of them is meant.
+    let is_unusual = |at: usize| {
+        let ending = files.listed()[at].ending();
+        wanted.index.is_none() && !wanted.of.usual_endings().contains(&ending.as_str())
+    };
     let mut first: HashMap<&str, usize> = HashMap::new();
     let (mut repeated, mut order) = (Vec::new(), Vec::new());
     for (id, at) in &pairs {
@@ -370,7 +368,11 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
                 free.insert(*at);
                 order.push(id.clone());
             }
-            Entry::Occupied(_) => repeated.push(shown(at)),
+            Entry::Occupied(mut taken) => {
+                let is_better = is_unusual(*at) < is_unusual(*taken.get());
+                let other = if is_better { taken.insert(*at) } else { *at };
+                repeated.push(shown(&other));
+            }
         }
     }
     let ids = of_run.unwrap_or_else(|| order.clone());
