@@ -95,3 +95,16 @@ pub(crate) fn unit(mut row: Vec<f32>) -> Option<Vec<f32>> {
     row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
     Some(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_have_no_direction_and_a_number_that_is_not_finite_stays_to_be_named() {
+        assert_eq!(unit(vec![3.0, 4.0]), Some(vec![0.6, 0.8]));
+        assert_eq!((unit(vec![0.0; 3]), unit(Vec::new())), (None, None));
+        assert!(unit(vec![1.0, f32::NAN]).unwrap()[1].is_nan());
+        assert_eq!(unit(vec![f32::INFINITY, 1.0]), Some(vec![f32::INFINITY, 1.0]));
+    }
+}

@@ -73,29 +73,39 @@ impl OfFiles<'_> {
         }
     }
 
-    /// Opens one through its path, which `ffmpeg` needs: what lies in an archive is written out first.
-    fn by_path<Owned>(
+    /// What `ffmpeg` makes of a file. It needs a path: what lies in an archive is written out first.
+    fn decoded<Decoded>(
+        &self,
+        place: usize,
+        decode: impl FnOnce(&Ffmpeg, &Path) -> Result<Decoded, String>,
+    ) -> Result<Decoded, String> {
+        let ffmpeg = self.ffmpeg.ok_or("no `ffmpeg` on the PATH: install the package `ffmpeg`")?;
+        if let Some(path) = self.files.path(place) {
+            return decode(ffmpeg, &path);
+        }
+        let mut file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+        std::io::copy(&mut self.files.reader(place)?, &mut file)
+            .map_err(|error| format!("it cannot be written out of the archive: {error}"))?;
+        decode(ffmpeg, file.path())
+    }
+
+    fn of_clip(&self, at: usize) -> Result<Option<usize>, String> {
+        self.place(at, ("file_bytes_max", self.limits.file_bytes_max))
+    }
+
+    /// Opens one that `ffmpeg` decodes.
+    fn opened<Owned>(
         &self,
         at: usize,
         is_known: &dyn Fn(&Content) -> bool,
         decode: impl FnOnce(&Ffmpeg, &Path) -> Result<Option<Owned>, String>,
     ) -> Result<Option<Opened<Owned>>, String> {
-        let bytes_max = self.limits.file_bytes_max;
-        let Some(place) = self.place(at, ("file_bytes_max", bytes_max))? else { return Ok(None) };
-        let content = self.content(self.files.reader(place, bytes_max)?)?;
+        let Some(place) = self.of_clip(at)? else { return Ok(None) };
+        let content = self.content(self.files.reader(place)?)?;
         if is_known(&content) {
             return Ok(Some(Opened { content, input: None }));
         }
-        let ffmpeg = self.ffmpeg.ok_or("no `ffmpeg` on the PATH: install the package `ffmpeg`")?;
-        let input = match self.files.path(place) {
-            Some(path) => decode(ffmpeg, &path)?,
-            None => {
-                let mut file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-                std::io::copy(&mut self.files.reader(place, bytes_max)?, &mut file)
-                    .map_err(|error| format!("it cannot be written out of the archive: {error}"))?;
-                decode(ffmpeg, file.path())?
-            }
-        };
+        let input = self.decoded(place, decode)?;
         Ok(input.map(|input| Opened { content, input: Some(input) }))
     }
 }
@@ -114,9 +124,13 @@ impl Things<Picture> for OfFiles<'_> {
         at: usize,
         is_known: &dyn Fn(&Content) -> bool,
     ) -> Result<Option<Opened<Picture>>, String> {
-        let bytes_max = self.limits.file_bytes_max.min(self.limits.picture_bytes_max);
-        let Some(place) = self.place(at, ("picture_bytes_max", bytes_max))? else { return Ok(None) };
-        let bytes = self.files.read(place, bytes_max)?;
+        let of_any = ("file_bytes_max", self.limits.file_bytes_max);
+        let (key, bytes_max) = [("picture_bytes_max", self.limits.picture_bytes_max), of_any]
+            .into_iter()
+            .min_by_key(|(_, bytes)| *bytes)
+            .unwrap_or(of_any);
+        let Some(place) = self.place(at, (key, bytes_max))? else { return Ok(None) };
+        let bytes = self.files.read(place)?;
         let content = self.content(bytes.as_slice())?;
         let input = if is_known(&content) { None } else { Some(Picture::decode(&bytes, self.limits)?) };
         Ok(Some(Opened { content, input }))
@@ -133,7 +147,7 @@ impl Things<Sound> for OfFiles<'_> {
     }
 
     fn open(&self, at: usize, is_known: &dyn Fn(&Content) -> bool) -> Result<Option<Opened<Sound>>, String> {
-        self.by_path(at, is_known, |ffmpeg, path| ffmpeg.sound(path, self.limits))
+        self.opened(at, is_known, |ffmpeg, path| ffmpeg.sound(path, self.limits))
     }
 }
 
@@ -148,7 +162,7 @@ impl Things<Clip> for OfFiles<'_> {
     }
 
     fn open(&self, at: usize, is_known: &dyn Fn(&Content) -> bool) -> Result<Option<Opened<Clip>>, String> {
-        self.by_path(at, is_known, |ffmpeg, path| ffmpeg.clip(path, self.limits).map(Some))
+        self.opened(at, is_known, |ffmpeg, path| ffmpeg.clip(path, self.limits).map(Some))
     }
 }
 
@@ -171,11 +185,11 @@ pub fn subtitles(
                 return;
             }
             // One that panics is no reason to lose the rest.
-            let opened = catch_unwind(AssertUnwindSafe(|| {
-                files.by_path(at, &|_| false, |ffmpeg, path| ffmpeg.subtitles(path, files.limits))
+            let text = catch_unwind(AssertUnwindSafe(|| match files.of_clip(at)? {
+                Some(place) => files.decoded(place, |ffmpeg, path| ffmpeg.subtitles(path, files.limits)),
+                None => Ok(None),
             }));
-            let opened = opened.unwrap_or_else(|_| Err("its decoder panicked".into()));
-            let text = opened.map(|opened| opened.and_then(|opened| opened.input));
+            let text = text.unwrap_or_else(|_| Err("its decoder panicked".into()));
             found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = text;
             progress(at + 1);
         }
@@ -187,4 +201,36 @@ pub fn subtitles(
         work();
     });
     found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PictureStatistics;
+    use crate::job::{Outcome, run};
+
+    #[test]
+    fn files_that_are_too_large_are_named_with_the_bound_that_they_break() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.png"), [0; 9]).unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        for (file, picture, expected) in [(8, 9, "file_bytes_max"), (9, 8, "picture_bytes_max")] {
+            let limits = Limits { file_bytes_max: file, picture_bytes_max: picture, ..Limits::default() };
+            let things = OfFiles { files: &files, places: vec![Some(0)], limits: &limits, ffmpeg: None };
+            let outcomes = run::<Picture, Picture>(&PictureStatistics, &things, None, 1, &|_| {}).outcomes;
+            let why = format!("9 bytes; expected at most 8 ({expected})");
+            assert_eq!(outcomes, [Outcome::Failed(why)]);
+        }
+    }
+
+    #[test]
+    fn subtitles_whose_decoder_panics_are_named_and_the_others_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        let limits = Limits::default();
+        // There is no ninth file: to ask for it is a fault of the program.
+        let things = OfFiles { files: &files, places: vec![Some(9), None], limits: &limits, ffmpeg: None };
+        let read = subtitles(&things, 1, &|_| {});
+        assert_eq!(read, [Err("its decoder panicked".to_string()), Ok(None)]);
+    }
 }

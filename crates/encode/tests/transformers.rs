@@ -169,6 +169,7 @@ fn what_does_not_fit_is_named() {
     for (name, found, expected) in [
         ("clip", "\"shortest_edge\": 32", "\"shortest_edge\": 24"),
         ("siglip", "\"height\": 32", "\"height\": 31"),
+        ("dinov2", "\"height\": 32", "\"height\": 3"),
     ] {
         let other = temporary.path().join(name);
         std::fs::create_dir(&other).unwrap();

@@ -158,27 +158,24 @@ impl Files {
     ///
     /// # Errors
     /// Says what is wrong with it, for a list of failures.
-    pub fn read(&self, at: usize, bytes_max: u64) -> Result<Vec<u8>, String> {
+    pub fn read(&self, at: usize) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
-        self.reader(at, bytes_max)?.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        self.reader(at)?.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
     }
 
-    /// A file from its beginning to its end.
+    /// A file from its beginning on, as large as it was listed: it may have grown since.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn reader(&self, at: usize, bytes_max: u64) -> Result<Box<dyn Read + '_>, String> {
+    pub fn reader(&self, at: usize) -> Result<Box<dyn Read + '_>, String> {
         let file = &self.listed[at];
-        if file.size > bytes_max {
-            return Err(format!("{} bytes; expected at most {bytes_max}", file.size));
-        }
         Ok(match &self.archive {
             Some(archive) => Box::new(Part { archive, at: file.begins, ends: file.begins + file.size }),
-            // It may have grown since it was listed.
-            None => Box::new(
-                File::open(self.from.join(&file.path)).map_err(|error| error.to_string())?.take(file.size),
-            ),
+            None => {
+                let opened = File::open(self.from.join(&file.path)).map_err(|error| error.to_string())?;
+                Box::new(opened.take(file.size))
+            }
         })
     }
 
@@ -242,8 +239,7 @@ mod tests {
             let files = Files::open(from).unwrap();
             let names: Vec<String> = files.listed().iter().map(Listed::file_name).collect();
             assert_eq!(names, ["b.jpg", "b.png", "a.png"], "{from:?}");
-            assert_eq!(files.read(0, 10).unwrap(), b"two");
-            assert!(files.read(0, 2).unwrap_err().contains("3 bytes"));
+            assert_eq!(files.read(0).unwrap(), b"two");
             let (first, more) = files.by_name(Listed::stem);
             assert_eq!((first["a"], first["b"], more), (2, 0, vec![1]));
         }
@@ -288,7 +284,7 @@ mod tests {
         ] {
             let files = Files::open(from).unwrap();
             assert_eq!(files.listed().len(), 1, "{from:?}");
-            assert_eq!(files.read(0, 3).unwrap(), b"one");
+            assert_eq!(files.read(0).unwrap(), b"one");
             let skipped = files.skipped();
             assert_eq!(skipped.len(), expected.len(), "{from:?}: {skipped:?}");
             for (found, expected) in skipped.iter().zip(expected) {
@@ -297,6 +293,6 @@ mod tests {
         }
         // An archive that is cut within a file.
         std::fs::write(&torn, &whole[..514]).unwrap();
-        assert_eq!(Files::open(&torn).unwrap().read(0, 3).unwrap_err(), "the archive ends within it");
+        assert_eq!(Files::open(&torn).unwrap().read(0).unwrap_err(), "the archive ends within it");
     }
 }

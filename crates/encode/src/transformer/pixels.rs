@@ -83,20 +83,21 @@ impl Preparation {
         Ok(Self { resize, crop, mean, deviation })
     }
 
-    /// The same, if every picture comes out of it as the square that a model of one size takes.
-    pub(super) fn to_square(self, folder: &Folder, side: usize) -> Result<Self, EncodeError> {
-        let comes_out = match (self.resize, self.crop) {
-            (Resize::Both(across, down), None) => Some((across, down)),
-            (Resize::Both(across, down), Some((width, height))) => {
-                Some((width.min(across), height.min(down)))
-            }
-            (Resize::Shorter(shorter), Some((width, height))) => {
-                Some((width.min(shorter), height.min(shorter)))
-            }
-            (Resize::Shorter(_), None) => None,
+    /// Width and height of every picture that comes out; nothing where that depends on the picture.
+    fn comes_out(&self) -> Option<(usize, usize)> {
+        let (width, height) = match (self.resize, self.crop) {
+            (Resize::Both(across, down), None) => (across, down),
+            (Resize::Both(across, down), Some((width, height))) => (width.min(across), height.min(down)),
+            (Resize::Shorter(side), Some((width, height))) => (width.min(side), height.min(side)),
+            (Resize::Shorter(_), None) => return None,
         };
-        let found = match comes_out {
-            Some((width, height)) if (width as usize, height as usize) == (side, side) => return Ok(self),
+        Some((width as usize, height as usize))
+    }
+
+    /// The same, if pictures come out as squares of that side, for a model of one size.
+    pub(super) fn to_square(self, folder: &Folder, side: usize) -> Result<Self, EncodeError> {
+        let found = match self.comes_out() {
+            Some(found) if found == (side, side) => return Ok(self),
             Some((width, height)) => format!("of {width} by {height} pixels"),
             None => "of any shape".into(),
         };
@@ -104,6 +105,19 @@ impl Preparation {
             "it makes pictures {found}, and the model takes {side} by {side}: this is the processor of another model"
         );
         Err(folder.wrong(FILE, &reason))
+    }
+
+    /// The same, if pictures come out no smaller than a patch.
+    pub(super) fn to_patches(self, folder: &Folder, patch: usize) -> Result<Self, EncodeError> {
+        match self.comes_out() {
+            Some((width, height)) if width < patch || height < patch => {
+                let reason = format!(
+                    "it makes pictures of {width} by {height} pixels, and one patch of the model takes {patch}: this is the processor of another model"
+                );
+                Err(folder.wrong(FILE, &reason))
+            }
+            _ => Ok(self),
+        }
     }
 
     /// The prepared picture.
