@@ -79,12 +79,13 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
         encoder,
         things,
         cache,
+        from_cache: AtomicUsize::new(0),
         waiting_bytes: AtomicUsize::new(0),
         failures: AtomicUsize::new(0),
         gave_up: Mutex::default(),
         cache_trouble: Mutex::default(),
     };
-    let (next, done, from_cache) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let outcomes = Mutex::new(vec![Outcome::Nothing; n]);
     let work = || {
         loop {
@@ -94,8 +95,7 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
             }
             let places = first..n.min(first + batch);
             let n_places = places.len();
-            let (made, known) = job.of_places(places);
-            from_cache.fetch_add(known, Ordering::Relaxed);
+            let made = job.of_places(places);
             let mut outcomes = held(&outcomes);
             made.into_iter().for_each(|(at, outcome)| outcomes[at] = outcome);
             drop(outcomes);
@@ -108,10 +108,10 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
         }
         work();
     });
-    let cache_trouble = held(&job.cache_trouble).take();
+    let (from_cache, cache_trouble) = (job.from_cache.into_inner(), held(&job.cache_trouble).take());
     Done {
         outcomes: outcomes.into_inner().unwrap_or_else(PoisonError::into_inner),
-        from_cache: from_cache.into_inner(),
+        from_cache,
         cache_trouble,
     }
 }
@@ -126,6 +126,7 @@ struct Job<'a, Owned, Input: ?Sized> {
     encoder: &'a dyn Encoder<Input>,
     things: &'a dyn Things<Owned>,
     cache: Option<&'a Cache>,
+    from_cache: AtomicUsize,
     waiting_bytes: AtomicUsize,
     /// Batches that failed in a row.
     failures: AtomicUsize,
@@ -138,84 +139,62 @@ struct Job<'a, Owned, Input: ?Sized> {
 type Waiting<Owned> = Vec<(usize, Content, Owned)>;
 
 impl<Owned: Borrow<Input>, Input: ?Sized> Job<'_, Owned, Input> {
-    /// What became of some of them, and how many of these were known.
-    fn of_places(&self, places: std::ops::Range<usize>) -> (Vec<(usize, Outcome)>, usize) {
+    /// What became of some of them.
+    fn of_places(&self, places: std::ops::Range<usize>) -> Vec<(usize, Outcome)> {
         let mut made = Vec::with_capacity(places.len());
-        let (mut waiting, mut bytes, mut from_cache): (Waiting<Owned>, _, _) = (Vec::new(), 0, 0);
+        let (mut waiting, mut bytes): (Waiting<Owned>, _) = (Vec::new(), 0);
         for at in places {
-            let gave_up = self.not_tried();
-            let outcome = match (gave_up, self.cache) {
-                // Without an encoder nothing is worth decoding.
-                (Some(not_tried), None) => not_tried,
-                (gave_up, cache) => {
-                    let is_known = |content: &Content| {
-                        gave_up.is_some() || cache.is_some_and(|cache| cache.has(content))
-                    };
-                    // A decoder that panics is no reason to lose the rest.
-                    let opened = catch_unwind(AssertUnwindSafe(|| self.things.open(at, &is_known)));
-                    match opened.unwrap_or_else(|_| Err("its decoder panicked".into())) {
-                        Err(why) => Outcome::Failed(why),
-                        Ok(None) => Outcome::Nothing,
-                        Ok(Some(Opened { content, input: Some(input) })) => {
-                            let size = self.things.size(&input);
-                            bytes += size;
-                            waiting.push((at, content, input));
-                            if self.waiting_bytes.fetch_add(size, Ordering::Relaxed) + size
-                                > WAITING_BYTES_MAX
-                            {
-                                self.encode(&mut waiting, &mut bytes, &mut made);
-                            }
-                            continue;
-                        }
-                        Ok(Some(Opened { content, input: None })) => {
-                            match (cache.and_then(|cache| cache.get(&content)), gave_up) {
-                                (Some(values), _) => {
-                                    from_cache += 1;
-                                    Outcome::Vector(values)
-                                }
-                                (None, Some(not_tried)) => not_tried,
-                                (None, None) => Outcome::Failed(
-                                    "its vector cannot be read from the cache any more: run it again".into(),
-                                ),
-                            }
-                        }
+            match self.open(at) {
+                Err(outcome) => made.push((at, outcome)),
+                Ok((content, input)) => {
+                    let size = self.things.size(&input);
+                    bytes += size;
+                    waiting.push((at, content, input));
+                    if self.waiting_bytes.fetch_add(size, Ordering::Relaxed) + size > WAITING_BYTES_MAX {
+                        made.extend(self.encode(std::mem::take(&mut waiting), std::mem::take(&mut bytes)));
                     }
                 }
-            };
-            made.push((at, outcome));
+            }
         }
-        self.encode(&mut waiting, &mut bytes, &mut made);
-        (made, from_cache)
+        made.extend(self.encode(waiting, bytes));
+        made
     }
 
-    /// Encodes and keeps what waits.
-    fn encode(&self, waiting: &mut Waiting<Owned>, bytes: &mut usize, made: &mut Vec<(usize, Outcome)>) {
-        let (waiting, bytes) = (std::mem::take(waiting), std::mem::take(bytes));
+    /// One that is to be encoded; or what became of it without.
+    fn open(&self, at: usize) -> Result<(Content, Owned), Outcome> {
+        let not_tried = self.not_tried();
+        // Without an encoder nothing is worth decoding, and what is kept needs none.
+        let is_known =
+            |content: &Content| not_tried.is_some() || self.cache.is_some_and(|cache| cache.has(content));
+        if let (Some(outcome), None) = (&not_tried, self.cache) {
+            return Err(outcome.clone());
+        }
+        // A decoder that panics is no reason to lose the rest.
+        let opened = catch_unwind(AssertUnwindSafe(|| self.things.open(at, &is_known)));
+        match opened.unwrap_or_else(|_| Err("its decoder panicked".into())) {
+            Err(why) => Err(Outcome::Failed(why)),
+            Ok(None) => Err(Outcome::Nothing),
+            Ok(Some(Opened { content, input: Some(input) })) => Ok((content, input)),
+            Ok(Some(Opened { content, input: None })) => {
+                if let Some(values) = self.cache.and_then(|cache| cache.get(&content)) {
+                    self.from_cache.fetch_add(1, Ordering::Relaxed);
+                    return Err(Outcome::Vector(values));
+                }
+                let lost = "its vector cannot be read from the cache any more: run it again";
+                Err(not_tried.unwrap_or_else(|| Outcome::Failed(lost.into())))
+            }
+        }
+    }
+
+    /// Encodes what waits, and keeps it for another run.
+    fn encode(&self, waiting: Waiting<Owned>, bytes: usize) -> Vec<(usize, Outcome)> {
         if waiting.is_empty() {
-            return;
+            return Vec::new();
         }
         let inputs: Vec<&Input> = waiting.iter().map(|(.., input)| input.borrow()).collect();
-        let encoded = match self
-            .not_tried()
-            .map_or_else(|| halved(self.encoder, &inputs), |why| Ok(vec![why; inputs.len()]))
-        {
-            Ok(encoded) => {
-                // Where nothing of a batch comes out, one by one neither, the encoder is to blame.
-                let reasons = encoded.iter().map(|outcome| match outcome {
-                    Outcome::Failed(why) => Some(why.clone()),
-                    _ => None,
-                });
-                match reasons.collect::<Option<Vec<String>>>() {
-                    Some(reasons) if reasons.len() > 1 => self.failed(&reasons[0]),
-                    _ => self.failures.store(0, Ordering::Relaxed),
-                }
-                encoded
-            }
-            Err(error) => {
-                let why = error.to_string();
-                self.failed(&why);
-                vec![Outcome::Failed(why); inputs.len()]
-            }
+        let encoded = match self.not_tried() {
+            Some(outcome) => vec![outcome; inputs.len()],
+            None => self.tried(&inputs),
         };
         if let Some(cache) = self.cache {
             let vectors: Vec<(Content, &[f32])> = waiting
@@ -230,8 +209,30 @@ impl<Owned: Borrow<Input>, Input: ?Sized> Job<'_, Owned, Input> {
                 held(&self.cache_trouble).get_or_insert(why);
             }
         }
-        made.extend(waiting.iter().map(|(at, ..)| *at).zip(encoded));
         self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        waiting.into_iter().map(|(at, ..)| at).zip(encoded).collect()
+    }
+
+    fn tried(&self, inputs: &[&Input]) -> Vec<Outcome> {
+        match halved(self.encoder, inputs) {
+            Ok(encoded) => {
+                // Where nothing of a batch comes out, one by one neither, the encoder is to blame.
+                let reasons = encoded.iter().map(|outcome| match outcome {
+                    Outcome::Failed(why) => Some(why.as_str()),
+                    _ => None,
+                });
+                match reasons.collect::<Option<Vec<&str>>>() {
+                    Some(reasons) if reasons.len() > 1 => self.failed(reasons[0]),
+                    _ => self.failures.store(0, Ordering::Relaxed),
+                }
+                encoded
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.failed(&why);
+                vec![Outcome::Failed(why); inputs.len()]
+            }
+        }
     }
 
     /// What becomes of whatever is left, once the encoder was given up.

@@ -101,6 +101,9 @@ fn pictures_are_matched_by_name_or_by_a_table_and_what_is_wrong_is_listed() {
     let found = desk.run(asked).json();
     assert_eq!(encoded(&found)["coverage"]["found"]["examples"][0], "v3");
     assert_eq!(encoded(&found)["failures"][0]["reason"], "its file `none.bmp` is not there");
+    let apart = "encode --of image --from other --index index.csv --no-cache --out apart --json";
+    let found = desk.run(apart).json();
+    assert_eq!(encoded(&found)["coverage"]["skipped"]["examples"][0], "v4: its file `none.bmp` is not there");
     desk.write("other/more/one.bmp", bmp(4, [1, 1, 1]));
     desk.write("index.csv", "video_id,file\nv3,elsewhere/one.bmp\n");
     desk.run(asked).failed(&["other", "no vector", "several files are called `one.bmp`"]);

@@ -345,7 +345,8 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
         None => files.listed().iter().enumerate().map(|(at, file)| (file.stem(), at)).collect(),
     };
     let mut skipped = files.skipped().to_vec();
-    if of_run.is_none() {
+    let is_folder = of_run.is_none();
+    if is_folder {
         // `NAME.ids` has a line for each.
         pairs.retain(|(id, at)| {
             let fits = !id.contains(['\n', '\r']);
@@ -380,6 +381,11 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
     let known: HashSet<&str> = ids.iter().map(String::as_str).collect();
     let unknown = order.iter().filter(|id| !known.contains(id.as_str())).map(|id| shown(&first[id.as_str()]));
     let unknown: Vec<String> = unknown.collect();
+    if is_folder {
+        let lost = gone.iter().filter(|(id, _)| !known.contains(id.as_str()));
+        skipped.extend(lost.map(|(id, why)| format!("{id}: {why}")));
+        skipped.sort();
+    }
     let wrong = ids.iter().enumerate().filter(|(at, _)| places[*at].is_none());
     let wrong = wrong.filter_map(|(at, id)| Some((at, gone.remove(id)?))).collect();
     Ok(Placed { places, unknown, repeated, skipped, wrong, ids })
