@@ -82,12 +82,29 @@ impl EncodeError {
     }
 }
 
-/// A row divided by its length; `None` where that is zero or not finite.
+/// A row divided by its length; `None` where that is zero. A row with a number that is not finite stays as it is: to have
+/// nothing to say is no fault, and that is one, which the job names.
 pub(crate) fn unit(mut row: Vec<f32>) -> Option<Vec<f32>> {
     let length = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-    if !(length.is_finite() && length > 0.0) {
+    if length == 0.0 {
         return None;
+    }
+    if !length.is_finite() {
+        return Some(row);
     }
     row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
     Some(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_have_no_direction_and_a_number_that_is_not_finite_stays_to_be_named() {
+        assert_eq!(unit(vec![3.0, 4.0]), Some(vec![0.6, 0.8]));
+        assert_eq!((unit(vec![0.0; 3]), unit(Vec::new())), (None, None));
+        assert!(unit(vec![1.0, f32::NAN]).unwrap()[1].is_nan());
+        assert_eq!(unit(vec![f32::INFINITY, 1.0]), Some(vec![f32::INFINITY, 1.0]));
+    }
 }

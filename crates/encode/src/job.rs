@@ -3,8 +3,8 @@
 
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cache::{Cache, Content};
 use crate::{EncodeError, Encoder};
@@ -24,7 +24,7 @@ pub enum Outcome {
 pub struct Opened<Owned> {
     /// BLAKE3 of its bytes.
     pub content: Content,
-    /// What is encoded; nothing where it is empty, or where its content is known already.
+    /// What is encoded; nothing where its content is known already.
     pub input: Option<Owned>,
 }
 
@@ -43,6 +43,9 @@ pub trait Things<Owned>: Sync {
     /// # Errors
     /// What is wrong with it.
     fn open(&self, at: usize, is_known: &dyn Fn(&Content) -> bool) -> Result<Option<Opened<Owned>>, String>;
+
+    /// Bytes that an opened one holds.
+    fn size(&self, input: &Owned) -> usize;
 }
 
 /// What a job came to.
@@ -58,6 +61,9 @@ pub struct Done {
 
 /// Batches that may fail in a row before the encoder is given up.
 const FAILURES_MAX: usize = 3;
+/// Bytes of opened inputs that wait for the encoder, of all workers together; each may hold one input more. A batch ends early
+/// there: a poster of 100 million pixels is 300 MB.
+const WAITING_BYTES_MAX: usize = 512 << 20;
 
 /// Encodes all of them. `progress` is told how many are done.
 pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
@@ -69,18 +75,18 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
 ) -> Done {
     let n = things.len();
     let batch = encoder.batch().max(1);
-    let (next, done, from_cache, failures) =
-        (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-    let outcomes = Mutex::new(vec![Outcome::Nothing; n]);
-    let trouble: Mutex<Option<String>> = Mutex::new(None);
-    let gave_up: Mutex<Option<String>> = Mutex::new(None);
-    let is_over = AtomicBool::new(false);
-    let failed = |why: &str| {
-        if failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX {
-            *gave_up.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(why.to_string());
-            is_over.store(true, Ordering::Relaxed);
-        }
+    let job = Job {
+        encoder,
+        things,
+        cache,
+        from_cache: AtomicUsize::new(0),
+        waiting_bytes: AtomicUsize::new(0),
+        failures: AtomicUsize::new(0),
+        gave_up: Mutex::default(),
+        cache_trouble: Mutex::default(),
     };
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let outcomes = Mutex::new(vec![Outcome::Nothing; n]);
     let work = || {
         loop {
             let first = next.fetch_add(batch, Ordering::Relaxed);
@@ -89,74 +95,8 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
             }
             let places = first..n.min(first + batch);
             let n_places = places.len();
-            let mut made: Vec<(usize, Outcome)> = Vec::with_capacity(n_places);
-            let mut waiting: Vec<(usize, Content, Owned)> = Vec::new();
-            let is_known = |content: &Content| cache.is_some_and(|cache| cache.get(content).is_some());
-            for at in places {
-                // A decoder that panics is no reason to lose the rest.
-                let opened = catch_unwind(AssertUnwindSafe(|| things.open(at, &is_known)));
-                match opened.unwrap_or_else(|_| Err("its decoder panicked".into())) {
-                    Err(why) => made.push((at, Outcome::Failed(why))),
-                    Ok(None) => made.push((at, Outcome::Nothing)),
-                    Ok(Some(Opened { content, input })) => {
-                        match (cache.and_then(|cache| cache.get(&content)), input) {
-                            (Some(values), _) => {
-                                from_cache.fetch_add(1, Ordering::Relaxed);
-                                made.push((at, Outcome::Vector(values.to_vec())));
-                            }
-                            (None, Some(input)) => waiting.push((at, content, input)),
-                            (None, None) => made.push((at, Outcome::Nothing)),
-                        }
-                    }
-                }
-            }
-            let inputs: Vec<&Input> = waiting.iter().map(|(.., input)| input.borrow()).collect();
-            let encoded = if inputs.is_empty() {
-                Vec::new()
-            } else if is_over.load(Ordering::Relaxed) {
-                let why = gave_up
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .clone()
-                    .unwrap_or_default();
-                vec![Outcome::Failed(format!("not tried: {why}")); inputs.len()]
-            } else {
-                match halved(encoder, &inputs) {
-                    Ok(encoded) => {
-                        // Where nothing of a batch comes out, one by one neither, the encoder is to blame.
-                        let reasons = encoded.iter().map(|outcome| match outcome {
-                            Outcome::Failed(why) => Some(why.clone()),
-                            _ => None,
-                        });
-                        match reasons.collect::<Option<Vec<String>>>() {
-                            Some(reasons) if reasons.len() > 1 => failed(&reasons[0]),
-                            _ => failures.store(0, Ordering::Relaxed),
-                        }
-                        encoded
-                    }
-                    Err(error) => {
-                        let why = error.to_string();
-                        failed(&why);
-                        vec![Outcome::Failed(why); inputs.len()]
-                    }
-                }
-            };
-            if let Some(cache) = cache {
-                let vectors: Vec<(Content, &[f32])> = waiting
-                    .iter()
-                    .zip(&encoded)
-                    .filter_map(|((_, content, _), outcome)| match outcome {
-                        Outcome::Vector(values) => Some((*content, values.as_slice())),
-                        _ => None,
-                    })
-                    .collect();
-                if let Err(error) = cache.add(&vectors) {
-                    *trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                        Some(error.to_string());
-                }
-            }
-            made.extend(waiting.iter().map(|(at, ..)| *at).zip(encoded));
-            let mut outcomes = outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let made = job.of_places(places);
+            let mut outcomes = held(&outcomes);
             made.into_iter().for_each(|(at, outcome)| outcomes[at] = outcome);
             drop(outcomes);
             progress(done.fetch_add(n_places, Ordering::Relaxed) + n_places);
@@ -168,12 +108,142 @@ pub fn run<Owned: Borrow<Input>, Input: ?Sized>(
         }
         work();
     });
-    let whole =
-        |lock: Mutex<Option<String>>| lock.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (from_cache, cache_trouble) = (job.from_cache.into_inner(), held(&job.cache_trouble).take());
     Done {
-        outcomes: outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
-        from_cache: from_cache.into_inner(),
-        cache_trouble: whole(trouble),
+        outcomes: outcomes.into_inner().unwrap_or_else(PoisonError::into_inner),
+        from_cache,
+        cache_trouble,
+    }
+}
+
+/// What a lock holds: a thread that panicked left it whole.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What workers share.
+struct Job<'a, Owned, Input: ?Sized> {
+    encoder: &'a dyn Encoder<Input>,
+    things: &'a dyn Things<Owned>,
+    cache: Option<&'a Cache>,
+    from_cache: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    /// Batches that failed in a row.
+    failures: AtomicUsize,
+    /// Why the encoder is asked no more.
+    gave_up: Mutex<Option<String>>,
+    cache_trouble: Mutex<Option<String>>,
+}
+
+/// Opened inputs, by their places.
+type Waiting<Owned> = Vec<(usize, Content, Owned)>;
+
+impl<Owned: Borrow<Input>, Input: ?Sized> Job<'_, Owned, Input> {
+    /// What became of some of them.
+    fn of_places(&self, places: std::ops::Range<usize>) -> Vec<(usize, Outcome)> {
+        let mut made = Vec::with_capacity(places.len());
+        let (mut waiting, mut bytes): (Waiting<Owned>, _) = (Vec::new(), 0);
+        for at in places {
+            match self.open(at) {
+                Err(outcome) => made.push((at, outcome)),
+                Ok((content, input)) => {
+                    let size = self.things.size(&input);
+                    bytes += size;
+                    waiting.push((at, content, input));
+                    if self.waiting_bytes.fetch_add(size, Ordering::Relaxed) + size > WAITING_BYTES_MAX {
+                        made.extend(self.encode(std::mem::take(&mut waiting), std::mem::take(&mut bytes)));
+                    }
+                }
+            }
+        }
+        made.extend(self.encode(waiting, bytes));
+        made
+    }
+
+    /// One that is to be encoded; or what became of it without.
+    fn open(&self, at: usize) -> Result<(Content, Owned), Outcome> {
+        let not_tried = self.not_tried();
+        // Without an encoder nothing is worth decoding, and what is kept needs none.
+        let is_known =
+            |content: &Content| not_tried.is_some() || self.cache.is_some_and(|cache| cache.has(content));
+        if let (Some(outcome), None) = (&not_tried, self.cache) {
+            return Err(outcome.clone());
+        }
+        // A decoder that panics is no reason to lose the rest.
+        let opened = catch_unwind(AssertUnwindSafe(|| self.things.open(at, &is_known)));
+        match opened.unwrap_or_else(|_| Err("its decoder panicked".into())) {
+            Err(why) => Err(Outcome::Failed(why)),
+            Ok(None) => Err(Outcome::Nothing),
+            Ok(Some(Opened { content, input: Some(input) })) => Ok((content, input)),
+            Ok(Some(Opened { content, input: None })) => {
+                if let Some(values) = self.cache.and_then(|cache| cache.get(&content)) {
+                    self.from_cache.fetch_add(1, Ordering::Relaxed);
+                    return Err(Outcome::Vector(values));
+                }
+                let lost = "its vector cannot be read from the cache any more: run it again";
+                Err(not_tried.unwrap_or_else(|| Outcome::Failed(lost.into())))
+            }
+        }
+    }
+
+    /// Encodes what waits, and keeps it for another run.
+    fn encode(&self, waiting: Waiting<Owned>, bytes: usize) -> Vec<(usize, Outcome)> {
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        let inputs: Vec<&Input> = waiting.iter().map(|(.., input)| input.borrow()).collect();
+        let encoded = match self.not_tried() {
+            Some(outcome) => vec![outcome; inputs.len()],
+            None => self.tried(&inputs),
+        };
+        if let Some(cache) = self.cache {
+            let vectors: Vec<(Content, &[f32])> = waiting
+                .iter()
+                .zip(&encoded)
+                .filter_map(|((_, content, _), outcome)| match outcome {
+                    Outcome::Vector(values) => Some((*content, values.as_slice())),
+                    _ => None,
+                })
+                .collect();
+            if let Err(why) = cache.add(&vectors) {
+                held(&self.cache_trouble).get_or_insert(why);
+            }
+        }
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        waiting.into_iter().map(|(at, ..)| at).zip(encoded).collect()
+    }
+
+    fn tried(&self, inputs: &[&Input]) -> Vec<Outcome> {
+        match halved(self.encoder, inputs) {
+            Ok(encoded) => {
+                // Where nothing of a batch comes out, one by one neither, the encoder is to blame.
+                let reasons = encoded.iter().map(|outcome| match outcome {
+                    Outcome::Failed(why) => Some(why.as_str()),
+                    _ => None,
+                });
+                match reasons.collect::<Option<Vec<&str>>>() {
+                    Some(reasons) if reasons.len() > 1 => self.failed(reasons[0]),
+                    _ => self.failures.store(0, Ordering::Relaxed),
+                }
+                encoded
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.failed(&why);
+                vec![Outcome::Failed(why); inputs.len()]
+            }
+        }
+    }
+
+    /// What becomes of whatever is left, once the encoder was given up.
+    fn not_tried(&self) -> Option<Outcome> {
+        held(&self.gave_up).as_ref().map(|why| Outcome::Failed(format!("not tried: {why}")))
+    }
+
+    fn failed(&self, why: &str) {
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX {
+            held(&self.gave_up).get_or_insert_with(|| why.to_string());
+        }
     }
 }
 
@@ -192,9 +262,13 @@ fn halved<Input: ?Sized>(
             let outcome = |at: usize| {
                 let row = encoded.rows.row(at);
                 match encoded.present[at] {
-                    true if row.iter().all(|x| x.is_finite()) => Outcome::Vector(row.to_vec()),
-                    true => Outcome::Failed("its vector has a number that is not finite".into()),
                     false => Outcome::Nothing,
+                    true => match row.iter().position(|x| !x.is_finite()) {
+                        None => Outcome::Vector(row.to_vec()),
+                        Some(place) => {
+                            Outcome::Failed(format!("number {place} of its vector is {}", row[place]))
+                        }
+                    },
                 }
             };
             Ok((0..inputs.len()).map(outcome).collect())
@@ -214,8 +288,10 @@ mod tests {
     use crate::Encoded;
 
     /// Texts by their lengths. Some words upset it.
+    #[derive(Default)]
     struct Lengths {
         encoded: AtomicUsize,
+        most_at_once: AtomicUsize,
     }
 
     impl Encoder<str> for Lengths {
@@ -244,23 +320,39 @@ mod tests {
                 return Err(EncodeError { is_of_input: true, ..EncodeError::of("text", "bad") });
             }
             self.encoded.fetch_add(texts.len(), Ordering::SeqCst);
-            let row = |text: &Option<&str>| Some(vec![text.filter(|text| *text != "?")?.len() as f32]);
+            self.most_at_once.fetch_max(texts.len(), Ordering::SeqCst);
+            let row = |text: &Option<&str>| {
+                let length = text.filter(|text| *text != "?")?.len() as f32;
+                Some(vec![if *text == Some("NaN") { f32::NAN } else { length }])
+            };
             Ok(Encoded::of_rows(1, &inputs.iter().map(row).collect::<Vec<_>>()))
         }
     }
 
-    struct Texts(Vec<&'static str>);
+    /// Texts, each as large as `size` says, and how many were opened.
+    struct Texts {
+        texts: Vec<&'static str>,
+        size: usize,
+        decoded: AtomicUsize,
+    }
+
+    fn texts(texts: Vec<&'static str>) -> Texts {
+        Texts { texts, size: 1, decoded: AtomicUsize::new(0) }
+    }
 
     impl Things<String> for Texts {
         fn len(&self) -> usize {
-            self.0.len()
+            self.texts.len()
+        }
+        fn size(&self, _input: &String) -> usize {
+            self.size
         }
         fn open(
             &self,
             at: usize,
             is_known: &dyn Fn(&Content) -> bool,
         ) -> Result<Option<Opened<String>>, String> {
-            let text = self.0[at];
+            let text = self.texts[at];
             match text {
                 "" => return Ok(None),
                 "torn" => return Err("torn".into()),
@@ -268,15 +360,19 @@ mod tests {
                 _ => {}
             }
             let content = *blake3::hash(text.as_bytes()).as_bytes();
-            Ok(Some(Opened { content, input: (!is_known(&content)).then(|| text.into()) }))
+            let decoded = || {
+                self.decoded.fetch_add(1, Ordering::SeqCst);
+                text.into()
+            };
+            Ok(Some(Opened { content, input: (!is_known(&content)).then(decoded) }))
         }
     }
 
     #[test]
     fn what_is_wrong_is_named_and_the_rest_is_encoded() {
-        let texts = Texts(vec!["a", "bad", "bb", "", "torn", "panic", "decoder", "ccc", "?", "dddd"]);
+        let texts = texts(vec!["a", "bad", "bb", "", "torn", "panic", "decoder", "ccc", "?", "dddd"]);
         for workers in [1, 3] {
-            let encoder = Lengths { encoded: AtomicUsize::new(0) };
+            let encoder = Lengths::default();
             let told = AtomicUsize::new(0);
             let done = run::<String, str>(&encoder, &texts, None, workers, &|n| {
                 told.fetch_max(n, Ordering::SeqCst);
@@ -303,9 +399,9 @@ mod tests {
     #[test]
     fn a_second_run_encodes_nothing_again() {
         let folder = tempfile::tempdir().unwrap();
-        let texts = Texts(vec!["a", "bb", "ccc", "bb", "bad"]);
+        let texts = texts(vec!["a", "bb", "ccc", "bb", "bad"]);
         let encode = || {
-            let encoder = Lengths { encoded: AtomicUsize::new(0) };
+            let encoder = Lengths::default();
             let cache = Cache::open(folder.path(), &encoder.digest(), 1, 1 << 20).unwrap();
             let done = run::<String, str>(&encoder, &texts, Some(&cache), 2, &|_| {});
             assert!(done.cache_trouble.is_none());
@@ -317,12 +413,51 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_that_is_gone_is_given_up_after_some_batches() {
-        let texts = Texts(vec!["gone"; 40]);
-        let encoder = Lengths { encoded: AtomicUsize::new(0) };
-        let done = run::<String, str>(&encoder, &texts, None, 1, &|_| {});
+    fn an_encoder_that_is_gone_is_given_up_and_nothing_more_is_decoded_for_it() {
+        let encoder = Lengths::default();
+        let mut all = vec!["gone"; 40];
+        all.push("torn");
+        let things = texts(all);
+        let done = run::<String, str>(&encoder, &things, None, 1, &|_| {});
         let tried = |outcome: &&Outcome| **outcome == Outcome::Failed("server: gone".into());
         assert_eq!(done.outcomes.iter().filter(tried).count(), 12);
-        assert_eq!(done.outcomes[39], Outcome::Failed("not tried: server: gone".into()));
+        assert_eq!(done.outcomes[40], Outcome::Failed("not tried: server: gone".into()));
+        assert_eq!(things.decoded.into_inner(), 12);
+        // What is known needs no encoder.
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Cache::open(folder.path(), "x", 1, 1 << 20).unwrap();
+        run::<String, str>(&encoder, &texts(vec!["known"]), Some(&open()), 1, &|_| {});
+        let things = texts([vec!["gone"; 12], vec!["known", "gone"]].concat());
+        let done = run::<String, str>(&encoder, &things, Some(&open()), 1, &|_| {});
+        assert_eq!(done.outcomes[12], Outcome::Vector(vec![5.0]));
+        assert_eq!(done.outcomes[13], Outcome::Failed("not tried: server: gone".into()));
+        assert_eq!(things.decoded.into_inner(), 12);
+    }
+
+    #[test]
+    fn large_inputs_go_to_the_encoder_before_a_batch_is_full() {
+        for (size, expected) in [(1, 4), (WAITING_BYTES_MAX / 2, 3), (WAITING_BYTES_MAX + 1, 1)] {
+            let encoder = Lengths::default();
+            let things = Texts { size, ..texts(vec!["a"; 8]) };
+            let done = run::<String, str>(&encoder, &things, None, 1, &|_| {});
+            assert_eq!(done.outcomes, vec![Outcome::Vector(vec![1.0]); 8]);
+            assert_eq!(encoder.most_at_once.into_inner(), expected, "{size} bytes each");
+        }
+    }
+
+    #[test]
+    fn a_vector_that_is_not_finite_is_a_failure() {
+        let done = run::<String, str>(&Lengths::default(), &texts(vec!["NaN", "a"]), None, 1, &|_| {});
+        let why = "number 0 of its vector is NaN".into();
+        assert_eq!(done.outcomes, [Outcome::Failed(why), Outcome::Vector(vec![1.0])]);
+    }
+
+    #[test]
+    fn a_cache_that_is_full_is_told_once_and_all_is_encoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path(), "x", 1, 60).unwrap();
+        let done = run::<String, str>(&Lengths::default(), &texts(vec!["a"; 20]), Some(&cache), 1, &|_| {});
+        assert_eq!(done.outcomes, vec![Outcome::Vector(vec![1.0]); 20]);
+        assert!(done.cache_trouble.unwrap().contains("full"));
     }
 }

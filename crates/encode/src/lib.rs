@@ -9,7 +9,6 @@ mod encoder;
 mod image;
 pub mod job;
 mod media;
-#[cfg(feature = "onnx")]
 mod onnx;
 mod server;
 mod sound;
@@ -22,7 +21,8 @@ pub use encoder::{EncodeError, Encoded, Encoder};
 pub use image::PictureStatistics;
 pub use media::{Clip, Ffmpeg, Files, Limits, Listed, Picture, Sound, cleaned};
 #[cfg(feature = "onnx")]
-pub use onnx::{Onnx, OnnxSettings};
+pub use onnx::Onnx;
+pub use onnx::OnnxSettings;
 pub use server::{Server, ServerSettings};
 pub use sound::LogMel;
 pub use text::{Words, WordsSettings};

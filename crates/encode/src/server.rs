@@ -214,7 +214,8 @@ impl Server {
                 return Err(format!("a vector of {} numbers; expected {expected}", one.embedding.len()));
             }
             let index = one.index.unwrap_or(place);
-            let row = unit(one.embedding).ok_or("a vector of zeros, or with a number that is not finite")?;
+            let row = unit(one.embedding).filter(|row| row.iter().all(|x| x.is_finite()));
+            let row = row.ok_or("a vector of zeros, or with a number that is not finite")?;
             match rows.get_mut(index) {
                 Some(free @ None) => *free = Some(row),
                 _ => return Err(format!("index {index} is there twice, or beyond {n} texts")),

@@ -105,6 +105,10 @@ fn every_clip_that_is_strange_is_named_and_the_rest_is_encoded() {
     std::fs::write(media.join("j-playlist.mp4"), &playlist).unwrap();
     std::fs::write(media.join("k-list.mp4"), format!("ffconcat version 1.0\nfile '{}'\n", secret.display()))
         .unwrap();
+    // Of no length at all.
+    make(&media, "l-none.mp4", "-f lavfi -i testsrc=size=64x64:rate=10 -t 0");
+    make(&media, "m-none.mkv", "-f lavfi -i testsrc=size=64x64:rate=10 -t 0");
+    make(&media, "n-none.wav", "-f lavfi -i sine -t 0");
     let files = Files::open(&media).unwrap();
     let limits = Limits::default();
     let things = OfFiles {
@@ -138,6 +142,33 @@ fn every_clip_that_is_strange_is_named_and_the_rest_is_encoded() {
         done.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Vector(_))).cloned().collect()
     };
     assert_eq!(vectors(&of_archive), vectors(&done));
+}
+
+#[test]
+fn clips_that_claim_to_be_endless_are_read_within_the_bounds() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = make(folder.path(), "whole.mkv", &format!("{PICTURE} {SOUND} -shortest"));
+    let mut clip = std::fs::read(&path).unwrap();
+    let at =
+        clip.windows(3).position(|bytes| bytes == [0x44, 0x89, 0x88]).expect("the length of a Matroska file");
+    let few = Limits { frames_max: 4, sound_seconds_max: 1.0, ffmpeg_seconds_max: 20.0, ..Limits::default() };
+    for claimed in [1e15, f64::INFINITY, f64::NAN, 0.0, -1.0] {
+        clip[at + 3..at + 11].copy_from_slice(&f64::to_be_bytes(claimed));
+        std::fs::write(&path, &clip).unwrap();
+        let read = ffmpeg.clip(&path, &few).unwrap_or_else(|why| panic!("{claimed} ms: {why}"));
+        assert!((1..=4).contains(&read.frames.len()), "{claimed} ms: {} frames", read.frames.len());
+        assert!(read.sound.unwrap().samples.len() <= 16_000 + 2_048, "{claimed} ms");
+    }
+    // A recording that was never closed: its header claims four gigabytes, and its sound goes on.
+    let path = make(folder.path(), "long.wav", "-f lavfi -i sine -t 30 -ar 8000");
+    let mut sound = std::fs::read(&path).unwrap();
+    let at = sound.windows(4).position(|bytes| bytes == b"data").unwrap();
+    sound[4..8].copy_from_slice(&[0xff; 4]);
+    sound[at + 4..at + 8].copy_from_slice(&[0xff; 4]);
+    std::fs::write(&path, &sound).unwrap();
+    let read = ffmpeg.sound(&path, &few).unwrap().unwrap();
+    assert!((8_000..=16_000 + 2_048).contains(&read.samples.len()), "{}", read.samples.len());
 }
 
 #[test]

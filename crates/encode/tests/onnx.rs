@@ -79,6 +79,17 @@ fn pictures_sounds_and_clips_by_exported_models() {
         assert!(near(rows.row(at), &expected(colour, &settings)), "{colour:?}: {:?}", rows.row(at));
     }
 
+    // The same model of other numbers: as CLIP has them.
+    let other = OnnxSettings { mean: [0.5; 3], deviation: [0.25; 3], ..settings.clone() };
+    let of_others = model("pictures.onnx", other.clone());
+    let rows = Encoder::<Picture>::encode(&of_others, &[Some(&pictures[0])]).unwrap().rows;
+    assert!(near(rows.row(0), &expected(colours[0], &other)), "{:?}", rows.row(0));
+    assert_ne!(
+        Encoder::<Picture>::digest(&of_others),
+        Encoder::<Picture>::digest(&of_pictures),
+        "what was kept for one is not taken for the other"
+    );
+
     let of_pairs = model("pairs.onnx", settings.clone());
     contract::check::<Picture>(&of_pairs, &pictures.each_ref());
 
@@ -106,7 +117,7 @@ fn pictures_sounds_and_clips_by_exported_models() {
     std::fs::write(&broken, b"no model").unwrap();
     let error = Onnx::open(&broken, settings.clone()).err().unwrap().to_string();
     assert!(error.contains("not a model that ONNX Runtime loads"), "{error}");
-    let asked = OnnxSettings { output: Some("pooled".into()), ..settings };
+    let asked = OnnxSettings { output: "pooled".into(), ..settings };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/onnx/clips.onnx");
     assert!(Onnx::open(&path, asked).err().unwrap().to_string().contains("no output `pooled`; it has out"));
 }

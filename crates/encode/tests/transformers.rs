@@ -132,6 +132,25 @@ fn what_does_not_fit_is_named() {
     let folder = copy("other-tokenizer");
     std::fs::copy(self::folder("clip/tokenizer.json"), folder.join("tokenizer.json")).unwrap();
     assert!(why(&folder).contains("it is of another model"), "{}", why(&folder));
+    // A tokenizer that knows fewer tokens fits every table, and means others by them.
+    let folder = copy("smaller-tokenizer");
+    let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    let larger = config.replace("\"vocab_size\": 110", "\"vocab_size\": 300");
+    std::fs::write(folder.join("config.json"), larger).unwrap();
+    assert!(
+        why(&folder).contains("it knows 110 tokens, the model 300: it is of another"),
+        "{}",
+        why(&folder)
+    );
+    let folder = copy("mean-and-max");
+    std::fs::create_dir(folder.join("1_Pooling")).unwrap();
+    for pooling in [
+        "{\"pooling_mode_mean_tokens\": true, \"pooling_mode_max_tokens\": true}",
+        "{\"pooling_mode\": [\"mean_tokens\", \"max_tokens\"]}",
+    ] {
+        std::fs::write(folder.join("1_Pooling/config.json"), pooling).unwrap();
+        assert!(why(&folder).contains("it pools by `m") && why(&folder).contains("max`"), "{}", why(&folder));
+    }
     let folder = copy("other-shape");
     let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
     std::fs::write(
@@ -147,6 +166,23 @@ fn what_does_not_fit_is_named() {
     std::fs::write(folder.join("config.json"), config.replace("\"bert\"", "\"gpt2\"")).unwrap();
     assert!(why(&folder).contains("`gpt2` does not encode texts"), "{}", why(&folder));
     assert!(of_pictures(&open, &settings).err().unwrap().to_string().contains("does not encode pictures"));
+    for (name, found, expected) in [
+        ("clip", "\"shortest_edge\": 32", "\"shortest_edge\": 24"),
+        ("siglip", "\"height\": 32", "\"height\": 31"),
+        ("dinov2", "\"height\": 32", "\"height\": 3"),
+    ] {
+        let other = temporary.path().join(name);
+        std::fs::create_dir(&other).unwrap();
+        for file in ["config.json", "model.safetensors", "preprocessor_config.json"] {
+            std::fs::copy(self::folder(name).join(file), other.join(file)).unwrap();
+        }
+        let about = std::fs::read_to_string(other.join("preprocessor_config.json")).unwrap();
+        let changed = about.replace(found, expected);
+        assert_ne!(about, changed, "{name}");
+        std::fs::write(other.join("preprocessor_config.json"), changed).unwrap();
+        let why = of_pictures(&other, &settings).err().expect("it does not open").to_string();
+        assert!(why.contains("this is the processor of another model"), "{name}: {why}");
+    }
     let settings = TransformerSettings { tokens_max: Some(4_000), ..settings };
     assert!(of_texts(&open, &settings).err().unwrap().to_string().contains("reads 3 to 48 tokens"));
 }

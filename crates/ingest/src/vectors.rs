@@ -189,8 +189,14 @@ pub struct Coverage {
     pub unknown: Count,
     /// Vectors of a video that had one already; the first stays.
     pub repeated: Count,
+    /// What was not looked at: links, folders that cannot be read.
+    #[serde(default)]
+    pub skipped: Count,
     /// Objects that were not fetched again.
     pub from_cache: usize,
+    /// Why not all vectors are kept for another run, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_trouble: Option<String>,
     /// BLAKE3 of the matrix that this belongs to, in hex.
     pub matrix_blake3: String,
     /// Rows of the matrix that are zeros because there is no vector.
@@ -344,6 +350,7 @@ impl<'a> Filling<'a> {
             &mut coverage.unreadable,
             &mut coverage.unknown,
             &mut coverage.repeated,
+            &mut coverage.skipped,
         ] {
             count.share = count.n as f64 / all;
         }
@@ -431,8 +438,30 @@ pub struct Made<'a> {
     pub unknown: Vec<String>,
     /// Names of files of videos that have another one already.
     pub repeated: Vec<String>,
+    /// What was not looked at, and why.
+    pub skipped: Vec<String>,
     /// How many were not made again.
     pub from_cache: usize,
+    /// Why not all are kept for another run, if so.
+    pub cache_trouble: Option<String>,
+}
+
+/// Whether vectors of that name can be written into a folder, a run's or another: before they are made, which may take hours.
+///
+/// # Errors
+/// When the name cannot be that of a file, or nothing can be written there.
+pub fn check_writable(folder: &Path, name: &str) -> Result<(), VectorError> {
+    check_name(name)?;
+    // What is not there yet will be made in what is.
+    let mut folders =
+        folder.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let there = folders.find(|path| path.exists()).unwrap_or(folder);
+    let probe = there.join(format!(".writable.{}", std::process::id()));
+    let tried = std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe));
+    tried.map_err(|error| VectorError::Given {
+        what: folder.display().to_string(),
+        reason: format!("cannot be written ({error}); expected a folder, or one that can be made"),
+    })
 }
 
 /// What is wrong with one, as the list of failures has it.
@@ -496,6 +525,7 @@ fn filled<'a>(names: &'a Names, made: &Made<'_>) -> Result<Filling<'a>, VectorEr
     let mut filling = Filling::new(names, made.name, made.from, Some(made.dim))?;
     filling.coverage.recognised = made.recognised.into();
     filling.coverage.from_cache = made.from_cache;
+    filling.coverage.cache_trouble.clone_from(&made.cache_trouble);
     for (row, of_video) in (0..).zip(&made.of_videos) {
         match of_video {
             Ok(Some(values)) => filling.take(row, Found::Vector(values))?,
@@ -505,6 +535,7 @@ fn filled<'a>(names: &'a Names, made: &Made<'_>) -> Result<Filling<'a>, VectorEr
     }
     made.unknown.iter().for_each(|name| filling.unknown(name));
     made.repeated.iter().for_each(|name| filling.coverage.repeated.add(|| name.clone()));
+    made.skipped.iter().for_each(|why| filling.coverage.skipped.add(|| why.clone()));
     Ok(filling)
 }
 

@@ -27,6 +27,9 @@ pub struct FeedConfig {
     pub categories_max: usize,
     /// How the list is re-ranked for variety.
     pub rerank: Rerank,
+    /// What videos are alike by in that: `fused`, vectors learnt of content and of who watches what, where the run
+    /// has such, or `content`.
+    pub rerank_space: RerankSpace,
     /// Weight of relevance in the re-rank; diversity is `1 - lambda`.
     pub lambda: f32,
     /// The same for a viewer without a history, who is shown more variety.
@@ -92,9 +95,10 @@ impl Default for FeedConfig {
             picks_max: 100,
             exclude_max: 1_000,
             categories_max: 20,
-            rerank: Rerank::Mmr,
+            rerank: Rerank::Dpp,
+            rerank_space: RerankSpace::Fused,
             lambda: 0.9,
-            lambda_cold: 0.7,
+            lambda_cold: 0.8,
             rerank_pool: 100,
             cap_category: 4,
             cap_author: 2,
@@ -126,12 +130,23 @@ impl Default for FeedConfig {
 #[serde(rename_all = "snake_case")]
 pub enum Rerank {
     /// Maximal marginal relevance.
-    #[default]
     Mmr,
     /// Greedy search for the likeliest set of a determinantal point process.
+    #[default]
     Dpp,
     /// At most so many of one category and of one author.
     Caps,
+}
+
+/// What the re-rank takes for alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RerankSpace {
+    /// Near in the vectors of the run's model `fusion`; a run without one goes by content.
+    #[default]
+    Fused,
+    /// Shared labels and words; without any, shared audiences.
+    Content,
 }
 
 /// What the kinds of feedback in the store mean.

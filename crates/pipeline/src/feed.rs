@@ -12,12 +12,12 @@ use crate::live::LiveView;
 use crate::pipeline::{Outcome, Reranker, Scorer, Source, guard};
 use crate::reason::{Reasons, SourceKind};
 use crate::request_id::RequestIds;
-use crate::rerank::{Caps, Dpp, Mmr, Similarity, Tradeoff};
+use crate::rerank::{Caps, Dpp, Mmr, Similarity, Tradeoff, Vectors};
 use crate::search::Titles;
 use crate::viewer::Viewers;
 use crate::{
-    Audience, ConfigError, FeedConfig, Pipeline, Popularity, Request, Rerank, Response, Stock, filter,
-    scorer, source,
+    Audience, ConfigError, FeedConfig, Pipeline, Popularity, Request, Rerank, RerankSpace, Response, Stock,
+    filter, scorer, source,
 };
 
 /// The models of a feed.
@@ -28,8 +28,10 @@ pub struct FeedModels {
     /// Further sources: Markov, ItemKNN, content neighbours, EASE. One that bears the main model's name, or that
     /// of a source of the feed itself (`popular`, `popular-now`, `latest`), is left out.
     pub sources: Vec<Arc<dyn Recommender>>,
-    /// What the re-rank and refused videos go by.
+    /// How alike two videos are for a viewer who refused one of them, and for rows of related videos.
     pub similarity: Arc<dyn Similarity>,
+    /// Whose vectors of videos the re-rank goes by; without one it goes by `similarity`.
+    pub fused: Option<Arc<dyn Recommender>>,
     /// Whose answer to a single video are its neighbours.
     pub neighbours: Arc<dyn Recommender>,
 }
@@ -84,7 +86,7 @@ impl Feed {
     ) -> Result<Self, FeedError> {
         config.check()?;
         let expected = dataset.videos.len();
-        for model in models.sources.iter().chain([&models.main, &models.neighbours]) {
+        for model in models.sources.iter().chain([&models.main, &models.neighbours]).chain(&models.fused) {
             if model.n_videos() != expected {
                 let (model, n_videos) = (model.name().to_string(), model.n_videos());
                 return Err(FeedError::Model { model, n_videos, expected });
@@ -121,8 +123,11 @@ impl Feed {
         // What comes next means something only where events have an order.
         let next = audience.clone().filter(|_| dataset.order != Order::Unordered);
         let reasons = |kinds| Reasons::new(kinds, Arc::clone(&popularity), next);
-        let pipeline =
-            pipeline(&config, &model_names, Arc::clone(&viewers), &popularity, &models.similarity, reasons);
+        let fused = models.fused.as_ref().filter(|_| config.rerank_space == RerankSpace::Fused);
+        let fused: Option<Arc<dyn Similarity>> = (fused.and_then(|model| model.tower()))
+            .map(|tower| Arc::new(Vectors::new(tower.items().clone())) as Arc<dyn Similarity>);
+        let alike = [&models.similarity, fused.as_ref().unwrap_or(&models.similarity)];
+        let pipeline = pipeline(&config, &model_names, Arc::clone(&viewers), &popularity, alike, reasons);
         Ok(Self {
             titles: Titles::new(&dataset),
             neighbours: models.neighbours,
@@ -180,7 +185,7 @@ fn pipeline(
     models: &[String],
     viewers: Arc<Viewers>,
     popularity: &Arc<Popularity>,
-    similarity: &Arc<dyn Similarity>,
+    [similarity, varied_by]: [&Arc<dyn Similarity>; 2],
     reasons: impl FnOnce(Vec<SourceKind>) -> Reasons,
 ) -> Pipeline {
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
@@ -211,7 +216,7 @@ fn pipeline(
     scorers.push(Box::new(scorer::Refused::new(Arc::clone(similarity), weight, n)));
 
     let tradeoff = Tradeoff {
-        similarity: Arc::clone(similarity),
+        similarity: Arc::clone(varied_by),
         lambda: config.lambda,
         lambda_cold: config.lambda_cold,
         pool: config.rerank_pool,

@@ -38,7 +38,7 @@ mod tests;
 pub use allow::Allow;
 pub use audience::Audience;
 pub use candidate::{Candidate, Retrieved};
-pub use config::{ConfigError, FeedConfig, FeedbackConfig, LiveConfig, Meaning, Rerank};
+pub use config::{ConfigError, FeedConfig, FeedbackConfig, LiveConfig, Meaning, Rerank, RerankSpace};
 pub use explain::{Because, Explanation, FilterView, SourceView, Verdict};
 pub use feed::{Feed, FeedError, FeedModels};
 pub use lists::Scored;

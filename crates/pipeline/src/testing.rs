@@ -188,6 +188,14 @@ impl World {
     }
 
     pub(crate) fn with(config: FeedConfig, more: Vec<Arc<dyn Recommender>>) -> Self {
+        Self::varied_by(None, config, more)
+    }
+
+    pub(crate) fn varied_by(
+        fused: Option<Arc<dyn Recommender>>,
+        config: FeedConfig,
+        more: Vec<Arc<dyn Recommender>>,
+    ) -> Self {
         let dataset = dataset();
         let main = Arc::new(Together::new("closed-blend", &dataset));
         let store = Arc::new(Memory::default());
@@ -195,6 +203,7 @@ impl World {
             main: main.clone(),
             sources: more,
             similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
+            fused,
             neighbours: Arc::new(Together::new("item-knn", &dataset)),
         };
         let feed = Feed::new(config, dataset, Relevance::default(), models, store.clone()).unwrap();

@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use upnext_data::{Action, Actions, History};
+use upnext_math::Matrix;
 use upnext_models::checkpoint::{Form, Writer};
+use upnext_models::zoo::Fusion;
 use upnext_models::{Context, Recommender};
 use upnext_store::{Store, StoredVideo, VideoPatch, Write};
 
 use crate::pipeline::{Filter, Reranker, Scorer, Source, StageError};
 use crate::testing::{Broken, DAY, Fault, NOW, Together, World, dataset, feedback, ids, request, video};
-use crate::{Allow, Candidate, FeedConfig, Query, ReasonKind, Request, Rerank, Verdict};
+use crate::{Allow, Candidate, FeedConfig, Query, ReasonKind, Request, Rerank, RerankSpace, Verdict};
 
 fn broken(name: &'static str, how: Fault) -> Vec<Arc<dyn Recommender>> {
     vec![Arc::new(Broken { name, n: 15, how })]
@@ -66,6 +68,7 @@ fn a_broken_main_model_leaves_a_personal_slate() {
         main: Arc::new(Broken { name: "closed-blend", n: 15, how: Fault::Panic }),
         sources: vec![Arc::new(Together::new("markov", &dataset))],
         similarity: Arc::new(crate::rerank::SharedLabels::new(Arc::clone(&dataset))),
+        fused: None,
         neighbours: Arc::new(Together::new("item-knn", &dataset)),
     };
     let store = Arc::new(upnext_store::Memory::default());
@@ -272,6 +275,26 @@ fn each_re_rank_can_be_chosen_names_itself_and_is_plain_where_a_request_asks_for
         assert_eq!((varied.slate.len(), varied.failures.len()), (10, 0), "{name}");
         assert_eq!(varied.trace.stages.last().unwrap().parts[0].name, name);
         assert!(genres_of(&varied, 3) == 3 && genres_of(&unranked, 3) < 3, "{name}: {:?}", ids(&varied));
+    }
+}
+
+#[test]
+fn the_re_rank_goes_by_fused_vectors_unless_content_is_asked_for() {
+    // Five axes, one for each number: `crime3` and `space3` are the same, `crime3` and `crime4` are not.
+    let axes = (0..15).flat_map(|row| (0..5).map(move |axis| if row % 5 == axis { 1.0 } else { 0.0 }));
+    let fused = Fusion::of_vectors(&Matrix::from_rows(15, 5, axes.collect()), 1.0);
+    let slate = |rerank_space, rerank| {
+        let config = FeedConfig { rerank_space, rerank, lambda: 0.1, ..FeedConfig::default() };
+        let world = World::varied_by(Some(Arc::new(fused.clone())), config, Vec::new());
+        ids(&world.ask("u5", 5)).into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    for rerank in [Rerank::Mmr, Rerank::Dpp] {
+        let by_number = slate(RerankSpace::Fused, rerank);
+        let numbers: HashSet<char> = by_number.iter().filter_map(|id| id.chars().last()).collect();
+        assert_eq!(numbers.len(), 5, "{by_number:?}");
+        let config = FeedConfig { rerank, lambda: 0.1, ..FeedConfig::default() };
+        let by_labels = World::with(config, Vec::new()).ask("u5", 5);
+        assert_eq!(slate(RerankSpace::Content, rerank), ids(&by_labels));
     }
 }
 
@@ -654,6 +677,7 @@ fn a_setting_out_of_bounds_or_a_model_of_another_run_is_refused() {
             main: model(n),
             sources: Vec::new(),
             similarity: Arc::new(crate::rerank::SharedLabels::new(Arc::clone(&dataset))),
+            fused: None,
             neighbours: model(15),
         };
         let store = Arc::new(upnext_store::Memory::default());

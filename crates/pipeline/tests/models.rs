@@ -71,6 +71,7 @@ fn feed(main: Kind, store: Arc<dyn Store>, config: FeedConfig) -> Feed {
             .map(&mut fit)
             .to_vec(),
         similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
+        fused: None,
         neighbours: fit(Kind::ItemKnn),
     };
     Feed::new(config, dataset, relevance, models, store).unwrap()

@@ -126,7 +126,8 @@ fn feed(store: Arc<Faulty>) -> Feed {
     });
     let main = zoo.fit(Kind::ItemKnn, &[]).unwrap().model;
     let similarity = Arc::new(SharedLabels::new(Arc::clone(&dataset)));
-    let models = FeedModels { main: main.clone(), sources: Vec::new(), similarity, neighbours: main };
+    let models =
+        FeedModels { main: main.clone(), sources: Vec::new(), similarity, fused: None, neighbours: main };
     Feed::new(FeedConfig::default(), dataset, Relevance::default(), models, store).unwrap()
 }
 

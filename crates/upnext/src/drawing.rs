@@ -148,7 +148,7 @@ fn spaces(known: &Known, seed: u64) -> Vec<Space> {
             Matrix::from_rows(stored.present.len(), stored.dim, stored.values.clone()),
         ));
     }
-    for model in std::iter::once(&known.models.main).chain(&known.models.sources) {
+    for model in std::iter::once(&known.models.main).chain(&known.models.sources).chain(&known.models.fused) {
         if let Some(tower) = model.tower().filter(|tower| tower.items().n_rows() == known.set.videos.len()) {
             spaces.push(Space::new(model.name(), tower.items().clone()));
         }

@@ -279,9 +279,9 @@ fn swept(
     let fitted = conditions.models.iter().rev().find_map(|&kind| zoo.fit(kind, &conditions.models).ok());
     let model =
         fitted.map(|fitted| fitted.model).context("no model could be fitted, so no list can be re-ranked")?;
-    let wheel = progress::wheel("fitting fusion, for its vectors");
-    let vectors = match zoo.fit(Kind::Fusion, &[]) {
-        Ok(fitted) => match fitted.model.tower() {
+    let wheel = progress::wheel("fitting vectors to vary by");
+    let vectors = match zoo.fit_for_variety() {
+        Ok(model) => match model.tower() {
             Some(tower) => Ok(sweep::Space::of_vectors("fused", tower.items())),
             None => Err("the model has none".into()),
         },

@@ -19,6 +19,10 @@ use crate::progress;
 /// nothing by it: `upnext eval data/movies --models closed-blend --neighbours 200`.
 const NEIGHBOURS: usize = 200;
 
+/// Beyond this many videos no vectors are learnt for the re-rank, which then goes by content: training holds half a
+/// thousand numbers of each.
+const FUSED_VIDEOS_MAX: usize = 200_000;
+
 /// Which models a feed is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth<'a> {
@@ -62,6 +66,10 @@ pub(crate) fn fit(
             fit_one(&mut zoo, Kind::Blend, &parts)?
         }
     };
+    let fused = match depth {
+        Depth::Full(..) => fused(&mut zoo, set.videos.len())?,
+        Depth::Quick => None,
+    };
     let neighbours = [Kind::DirectedCosineContent, Kind::DirectedCosine, Kind::ItemKnn]
         .into_iter()
         .find(|kind| can_fit(&mut zoo, *kind))
@@ -69,6 +77,7 @@ pub(crate) fn fit(
     let neighbours = compact(fit_one(&mut zoo, neighbours, &[])?);
     Ok(FeedModels {
         similarity: similarity(content, &neighbours),
+        fused,
         main: compact(main),
         sources: sources.into_iter().map(compact).collect(),
         neighbours,
@@ -88,6 +97,22 @@ fn fit_one(zoo: &mut Zoo, kind: Kind, beside: &[Kind]) -> Result<Arc<dyn Recomme
     let fitted = zoo.fit(kind, beside)?;
     wheel.finish_and_clear();
     Ok(fitted.model)
+}
+
+/// Vectors of videos for the re-rank; `None` where there is nothing to learn them from, or too much.
+fn fused(zoo: &mut Zoo, n_videos: usize) -> Result<Option<Arc<dyn Recommender>>> {
+    if n_videos > FUSED_VIDEOS_MAX {
+        tracing::info!("{n_videos} videos: the re-rank goes by content, not by vectors learnt for it");
+        return Ok(None);
+    }
+    let wheel = progress::wheel("fitting vectors that lists are varied by");
+    let fitted = match zoo.fit_for_variety() {
+        Ok(model) => Some(model),
+        Err(FitError::Needs { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    wheel.finish_and_clear();
+    Ok(fitted)
 }
 
 fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<dyn Recommender>>> {
@@ -139,13 +164,13 @@ impl Similarity for ByAudience {
     }
 }
 
-/// The bytes of a run's `model.safetensors`: main, neighbours, then the sources.
+/// The bytes of a run's `model.safetensors`: main, neighbours, the sources, then the vectors of the re-rank.
 ///
 /// # Errors
 /// When the file cannot be made.
 pub(crate) fn to_bytes(models: &FeedModels) -> Result<Vec<u8>> {
     let mut all: Vec<&dyn Recommender> = vec![models.main.as_ref(), models.neighbours.as_ref()];
-    all.extend(models.sources.iter().map(AsRef::as_ref));
+    all.extend(models.sources.iter().chain(&models.fused).map(AsRef::as_ref));
     Ok(checkpoint::save(&all)?)
 }
 
@@ -158,11 +183,58 @@ pub(crate) fn from_bytes(bytes: &[u8], set: &Dataset) -> Result<FeedModels> {
     let (Some(main), Some(neighbours)) = (models.next(), models.next()) else {
         bail!("the model file holds fewer than two models: fit it again with `upnext train`");
     };
+    let mut sources: Vec<Arc<dyn Recommender>> = models.collect();
+    // No source is called so, and runs of older builds hold none.
+    let fused = sources.pop_if(|last| last.name() == Kind::Fusion.name());
     let content = Content::new(&set.videos).map(Arc::new);
-    Ok(FeedModels {
-        similarity: similarity(content, &neighbours),
-        main,
-        neighbours,
-        sources: models.collect(),
-    })
+    Ok(FeedModels { similarity: similarity(content, &neighbours), fused, main, neighbours, sources })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upnext_data::{Action, Catalogue, Event, Events, Users};
+
+    /// Twelve films of two genres, and eight people who each like four of one of them.
+    fn set() -> Dataset {
+        let (mut users, mut videos, mut events) = (Users::new(), Catalogue::new(), Events::new());
+        for at in 0..12u32 {
+            let row = videos.intern(&format!("film{at}"));
+            videos.label(row, if at < 6 { "genre:Comedy" } else { "genre:Crime" });
+            videos.label(row, &format!("tag:{}", at % 3));
+        }
+        for at in 0..8u32 {
+            let user = users.intern(&format!("u{at}"));
+            for step in 0..4 {
+                let (video, time) = (at % 2 * 6 + (at / 2 + step) % 6, i64::from(at * 10 + step));
+                events.push(Event { user, video, action: Action::Like, time, value: None, ratio: None });
+            }
+        }
+        Dataset::new("small", users, videos, events, Order::Timed, None)
+    }
+
+    fn models(depth: Depth) -> FeedModels {
+        let choices = (Choices::new(), &Learning::default(), &[][..], None);
+        fit(&set(), &Relevance::default(), 1, choices, depth).unwrap()
+    }
+
+    #[test]
+    fn the_vectors_of_the_re_rank_come_back_from_the_file() {
+        let set = set();
+        let full = models(Depth::Full(Kind::ItemKnn, &[]));
+        let vectors = |models: &FeedModels| models.fused.as_ref().unwrap().tower().unwrap().items().clone();
+        assert_eq!(vectors(&full).n_rows(), 12);
+        let again = from_bytes(&to_bytes(&full).unwrap(), &set).unwrap();
+        assert_eq!(vectors(&again).values(), vectors(&full).values());
+        let names = |models: &FeedModels| -> Vec<String> {
+            models.sources.iter().map(|source| source.name().to_string()).collect()
+        };
+        assert_eq!(names(&again), names(&full));
+
+        let quick = models(Depth::Quick);
+        assert!(quick.fused.is_none());
+        let again = from_bytes(&to_bytes(&quick).unwrap(), &set).unwrap();
+        assert!(again.fused.is_none(), "a file without them can be read");
+        assert_eq!(names(&again), names(&quick));
+    }
 }

@@ -174,7 +174,7 @@ impl Ffmpeg {
         let rate = limits.frames_per_second.min(over_all).max(RATE_MIN);
         let side = limits.frame_side_max;
         let filter = format!(
-            "fps={rate:.6}:round=up,scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease,format=rgb24"
+            "fps={rate:.6}:start_time=0:round=up,scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease,format=rgb24"
         );
         let most = limits.frames_max.to_string();
         let arguments =

@@ -21,6 +21,8 @@ pub use text::cleaned;
 pub struct Limits {
     /// Largest file in bytes.
     pub file_bytes_max: u64,
+    /// Largest file of a picture in bytes: it is held in memory as a whole.
+    pub picture_bytes_max: u64,
     /// Most pixels of a picture.
     pub picture_pixels_max: u64,
     /// Longest side of a picture in pixels: what is made smaller is held at its full width for a moment.
@@ -43,6 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             file_bytes_max: 8 << 30,
+            picture_bytes_max: 256 << 20,
             picture_pixels_max: 100_000_000,
             picture_side_max: 32_768,
             text_bytes_max: 1 << 16,
@@ -68,6 +71,7 @@ impl Limits {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let checks = [
             ((1..=1 << 40).contains(&self.file_bytes_max), "file_bytes_max", "1 to 1099511627776"),
+            ((1..=1 << 32).contains(&self.picture_bytes_max), "picture_bytes_max", "1 to 4294967296"),
             ((1..=1 << 32).contains(&self.picture_pixels_max), "picture_pixels_max", "1 to 4294967296"),
             ((1..=1 << 20).contains(&self.picture_side_max), "picture_side_max", "1 to 1048576"),
             ((1..=1 << 24).contains(&self.text_bytes_max), "text_bytes_max", "1 to 16777216"),

@@ -104,9 +104,6 @@ impl LogMel {
         row.extend(changes.iter().map(|change| (change / n / 2.0) as f32));
         row.push(((loudness - f64::from(FLOOR.ln())) / 8.0) as f32);
         row.push((deviation(loudness_square, loudness) / 4.0) as f32);
-        if row.iter().any(|x| !x.is_finite()) {
-            return None;
-        }
         // Of silence nothing is left but that it is silent.
         unit(row).or_else(|| {
             let mut silent = vec![0.0; DIM];

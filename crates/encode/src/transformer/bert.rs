@@ -161,17 +161,29 @@ fn pooling(folder: &mut Folder) -> Result<Pooling, EncodeError> {
         }
     }
     let Some(about) = folder.json("1_Pooling/config.json")? else { return Ok(Pooling::Mean) };
-    let is = |key: &str| about[key].as_bool() == Some(true);
-    let name = about["pooling_mode"].as_str();
-    match (
-        is("pooling_mode_mean_tokens") || name == Some("mean"),
-        is("pooling_mode_cls_token") || name == Some("cls"),
-    ) {
-        (true, false) => Ok(Pooling::Mean),
-        (false, true) => Ok(Pooling::First),
+    // Older files have a key for each way, newer ones name one or several.
+    let mut ways: Vec<&str> = about
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, is)| is.as_bool() == Some(true))
+        .filter_map(|(key, _)| key.strip_prefix("pooling_mode_"))
+        .collect();
+    match &about["pooling_mode"] {
+        Value::Array(several) => ways.extend(several.iter().filter_map(Value::as_str)),
+        one => ways.extend(one.as_str()),
+    }
+    ways.iter_mut().for_each(|way| *way = way.trim_end_matches("_tokens").trim_end_matches("_token"));
+    ways.dedup();
+    match ways.as_slice() {
+        ["mean"] => Ok(Pooling::Mean),
+        ["cls"] => Ok(Pooling::First),
         _ => {
-            Err(folder
-                .wrong("1_Pooling/config.json", "expected pooling by the mean of tokens, or by the first"))
+            let reason = format!(
+                "it pools by `{}`; expected the mean of tokens alone, or the first alone",
+                ways.join("`, `")
+            );
+            Err(folder.wrong("1_Pooling/config.json", &reason))
         }
     }
 }

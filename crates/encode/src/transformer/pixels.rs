@@ -32,10 +32,11 @@ pub(super) struct Planes {
     pub(super) values: Vec<f32>,
 }
 
+const FILE: &str = "preprocessor_config.json";
+
 impl Preparation {
     /// Of `preprocessor_config.json`. `image_size` is the side that the model was made for.
     pub(super) fn open(folder: &mut Folder, image_size: usize) -> Result<Self, EncodeError> {
-        const FILE: &str = "preprocessor_config.json";
         let about = folder.json(FILE)?.ok_or_else(|| {
             folder.wrong(FILE, "not there: without it nobody knows how the model wants its pictures; save the processor beside it")
         })?;
@@ -80,6 +81,43 @@ impl Preparation {
             return Err(folder.wrong(FILE, "`image_std` has a number that is not positive"));
         }
         Ok(Self { resize, crop, mean, deviation })
+    }
+
+    /// Width and height of every picture that comes out; nothing where that depends on the picture.
+    fn comes_out(&self) -> Option<(usize, usize)> {
+        let (width, height) = match (self.resize, self.crop) {
+            (Resize::Both(across, down), None) => (across, down),
+            (Resize::Both(across, down), Some((width, height))) => (width.min(across), height.min(down)),
+            (Resize::Shorter(side), Some((width, height))) => (width.min(side), height.min(side)),
+            (Resize::Shorter(_), None) => return None,
+        };
+        Some((width as usize, height as usize))
+    }
+
+    /// The same, if pictures come out as squares of that side, for a model of one size.
+    pub(super) fn to_square(self, folder: &Folder, side: usize) -> Result<Self, EncodeError> {
+        let found = match self.comes_out() {
+            Some(found) if found == (side, side) => return Ok(self),
+            Some((width, height)) => format!("of {width} by {height} pixels"),
+            None => "of any shape".into(),
+        };
+        let reason = format!(
+            "it makes pictures {found}, and the model takes {side} by {side}: this is the processor of another model"
+        );
+        Err(folder.wrong(FILE, &reason))
+    }
+
+    /// The same, if pictures come out no smaller than a patch.
+    pub(super) fn to_patches(self, folder: &Folder, patch: usize) -> Result<Self, EncodeError> {
+        match self.comes_out() {
+            Some((width, height)) if width < patch || height < patch => {
+                let reason = format!(
+                    "it makes pictures of {width} by {height} pixels, and one patch of the model takes {patch}: this is the processor of another model"
+                );
+                Err(folder.wrong(FILE, &reason))
+            }
+            _ => Ok(self),
+        }
     }
 
     /// The prepared picture.

@@ -11,8 +11,12 @@ pub(super) struct Tokens {
     tokenizer: Tokenizer,
 }
 
+/// Rows of a model that no token has: tables are filled up to a round number, and languages are left out. Of large ones it is a
+/// thirty-second part.
+const SPARE_MAX: usize = 128;
+
 impl Tokens {
-    /// Of `tokenizer.json`; every number it can give is below `vocabulary`.
+    /// Of `tokenizer.json`; every number it can give is below `vocabulary`, and hardly any row of that is without a token.
     pub(super) fn open(
         folder: &mut Folder,
         vocabulary: usize,
@@ -28,6 +32,12 @@ impl Tokens {
         if most > vocabulary {
             return Err(wrong(format!(
                 "it gives numbers up to {most}, the model knows {vocabulary}: it is of another model"
+            )));
+        }
+        let spare = vocabulary - most;
+        if spare > SPARE_MAX.max(vocabulary / 32) {
+            return Err(wrong(format!(
+                "it knows {most} tokens, the model {vocabulary}: it is of another model"
             )));
         }
         let truncation = TruncationParams { max_length: tokens_max, ..TruncationParams::default() };

@@ -376,6 +376,22 @@ impl<'a> Zoo<'a> {
         Ok(Fitted { model, note })
     }
 
+    /// Vectors of videos that lists are varied by: [`FusionSettings::for_variety`] where videos have the labels for it, else
+    /// as `fusion` is set.
+    ///
+    /// # Errors
+    /// When nothing is known of the videos, or the numbers do not allow it.
+    pub fn fit_for_variety(&mut self) -> Result<Arc<dyn Recommender>, FitError> {
+        let mut settings = (*self.training.settings).clone();
+        settings.fusion = FusionSettings::for_variety();
+        let training = Training { settings: Arc::new(settings), ..self.training.clone() };
+        match Fusion::fit(&training, None) {
+            Ok((model, ..)) => Ok(Arc::new(model)),
+            Err(FitError::Needs { .. }) => Ok(self.fit(Kind::Fusion, &[])?.model),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether a model is already fitted.
     pub fn has(&self, kind: Kind) -> bool {
         self.fitted.iter().any(|(known, _, _)| *known == kind)

@@ -5,14 +5,16 @@ mod dpp;
 mod labels;
 mod mmr;
 mod tradeoff;
+mod vectors;
 
 pub use caps::{Caps, caps};
 pub use dpp::{Dpp, dpp};
 pub use labels::SharedLabels;
 pub use mmr::{Mmr, mmr};
 pub use tradeoff::Tradeoff;
+pub use vectors::Vectors;
 
-/// How alike two videos are, 0 to 1. Rows are of the run.
+/// How alike two videos are, at most 1; what is unlike has 0 or less. Rows are of the run.
 pub trait Similarity: Send + Sync {
     /// The likeness; more is more alike.
     fn between(&self, a: u32, b: u32) -> f32;

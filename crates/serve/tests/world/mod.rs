@@ -63,6 +63,7 @@ pub(crate) fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
         main: Arc::clone(&main),
         sources: vec![zoo.fit(Kind::Markov, &[]).unwrap().model],
         similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
+        fused: None,
         neighbours: main,
     };
     Arc::new(Feed::new(FeedConfig::default(), dataset, Relevance::default(), models, store).unwrap())

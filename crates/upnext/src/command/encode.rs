@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use upnext_encode::Limits;
+use upnext_encode::{Limits, OnnxSettings, cleaned};
 use upnext_ingest::run;
 
-use crate::encoding::{Ledger, Means, Modality, Target, Wanted, ablation, encode, read_wanted};
+use crate::encoding::{Ledger, Means, Modality, Target, Wanted, ablation, check, encode, read_wanted};
 use crate::{WrongUse, config, output};
 
 /// Arguments of `encode`.
@@ -64,7 +65,8 @@ pub(crate) struct EncodeArgs {
     /// How often a server is asked again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=20))]
     retries: Option<u32>,
-    /// A bound on what is read of a file, for example frames_max=16; may stand again
+    /// A bound on what is read of a file, for example frames_max=16, or what an exported model does not tell, for example
+    /// onnx.mean=[0.5,0.5,0.5]; may stand again
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Several kinds at once, in tables [[encode]] of a TOML file with the names of these options
@@ -125,19 +127,19 @@ impl EncodeArgs {
             cache_bytes_max: u64::from(self.cache_mib) << 20,
         };
         let opened = self.run.as_deref().map(run::open).transpose()?;
+        let target = match (&self.run, &opened, &self.out) {
+            (Some(run), Some(opened), _) => Target::Run(run, &opened.dataset.videos),
+            (_, _, Some(folder)) => Target::Folder(folder),
+            _ => return Err(WrongUse("expected a run folder, or --out".into()).into()),
+        };
+        check(&kinds, &target)?;
         let (mut ledgers, mut failed) = (Vec::new(), Vec::new());
         for wanted in &kinds {
-            let target = match (&self.run, &opened, &self.out) {
-                (Some(run), Some(opened), _) => Target::Run(run, &opened.dataset.videos),
-                (_, _, Some(folder)) => Target::Folder(folder),
-                _ => return Err(WrongUse("expected a run folder, or --out".into()).into()),
-            };
             match encode(wanted, &target, &means) {
                 Ok(ledger) => ledgers.push(ledger),
                 // Of several kinds the others are worth having; of one its own error says what to do.
                 Err(error) if kinds.len() > 1 => {
-                    let name = wanted.name.as_deref().unwrap_or(wanted.of.name());
-                    failed.push(format!("{name}: {error:#}"));
+                    failed.push(format!("{}: {error:#}", wanted.name()));
                 }
                 Err(error) => return Err(error),
             }
@@ -157,7 +159,14 @@ impl EncodeArgs {
     }
 
     fn wanted(&self) -> Result<Wanted> {
-        let limits: Limits =
+        #[derive(Default, Serialize, Deserialize)]
+        #[serde(default)]
+        struct Set {
+            onnx: OnnxSettings,
+            #[serde(flatten)]
+            limits: Limits,
+        }
+        let Set { onnx, limits } =
             config::from_toml("", &self.set).map_err(|error| WrongUse::of("--set", format!("{error:#}")))?;
         let precision = match self.precision.as_str() {
             "f32" => upnext_math::linalg::Precision::F32,
@@ -179,6 +188,7 @@ impl EncodeArgs {
             precision,
             requests_per_minute: self.requests_per_minute,
             retries: self.retries,
+            onnx,
             limits,
         })
     }
@@ -200,11 +210,12 @@ fn of_ledger(ledger: &Ledger) -> serde_json::Value {
     json!({
         "coverage": coverage,
         "failures": failures,
-        "cache_trouble": ledger.cache_trouble,
         "seconds": ledger.seconds,
     })
 }
 
+/// Of a printed failure: names of files may hold line breaks and anything else, and be long.
+const LINE_BYTES_MAX: usize = 1_024;
 /// Failures that are printed; the file has all of them.
 const FAILURES_SHOWN: usize = 10;
 
@@ -221,6 +232,7 @@ fn in_words(ledger: &Ledger, folder: &Path) -> String {
         ("not finite", &coverage.non_finite, false),
         ("files of no video", &coverage.unknown, false),
         ("a second file of a video", &coverage.repeated, false),
+        ("not looked at", &coverage.skipped, false),
     ];
     for (what, count, always) in rows {
         if count.n > 0 || always {
@@ -232,13 +244,23 @@ fn in_words(ledger: &Ledger, folder: &Path) -> String {
     if coverage.from_cache > 0 {
         let _ = writeln!(text, "\n{} were not encoded again: they came from the cache", coverage.from_cache);
     }
-    if let Some(trouble) = &ledger.cache_trouble {
-        let _ = writeln!(text, "\nvectors could not be kept for another run: {trouble}");
+    if let Some(trouble) = &coverage.cache_trouble {
+        let _ = writeln!(text, "\nnot all vectors were kept for another run: {trouble}");
+    }
+    let plain = |text: &str| cleaned(text, LINE_BYTES_MAX).unwrap_or_default();
+    if coverage.skipped.n > 0 {
+        let _ = writeln!(text, "\nnot looked at:");
+        for what in &coverage.skipped.examples {
+            let _ = writeln!(text, "  {}", plain(what));
+        }
+        if coverage.skipped.n > coverage.skipped.examples.len() {
+            let _ = writeln!(text, "  and {} more", coverage.skipped.n - coverage.skipped.examples.len());
+        }
     }
     if !ledger.failures.is_empty() {
         text.push('\n');
         for (video, reason) in ledger.failures.iter().take(FAILURES_SHOWN) {
-            let _ = writeln!(text, "  {video}: {reason}");
+            let _ = writeln!(text, "  {}", plain(&format!("{video}: {reason}")));
         }
         if ledger.failures.len() > FAILURES_SHOWN {
             let _ = writeln!(text, "  and {} more", ledger.failures.len() - FAILURES_SHOWN);

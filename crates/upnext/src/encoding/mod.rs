@@ -3,6 +3,8 @@
 pub(crate) mod ablation;
 pub(crate) mod pictures;
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,11 +17,11 @@ use upnext_encode::job::{self, Done, Outcome, Things};
 use upnext_encode::things::{OfFiles, Texts, subtitles};
 use upnext_encode::transformer::{self, TransformerSettings};
 use upnext_encode::{
-    Clip, Encoder, Ffmpeg, Files, Limits, Listed, LogMel, Picture, PictureStatistics, Pooled, Server,
-    ServerSettings, Sound, Words, WordsSettings,
+    Clip, Encoder, Ffmpeg, Files, Limits, Listed, LogMel, OnnxSettings, Picture, PictureStatistics, Pooled,
+    Server, ServerSettings, Sound, Words, WordsSettings,
 };
 use upnext_ingest::file_index;
-use upnext_ingest::vectors::{Coverage, Made, put, put_into_folder};
+use upnext_ingest::vectors::{Coverage, Made, check_writable, put, put_into_folder};
 
 use crate::{WrongUse, progress};
 
@@ -48,6 +50,17 @@ impl Modality {
             Self::Sound => "sound",
             Self::Video => "video",
             Self::Subtitles => "subtitles",
+        }
+    }
+
+    /// How files of this kind are mostly called. Others are read as well: what they are their bytes say.
+    fn usual_endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Image => &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"],
+            Self::Sound => &["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "mp4", "mkv", "webm", "mov"],
+            Self::Text | Self::Video | Self::Subtitles => {
+                &["mp4", "mkv", "webm", "mov", "avi", "m4v", "mpg", "mpeg", "ts", "flv", "wmv", "ogv", "3gp"]
+            }
         }
     }
 
@@ -93,8 +106,22 @@ pub(crate) struct Wanted {
     pub(crate) requests_per_minute: u32,
     /// How often a server is asked again.
     pub(crate) retries: Option<u32>,
+    /// What an exported model does not tell of itself.
+    pub(crate) onnx: OnnxSettings,
     /// Bounds on what is read of a file.
     pub(crate) limits: Limits,
+}
+
+impl Wanted {
+    /// What the vectors are called.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.of.name())
+    }
+
+    fn is_onnx(&self) -> bool {
+        let encoder = self.encoder.as_deref().map(Path::new);
+        encoder.and_then(Path::extension).is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"))
+    }
 }
 
 /// Where vectors that were made before lie, and how many threads work.
@@ -126,10 +153,37 @@ pub(crate) struct Ledger {
     pub(crate) coverage: Coverage,
     /// Failures by id, all of them.
     pub(crate) failures: Vec<(String, String)>,
-    /// Why vectors could not be kept for another run, if so.
-    pub(crate) cache_trouble: Option<String>,
     /// Seconds that it took.
     pub(crate) seconds: f64,
+}
+
+/// Looks before hours of work whether all kinds can be meant, and be written.
+///
+/// # Errors
+/// Names the one that cannot.
+pub(crate) fn check(kinds: &[Wanted], target: &Target<'_>) -> Result<()> {
+    let mut names = HashSet::new();
+    for wanted in kinds {
+        let wrong = |error: upnext_encode::EncodeError| WrongUse(error.to_string());
+        wanted.limits.check().map_err(wrong)?;
+        wanted.onnx.check().map_err(wrong)?;
+        if wanted.onnx != OnnxSettings::default() && !wanted.is_onnx() {
+            let encoder = wanted.encoder.as_deref().unwrap_or(wanted.of.usual_encoder());
+            return Err(
+                WrongUse::of("onnx", format!("settings of exported models; `{encoder}` is none")).into()
+            );
+        }
+        let name = wanted.name();
+        if !names.insert(name) {
+            let why = format!("two kinds are called `{name}`, and the second would replace the first");
+            return Err(WrongUse::of("--name", why).into());
+        }
+        match target {
+            Target::Run(run, _) => check_writable(&run.join("embeddings"), name)?,
+            Target::Folder(folder) => check_writable(folder, name)?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes one kind of vectors and writes them.
@@ -137,7 +191,6 @@ pub(crate) struct Ledger {
 /// # Errors
 /// When the encoder cannot be made, the files cannot be looked through, or not one vector came out.
 pub(crate) fn encode(wanted: &Wanted, target: &Target<'_>, means: &Means) -> Result<Ledger> {
-    wanted.limits.check().map_err(|error| WrongUse(error.to_string()))?;
     let begun = std::time::Instant::now();
     let files = match (&wanted.from, wanted.of) {
         (None, Modality::Text) => None,
@@ -194,10 +247,9 @@ pub(crate) fn encode(wanted: &Wanted, target: &Target<'_>, means: &Means) -> Res
     for (at, why) in read_failures.into_iter().chain(placed.wrong) {
         outcomes[at] = Outcome::Failed(why);
     }
-    let name = wanted.name.clone().unwrap_or_else(|| wanted.of.name().into());
     let from = wanted.from.as_ref().map_or_else(|| "the catalogue".into(), |from| from.display().to_string());
     let made = Made {
-        name: &name,
+        name: wanted.name(),
         from: &from,
         recognised: &encoder_name,
         dim,
@@ -211,7 +263,9 @@ pub(crate) fn encode(wanted: &Wanted, target: &Target<'_>, means: &Means) -> Res
             .collect(),
         unknown: placed.unknown,
         repeated: placed.repeated,
+        skipped: placed.skipped,
         from_cache: done.from_cache,
+        cache_trouble: done.cache_trouble,
     };
     let failures = placed.ids.iter().zip(&outcomes).filter_map(|(id, outcome)| match outcome {
         Outcome::Failed(why) => Some((id.clone(), why.clone())),
@@ -223,7 +277,7 @@ pub(crate) fn encode(wanted: &Wanted, target: &Target<'_>, means: &Means) -> Res
         Target::Folder(folder) => put_into_folder(folder, &placed.ids, &made)?,
     };
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Ledger { coverage, failures, cache_trouble: done.cache_trouble, seconds })
+    Ok(Ledger { coverage, failures, seconds })
 }
 
 /// Which file belongs to which video.
@@ -234,6 +288,8 @@ struct Placed {
     unknown: Vec<String>,
     /// Files of videos that have one already.
     repeated: Vec<String>,
+    /// What was not looked at, and why.
+    skipped: Vec<String>,
     /// Videos whose file, of which a table tells, cannot be found, and why.
     wrong: Vec<(usize, String)>,
 }
@@ -254,19 +310,19 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
             ids,
             unknown: Vec::new(),
             repeated: Vec::new(),
+            skipped: Vec::new(),
             wrong: Vec::new(),
         });
     };
     let shown = |at: &usize| files.listed()[*at].path.display().to_string();
     // By the table where there is one, else by the names of files.
-    let mut gone: std::collections::HashMap<String, String> = std::collections::HashMap::new();
-    let pairs: Vec<(String, usize)> = match &wanted.index {
+    let mut gone: HashMap<String, String> = HashMap::new();
+    let mut pairs: Vec<(String, usize)> = match &wanted.index {
         Some(index) => {
             let (by_path, _) = files.by_name(|file| file.path.to_string_lossy().into_owned());
             let (by_name, again) = files.by_name(Listed::file_name);
             // A name alone says which file is meant only where one file has it.
-            let ambiguous: std::collections::HashSet<String> =
-                again.iter().map(|&at| files.listed()[at].file_name()).collect();
+            let ambiguous: HashSet<String> = again.iter().map(|&at| files.listed()[at].file_name()).collect();
             let columns = (wanted.id_column.as_deref(), wanted.file_column.as_deref());
             let mut pairs = Vec::new();
             for (id, file) in file_index::read(index, columns, &upnext_ingest::Limits::default())? {
@@ -289,25 +345,51 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
         }
         None => files.listed().iter().enumerate().map(|(at, file)| (file.stem(), at)).collect(),
     };
-    let mut first: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
+    let mut skipped = files.skipped().to_vec();
+    let is_folder = of_run.is_none();
+    if is_folder {
+        // `NAME.ids` has a line for each.
+        pairs.retain(|(id, at)| {
+            let fits = !id.contains(['\n', '\r']);
+            if !fits {
+                skipped.push(format!("{}: its id {id:?} has a line break, and stands on a line", shown(at)));
+            }
+            fits
+        });
+    }
+    // `1.json` beside `1.png` tells of the picture, and is none. A table says itself which of them is meant.
+    let is_unusual = |at: usize| {
+        let ending = files.listed()[at].ending();
+        wanted.index.is_none() && !wanted.of.usual_endings().contains(&ending.as_str())
+    };
+    let mut first: HashMap<&str, usize> = HashMap::new();
     let (mut repeated, mut order) = (Vec::new(), Vec::new());
     for (id, at) in &pairs {
         match first.entry(id.as_str()) {
-            std::collections::hash_map::Entry::Vacant(free) => {
+            Entry::Vacant(free) => {
                 free.insert(*at);
                 order.push(id.clone());
             }
-            std::collections::hash_map::Entry::Occupied(_) => repeated.push(shown(at)),
+            Entry::Occupied(mut taken) => {
+                let is_better = is_unusual(*at) < is_unusual(*taken.get());
+                let other = if is_better { taken.insert(*at) } else { *at };
+                repeated.push(shown(&other));
+            }
         }
     }
     let ids = of_run.unwrap_or_else(|| order.clone());
     let places: Vec<Option<usize>> = ids.iter().map(|id| first.get(id.as_str()).copied()).collect();
-    let known: std::collections::HashSet<&str> = ids.iter().map(String::as_str).collect();
+    let known: HashSet<&str> = ids.iter().map(String::as_str).collect();
     let unknown = order.iter().filter(|id| !known.contains(id.as_str())).map(|id| shown(&first[id.as_str()]));
     let unknown: Vec<String> = unknown.collect();
+    if is_folder {
+        let lost = gone.iter().filter(|(id, _)| !known.contains(id.as_str()));
+        skipped.extend(lost.map(|(id, why)| format!("{id}: {why}")));
+        skipped.sort();
+    }
     let wrong = ids.iter().enumerate().filter(|(at, _)| places[*at].is_none());
     let wrong = wrong.filter_map(|(at, id)| Some((at, gone.remove(id)?))).collect();
-    Ok(Placed { places, unknown, repeated, wrong, ids })
+    Ok(Placed { places, unknown, repeated, skipped, wrong, ids })
 }
 
 /// Texts of the catalogue or of subtitles, and what is wrong with which.
@@ -381,7 +463,6 @@ fn encoder(wanted: &Wanted, texts: &[&str]) -> Result<AnyEncoder> {
         precision: wanted.precision,
     };
     let path = Path::new(asked);
-    let is_onnx = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
     Ok(match (of, asked) {
         (Modality::Text | Modality::Subtitles, "words") => {
             let usual = WordsSettings::default();
@@ -405,7 +486,9 @@ fn encoder(wanted: &Wanted, texts: &[&str]) -> Result<AnyEncoder> {
         (Modality::Video, _) if path.is_dir() => {
             AnyEncoder::Video(Box::new(Pooled::new(transformer::of_pictures(path, &transformers())?)))
         }
-        (Modality::Image | Modality::Sound | Modality::Video, _) if is_onnx => exported(of, path)?,
+        (Modality::Image | Modality::Sound | Modality::Video, _) if wanted.is_onnx() => {
+            exported(of, path, wanted.onnx.clone())?
+        }
         _ => {
             let known = match of {
                 Modality::Text | Modality::Subtitles => {
@@ -425,9 +508,8 @@ fn encoder(wanted: &Wanted, texts: &[&str]) -> Result<AnyEncoder> {
 }
 
 #[cfg(feature = "onnx")]
-fn exported(of: Modality, path: &Path) -> Result<AnyEncoder> {
-    use upnext_encode::{Onnx, OnnxSettings};
-    let model = Onnx::open(path, OnnxSettings::default())?;
+fn exported(of: Modality, path: &Path, settings: OnnxSettings) -> Result<AnyEncoder> {
+    let model = upnext_encode::Onnx::open(path, settings)?;
     Ok(match of {
         Modality::Sound => AnyEncoder::Sound(Box::new(model)),
         Modality::Video if model.reads_clips() => AnyEncoder::Video(Box::new(model)),
@@ -437,7 +519,7 @@ fn exported(of: Modality, path: &Path) -> Result<AnyEncoder> {
 }
 
 #[cfg(not(feature = "onnx"))]
-fn exported(_of: Modality, path: &Path) -> Result<AnyEncoder> {
+fn exported(_of: Modality, path: &Path, _settings: OnnxSettings) -> Result<AnyEncoder> {
     let why = "this build does without ONNX Runtime: build it with `--features onnx`";
     Err(upnext_encode::EncodeError::of(path.display(), why).into())
 }

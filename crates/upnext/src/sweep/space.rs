@@ -6,8 +6,8 @@ use serde::Serialize;
 use upnext_data::{Dataset, Names};
 use upnext_features::Content;
 use upnext_math::Matrix;
-use upnext_math::dot::dot;
 use upnext_math::seed::Random;
+use upnext_pipeline::rerank::{Similarity, Vectors};
 
 /// One of them.
 pub(crate) struct Space {
@@ -16,8 +16,8 @@ pub(crate) struct Space {
 }
 
 enum Likeness {
-    /// Rows of unit length: the cosine.
-    Vectors(Arc<Matrix>),
+    /// Dense rows: the cosine.
+    Vectors(Vectors),
     /// Sparse rows of unit length: the cosine.
     Content(Arc<Content>),
     /// Jaccard: shared labels over all labels of two videos.
@@ -38,17 +38,9 @@ pub(crate) struct Health {
 }
 
 impl Space {
-    /// Rows are taken to unit length.
+    /// Of rows of any length.
     pub(crate) fn of_vectors(name: &'static str, vectors: &Matrix) -> Self {
-        let mut unit = vectors.clone();
-        for row in 0..unit.n_rows() {
-            let row = unit.row_mut(row);
-            let length = dot(row, row).sqrt();
-            if length > 0.0 {
-                row.iter_mut().for_each(|x| *x /= length);
-            }
-        }
-        Self { name, likeness: Likeness::Vectors(Arc::new(unit)) }
+        Self { name, likeness: Likeness::Vectors(Vectors::new(vectors.clone())) }
     }
 
     pub(crate) fn of_content(name: &'static str, content: Arc<Content>) -> Self {
@@ -70,7 +62,7 @@ impl Space {
     /// How alike two videos are; 1 is the same, and a cosine may be negative.
     pub(crate) fn between(&self, a: u32, b: u32) -> f32 {
         match &self.likeness {
-            Likeness::Vectors(rows) => dot(rows.row(a as usize), rows.row(b as usize)),
+            Likeness::Vectors(vectors) => vectors.between(a, b),
             Likeness::Content(content) => content.between(a, b),
             Likeness::Labels(labels) => {
                 let (a, b) = (&labels[a as usize], &labels[b as usize]);

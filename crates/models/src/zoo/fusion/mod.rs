@@ -87,6 +87,19 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// For vectors that lists are varied by. They are learnt from relations: what the same people watch is no less varied for
+    /// it. Strangers at random and a wide margin spread the space evenly, which keeps more relevance at equal variety than the
+    /// settings that find the best neighbours; `docs/diversity.md` has the numbers.
+    pub fn for_variety() -> Self {
+        Self {
+            loss: Loss::Relations,
+            negatives: Negatives::Random,
+            margin: 0.5,
+            content: 128,
+            ..Self::default()
+        }
+    }
+
     /// Numbers of a vector.
     pub(crate) fn dimension(&self) -> usize {
         *self.layers.last().expect("there is a layer: checked")

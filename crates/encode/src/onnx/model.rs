@@ -8,42 +8,11 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Tensor, ValueType};
-use serde::{Deserialize, Serialize};
 
+use super::OnnxSettings;
 use crate::encoder::unit;
 use crate::media::SOUND_RATE;
 use crate::{Clip, EncodeError, Encoded, Encoder, Picture, Sound};
-
-/// What an exported model does not tell of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OnnxSettings {
-    /// The side of pictures, where the model leaves it open.
-    pub side: usize,
-    /// What is taken from red, green and blue, which are 0 to 1.
-    pub mean: [f32; 3],
-    /// And what they are divided by.
-    pub deviation: [f32; 3],
-    /// Seconds of sound, where the model leaves them open; what is shorter is followed by silence.
-    pub seconds: f64,
-    /// Frames of a clip, where the model leaves them open.
-    pub frames: usize,
-    /// The output that is taken; without it the first.
-    pub output: Option<String>,
-}
-
-impl Default for OnnxSettings {
-    fn default() -> Self {
-        Self {
-            side: 224,
-            mean: [0.485, 0.456, 0.406],
-            deviation: [0.229, 0.224, 0.225],
-            seconds: 10.0,
-            frames: 8,
-            output: None,
-        }
-    }
-}
 
 /// What a model reads, by its input's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +47,7 @@ impl Onnx {
     /// When the library or the model cannot be loaded, its input is of no shape known here, or its output is none of vectors.
     pub fn open(path: &Path, settings: OnnxSettings) -> Result<Self, EncodeError> {
         let wrong = |reason: String| EncodeError::of(path.display(), reason);
-        if settings.deviation.iter().any(|x| *x <= 0.0) || settings.side == 0 || settings.frames == 0 {
-            return Err(EncodeError::of(
-                "deviation",
-                "expected positive numbers, a side and frames of at least 1",
-            ));
-        }
+        settings.check()?;
         let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let environment = environment()?;
         let session = Session::builder(&environment)
@@ -102,9 +66,11 @@ impl Onnx {
         let input = input.name().to_string();
         let outputs: Vec<String> = session.outputs().iter().map(|output| output.name().to_string()).collect();
         let output = match &settings.output {
-            Some(asked) if outputs.contains(asked) => asked.clone(),
-            Some(asked) => return Err(wrong(format!("no output `{asked}`; it has {}", outputs.join(", ")))),
-            None => outputs.first().cloned().ok_or_else(|| wrong("it gives nothing".into()))?,
+            none if none.is_empty() => {
+                outputs.first().cloned().ok_or_else(|| wrong("it gives nothing".into()))?
+            }
+            asked if outputs.contains(asked) => asked.clone(),
+            asked => return Err(wrong(format!("no output `{asked}`; it has {}", outputs.join(", ")))),
         };
         let digest = {
             let mut hasher = blake3::Hasher::new();
