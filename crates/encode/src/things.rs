@@ -172,9 +172,8 @@ impl OfFiles<'_> {
     /// # Errors
     /// What is wrong with it.
     pub fn middle_frame(&self, at: usize) -> Result<Option<Picture>, String> {
-        let opened =
-            self.by_path(at, &|_| false, |ffmpeg, path| ffmpeg.middle_frame(path, self.limits).map(Some))?;
-        Ok(opened.and_then(|opened| opened.input))
+        let Some(place) = self.of_clip(at)? else { return Ok(None) };
+        self.decoded(place, |ffmpeg, path| ffmpeg.middle_frame(path, self.limits)).map(Some)
     }
 }
 

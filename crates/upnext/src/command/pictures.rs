@@ -88,7 +88,7 @@ impl PicturesArgs {
             let numbers = json!({
                 "videos": ledger.videos, "made": ledger.made, "replaced": ledger.replaced, "kept": ledger.kept,
                 "failures": failures, "files_of_no_video": ledger.unknown.len(),
-                "second_files": ledger.repeated.len(), "lost": ledger.lost, "bytes": ledger.bytes,
+                "second_files": ledger.repeated.len(), "not_looked_at": ledger.skipped, "lost": ledger.lost, "bytes": ledger.bytes,
                 "seconds": ledger.seconds,
             });
             return output::print(&numbers.to_string());
@@ -97,8 +97,8 @@ impl PicturesArgs {
     }
 }
 
-/// Failures that are printed; the file has all of them.
-const FAILURES_SHOWN: usize = 10;
+/// Failures that are printed, and files that were not looked at. A file has all of the failures.
+const SHOWN: usize = 10;
 
 fn in_words(ledger: &Ledger, run: &Path) -> String {
     let with = ledger.made + ledger.replaced + ledger.kept;
@@ -115,6 +115,7 @@ fn in_words(ledger: &Ledger, run: &Path) -> String {
         ("failed", ledger.failures.len(), true),
         ("files of no video", ledger.unknown.len(), false),
         ("a second file of a video", ledger.repeated.len(), false),
+        ("not looked at", ledger.skipped.len(), false),
     ];
     for (what, n, always) in rows {
         if n > 0 || always {
@@ -124,13 +125,14 @@ fn in_words(ledger: &Ledger, run: &Path) -> String {
     if let Some(lost) = &ledger.lost {
         let _ = writeln!(text, "\nthe pictures that were there could not be kept: {lost}");
     }
-    if !ledger.failures.is_empty() {
-        text.push('\n');
-        for (video, why) in ledger.failures.iter().take(FAILURES_SHOWN) {
-            let _ = writeln!(text, "  {video}: {why}");
+    let failures: Vec<String> =
+        ledger.failures.iter().map(|(video, why)| format!("{video}: {why}")).collect();
+    for list in [&failures, &ledger.skipped] {
+        for (at, what) in list.iter().take(SHOWN).enumerate() {
+            let _ = writeln!(text, "{}  {what}", if at == 0 { "\n" } else { "" });
         }
-        if ledger.failures.len() > FAILURES_SHOWN {
-            let _ = writeln!(text, "  and {} more", ledger.failures.len() - FAILURES_SHOWN);
+        if list.len() > SHOWN {
+            let _ = writeln!(text, "  and {} more", list.len() - SHOWN);
         }
     }
     let _ = writeln!(text, "\n{0}/{PICTURES} and {0}/{FAILURES_FILE}", run.display());

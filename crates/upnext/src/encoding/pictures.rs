@@ -41,6 +41,8 @@ pub(crate) struct Ledger {
     pub(crate) unknown: Vec<String>,
     /// Files of videos that have one already.
     pub(crate) repeated: Vec<String>,
+    /// What was not looked at, and why.
+    pub(crate) skipped: Vec<String>,
     /// Why the pictures that were there could not be kept, if so.
     pub(crate) lost: Option<String>,
     /// Bytes of all pictures.
@@ -59,7 +61,7 @@ pub(crate) fn make(run: &Path, wanted: &Wanted, height: u32, workers: usize) -> 
     let from = wanted.from.as_deref().context("pictures are made of files: name their folder with --from")?;
     let files = Files::open(from)?;
     let catalogue = run::open(run)?.dataset.videos;
-    let Placed { ids, places, unknown, repeated, wrong } =
+    let Placed { ids, places, unknown, repeated, skipped, wrong } =
         place(wanted, &Target::Run(run, &catalogue), Some(&files))?;
     let ffmpeg = (wanted.of == Modality::Video).then(Ffmpeg::find).transpose()?;
     let n = places.len();
@@ -79,7 +81,7 @@ pub(crate) fn make(run: &Path, wanted: &Wanted, height: u32, workers: usize) -> 
         bar.inc(1);
         made.unwrap_or_else(|_| Err("its decoder panicked".into())).transpose()
     };
-    let mut ledger = Ledger { videos: n, unknown, repeated, ..Ledger::default() };
+    let mut ledger = Ledger { videos: n, unknown, repeated, skipped, ..Ledger::default() };
     let old = match Pictures::open(run, n) {
         // What is damaged is made again; what cannot be read just now may be whole.
         Err(error @ (RunError::Changed { .. } | RunError::Table { .. })) => {
