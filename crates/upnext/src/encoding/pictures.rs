@@ -125,7 +125,7 @@ pub(crate) fn make(run: &Path, wanted: &Wanted, height: u32, workers: usize) -> 
     written?;
     failures.sort_by_key(|(row, _)| *row);
     ledger.failures = failures.into_iter().map(|(row, why)| (ids[row].clone(), why)).collect();
-    let lines: String = ledger.failures.iter().map(|failure| line(failure)).collect();
+    let lines: String = ledger.failures.iter().map(line).collect();
     run::add_file(run, FAILURES_FILE, lines.as_bytes())?;
     ledger.seconds = begun.elapsed().as_secs_f64();
     Ok(ledger)
