@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use upnext_data::Dataset;
 use upnext_ingest::pictures::Pictures;
 
@@ -48,7 +50,7 @@ impl OfRun {
                 break;
             }
             if let Some(jpeg) = self.pictures.read(row)? {
-                addresses.insert(row, format!("{BEGINS}{}", base64(&jpeg)));
+                addresses.insert(row, format!("{BEGINS}{}", BASE64_STANDARD.encode(&jpeg)));
             }
         }
         Ok(Embedded { addresses, of: there.len() })
@@ -65,40 +67,9 @@ impl upnext_serve::Pictures for OfRun {
     }
 }
 
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(4 * bytes.len().div_ceil(3));
-    for three in bytes.chunks(3) {
-        let at = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let number = at(0) << 16 | at(1) << 8 | at(2);
-        for letter in 0..4 {
-            let is_there = letter <= three.len();
-            let value = number >> (18 - 6 * letter) & 63;
-            text.push(if is_there { char::from(LETTERS[value as usize]) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_become_letters_as_the_standard_has_it() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
-    }
 
     #[test]
     fn a_page_holds_the_first_pictures_until_the_next_would_be_too_much() {

@@ -194,7 +194,7 @@ impl ClipPictures {
         let d = widths.dimension;
         let size = folder.count(&config, "image_size", 8_192)?;
         let side = folder.count(&config, "patch_size", size)?;
-        let preparation = Preparation::open(&mut folder, size)?.to_square(&folder, size)?;
+        let preparation = Preparation::open(&mut folder, size)?.into_square(&folder, size)?;
         let n_positions = (size / side) * (size / side) + 1;
         let stack = stack(&folder, ("vision_model", &config), &widths, Mask::Full, settings.precision)?;
         let digest = folder.digest(&format!("pictures {:?}", settings.precision));

@@ -41,7 +41,7 @@ impl Dinov2 {
         let patch = folder.count(&config, "patch_size", size)?;
         let inner = d * folder.count(&config, "mlp_ratio", 64)?;
         // It was trained large, and is mostly asked at 224.
-        let preparation = Preparation::open(&mut folder, 224)?.to_patches(&folder, patch)?;
+        let preparation = Preparation::open(&mut folder, 224)?.into_patches(&folder, patch)?;
         let side = size / patch;
         let positions = folder.numbers("embeddings.position_embeddings", &[1, side * side + 1, d])?;
         let class = folder.numbers("embeddings.cls_token", &[1, 1, d])?;

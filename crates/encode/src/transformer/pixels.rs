@@ -95,7 +95,7 @@ impl Preparation {
     }
 
     /// The same, if pictures come out as squares of that side, for a model of one size.
-    pub(super) fn to_square(self, folder: &Folder, side: usize) -> Result<Self, EncodeError> {
+    pub(super) fn into_square(self, folder: &Folder, side: usize) -> Result<Self, EncodeError> {
         let found = match self.comes_out() {
             Some(found) if found == (side, side) => return Ok(self),
             Some((width, height)) => format!("of {width} by {height} pixels"),
@@ -108,7 +108,7 @@ impl Preparation {
     }
 
     /// The same, if pictures come out no smaller than a patch.
-    pub(super) fn to_patches(self, folder: &Folder, patch: usize) -> Result<Self, EncodeError> {
+    pub(super) fn into_patches(self, folder: &Folder, patch: usize) -> Result<Self, EncodeError> {
         match self.comes_out() {
             Some((width, height)) if width < patch || height < patch => {
                 let reason = format!(

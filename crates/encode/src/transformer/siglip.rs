@@ -122,7 +122,7 @@ impl SiglipPictures {
         let size = folder.count(&config, "image_size", 8_192)?;
         let side = folder.count(&config, "patch_size", size)?;
         let inner = folder.count(&config, "intermediate_size", 1 << 18)?;
-        let preparation = Preparation::open(&mut folder, size)?.to_square(&folder, size)?;
+        let preparation = Preparation::open(&mut folder, size)?.into_square(&folder, size)?;
         let stack = stack(&folder, ("vision_model", &config), &widths, Mask::Full, settings.precision)?;
         let head = |part: &str| format!("vision_model.head.{part}");
         let weights = folder.numbers(&head("attention.in_proj_weight"), &[3 * d, d])?;

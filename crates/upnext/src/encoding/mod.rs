@@ -371,7 +371,7 @@ fn place(wanted: &Wanted, target: &Target<'_>, files: Option<&Files>) -> Result<
                 order.push(id.clone());
             }
             Entry::Occupied(mut taken) => {
-                let is_better = is_unusual(*at) < is_unusual(*taken.get());
+                let is_better = !is_unusual(*at) && is_unusual(*taken.get());
                 let other = if is_better { taken.insert(*at) } else { *at };
                 repeated.push(shown(&other));
             }
