@@ -98,7 +98,7 @@ impl Default for FeedConfig {
             rerank: Rerank::Dpp,
             rerank_space: RerankSpace::Fused,
             lambda: 0.9,
-            lambda_cold: 0.8,
+            lambda_cold: 0.7,
             rerank_pool: 100,
             cap_category: 4,
             cap_author: 2,
