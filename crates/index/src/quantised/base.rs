@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 use upnext_math::Rotation;
-use upnext_math::codes::{self, Bits, ByteQuery, Bytes, Line, ROWS};
+use upnext_math::codes::{self, Bits, Bounds, ByteQuery, Bytes, Line, ROWS};
 use upnext_math::dot::dot;
 
 use super::Config;
@@ -34,17 +34,45 @@ pub(crate) struct Lists {
     pub(crate) centres: Vec<f32>,
     /// The mean squared distance of a list's rows from its centre.
     pub(crate) spreads: Vec<f32>,
-    /// Half the squared length of each centre.
+    /// Half the squared length of each centre, and the whole.
     pub(super) halves: Vec<f32>,
+    pub(super) squares: Vec<f32>,
+    /// What rows of a list score less than its centre, on average, and how far they lie around it in one direction.
+    pub(super) less: Vec<f32>,
+    pub(super) deviations: Vec<f32>,
     /// Centres as bytes, which every query is compared with.
     pub(super) bytes: Bytes,
 }
 
 impl Lists {
-    pub(crate) fn new(centres: Vec<f32>, spreads: Vec<f32>, dim: usize) -> Self {
-        let halves = centres.chunks_exact(dim).map(|centre| 0.5 * dot(centre, centre)).collect();
+    pub(crate) fn new(centres: Vec<f32>, spreads: Vec<f32>, dim: usize, metric: Metric) -> Self {
+        let squares: Vec<f32> = centres.chunks_exact(dim).map(|centre| dot(centre, centre)).collect();
+        let halves: Vec<f32> = squares.iter().map(|square| 0.5 * square).collect();
+        let less = match metric {
+            Metric::L2 => halves.iter().zip(&spreads).map(|(half, spread)| half + 0.5 * spread).collect(),
+            Metric::Cosine | Metric::InnerProduct => vec![0.0; spreads.len()],
+        };
+        let deviations = spreads.iter().map(|spread| (spread / dim as f32).sqrt()).collect();
         let bytes = Bytes::new(&centres, dim);
-        Self { centres, spreads, halves, bytes }
+        Self { centres, spreads, halves, squares, less, deviations, bytes }
+    }
+
+    /// What bounds the scores of each list's rows: they lie around the centre, and a query gains by that in proportion to its
+    /// distance from the centre, or by an inner product to its own length.
+    pub(super) fn bounds(&self, metric: Metric, square: f32, margin: f32) -> Bounds<'_> {
+        let given = Bounds {
+            less: &self.less,
+            squares: &self.squares,
+            square,
+            weight: 2.0,
+            deviations: &self.deviations,
+            margin,
+        };
+        match metric {
+            Metric::L2 | Metric::Cosine => given,
+            // Where nothing is taken, nothing is added either: `less` is all zeros then.
+            Metric::InnerProduct => Bounds { squares: &self.less, weight: 0.0, ..given },
+        }
     }
 
     pub(super) fn centre(&self, list: usize, dim: usize) -> &[f32] {

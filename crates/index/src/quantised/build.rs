@@ -138,7 +138,7 @@ impl Base {
             config: config.clone(),
             bits,
             rotation: Arc::new(rotation),
-            lists: Arc::new(Lists::new(centres, spreads, dim)),
+            lists: Arc::new(Lists::new(centres, spreads, dim, config.metric)),
             packed: Arc::new(Packed {
                 starts,
                 lines,

@@ -115,7 +115,7 @@ impl State {
         let packed = &base.packed;
         let lines = packed.lines.len() + packed.rows.len();
         // Centres twice, as numbers and as bytes.
-        let lists = base.n_lists() * (5 * base.dim + 12);
+        let lists = base.n_lists() * (5 * base.dim + 28);
         let per_chunk = CHUNK_ROWS * (4 * base.bits.lines(base.dim) + 4 + 16 + 4 * base.dim);
         let masks = 2 * base.n_blocks();
         let numbers = 4 * (packed.slots.len() + packed.places.len() + packed.starts.len());

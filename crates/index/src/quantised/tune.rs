@@ -40,7 +40,7 @@ const KS: [usize; 4] = [1, 10, 100, 500];
 const TIMES: [f32; 14] = [1.05, 1.15, 1.3, 1.5, 1.8, 2.2, 2.7, 3.3, 4.0, 5.0, 6.5, 9.0, 13.0, 20.0];
 
 /// Beyond this margin nearly every list is looked at.
-const MARGIN_MAX: f32 = 12.0;
+const MARGIN_MAX: f32 = 9.0;
 
 impl Tuned {
     pub(super) fn guess(bits: Bits) -> Self {
@@ -100,7 +100,7 @@ pub(super) fn tune(state: &State, config: &Config) -> Tuned {
                 continue;
             }
             let (mut low, mut high) = (-2.0, at_most);
-            while high - low > 0.04 * (1.0 + high.abs()) {
+            while high - low > 0.02 * (1.0 + high.abs()) {
                 let middle = 0.5 * (low + high);
                 if enough(measure(middle, times)) { high = middle } else { low = middle }
             }
@@ -110,7 +110,7 @@ pub(super) fn tune(state: &State, config: &Config) -> Tuned {
                 worse = 0;
             } else {
                 worse += 1;
-                if worse == 2 {
+                if worse == 1 {
                     break;
                 }
             }

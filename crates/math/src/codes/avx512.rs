@@ -71,18 +71,42 @@ pub(super) fn scan<const PLANES: usize>(
         let better = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(entry.mask as u16, score, threshold);
         if better != 0 {
             let slots = _mm512_add_epi32(lanes, _mm512_set1_epi32((entry.block * ROWS as u32) as i32));
-            let to_scores: &mut [f32] = &mut found.scores[found.n..][..ROWS];
-            let to_slots: &mut [u32] = &mut found.slots[found.n..][..ROWS];
-            #[expect(unsafe_code, reason = "a store takes a pointer")]
-            // SAFETY: there is room for 16 numbers in either slice.
-            unsafe {
-                _mm512_storeu_ps(to_scores.as_mut_ptr(), _mm512_maskz_compress_ps(better, score));
-                _mm512_storeu_si512(to_slots.as_mut_ptr().cast(), _mm512_maskz_compress_epi32(better, slots));
-            }
-            found.n += better.count_ones() as usize;
+            push(found, better, score, slots);
         }
     }
     entries.len()
+}
+
+/// Adds the lanes of a mask.
+#[target_feature(enable = "avx512f")]
+fn push(found: &mut Found, lanes: u16, scores: __m512, slots: __m512i) {
+    let to_scores: &mut [f32] = &mut found.scores[found.n..][..ROWS];
+    let to_slots: &mut [u32] = &mut found.slots[found.n..][..ROWS];
+    #[expect(unsafe_code, reason = "a store takes a pointer")]
+    // SAFETY: there is room for 16 numbers in either slice.
+    unsafe {
+        _mm512_storeu_ps(to_scores.as_mut_ptr(), _mm512_maskz_compress_ps(lanes, scores));
+        _mm512_storeu_si512(to_slots.as_mut_ptr().cast(), _mm512_maskz_compress_epi32(lanes, slots));
+    }
+    found.n += lanes.count_ones() as usize;
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn between(values: &[f32], above: f32, at_most: f32, found: &mut Found) {
+    let (blocks, rest) = values.as_chunks::<ROWS>();
+    let mut places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for block in blocks {
+        #[expect(unsafe_code, reason = "a load takes a pointer")]
+        // SAFETY: an array of 16 numbers.
+        let block = unsafe { _mm512_loadu_ps(block.as_ptr()) };
+        let better = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(block, _mm512_set1_ps(above));
+        let lanes = _mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(better, block, _mm512_set1_ps(at_most));
+        if lanes != 0 {
+            push(found, lanes, block, places);
+        }
+        places = _mm512_add_epi32(places, _mm512_set1_epi32(ROWS as i32));
+    }
+    super::plain::between(rest, blocks.len() * ROWS, above, at_most, found);
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]

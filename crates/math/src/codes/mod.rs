@@ -171,7 +171,6 @@ impl Query {
         self.words.clear();
         self.words.resize(groups * planes, 0);
         let most = query.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        let mut sum = 0.0;
         // The top plane's factor is x / base^(planes - 1). Each plane below gets what those above it do not give, which is
         // at most (1 + 1 / base) times the largest, and half a step of theirs.
         let mut steps = [0.0f32; 4];
@@ -184,27 +183,67 @@ impl Query {
             };
         }
         self.worth = steps;
-        let per_step = steps.map(|step| if step > 0.0 { 1.0 / step } else { 0.0 });
-        let at = |number: usize| query.get(number).copied().unwrap_or(0.0);
-        for (group, words) in self.words.chunks_exact_mut(planes).enumerate() {
-            let mut above = [0.0f32; 4];
-            for plane in (0..planes).rev() {
-                let weight = base.powi(-(plane as i32));
-                let limit = if plane + 1 == planes { TOP_MAX } else { LOW_MAX };
-                let mut bytes = [0u8; 4];
-                for (j, (byte, above)) in bytes.iter_mut().zip(&mut above).enumerate() {
-                    let x = at(4 * (group * planes + plane) + j);
-                    let wanted = x * weight - *above;
-                    let factor = (wanted * per_step[plane]).round_ties_even().clamp(-limit, limit);
-                    *above += factor * steps[plane];
-                    *byte = factor as i8 as u8;
-                    sum += *above / weight;
-                }
-                words[plane] = i32::from_le_bytes(bytes);
-            }
+        let mut sum = 0.0;
+        match bits {
+            Bits::Two => set_two_widest(query, steps, &mut self.words, &mut sum),
+            Bits::Four => set_four_widest(query, steps, &mut self.words, &mut sum),
         }
         self.less = bits.middle() * sum;
     }
+}
+
+fn set_two_widest(query: &[f32], steps: [f32; 4], words: &mut [i32], sum: &mut f32) {
+    widest!(set_two(query: &[f32], steps: [f32; 4], words: &mut [i32], sum: &mut f32));
+}
+
+fn set_four_widest(query: &[f32], steps: [f32; 4], words: &mut [i32], sum: &mut f32) {
+    widest!(set_four(query: &[f32], steps: [f32; 4], words: &mut [i32], sum: &mut f32));
+}
+
+#[inline(always)]
+fn set_two(query: &[f32], steps: [f32; 4], words: &mut [i32], sum: &mut f32) {
+    set::<4>(query, steps, 4.0, words, sum);
+}
+
+#[inline(always)]
+fn set_four(query: &[f32], steps: [f32; 4], words: &mut [i32], sum: &mut f32) {
+    set::<2>(query, steps, 16.0, words, sum);
+}
+
+/// Factors of each group and plane; `sum` gets what they add up to for rows of ones.
+#[inline(always)]
+fn set<const PLANES: usize>(query: &[f32], steps: [f32; 4], base: f32, words: &mut [i32], sum: &mut f32) {
+    let per_step = steps.map(|step| if step > 0.0 { 1.0 / step } else { 0.0 });
+    let mut weights = [1.0; PLANES];
+    for plane in 1..PLANES {
+        weights[plane] = weights[plane - 1] * base;
+    }
+    let mut sums = [0.0f32; 4];
+    for (part, words) in query.chunks(4 * PLANES).zip(words.chunks_exact_mut(PLANES)) {
+        let mut x = [[0.0f32; 4]; PLANES];
+        x.as_flattened_mut()[..part.len()].copy_from_slice(part);
+        let mut above = [0.0f32; 4];
+        for plane in (0..PLANES).rev() {
+            let limit = if plane + 1 == PLANES { TOP_MAX } else { LOW_MAX };
+            let mut bytes = [0u8; 4];
+            for j in 0..4 {
+                let wanted = x[plane][j] / weights[plane] - above[j];
+                let factor = rounded(wanted * per_step[plane]).clamp(-limit, limit);
+                above[j] += factor * steps[plane];
+                bytes[j] = factor as i32 as u8;
+                sums[j] += above[j] * weights[plane];
+            }
+            words[plane] = i32::from_le_bytes(bytes);
+        }
+    }
+    *sum = sums.iter().sum();
+}
+
+/// To the nearest whole number, of numbers below 2^22: what is added leaves no bits for the rest.
+#[inline(always)]
+fn rounded(x: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (x + SHIFT) - SHIFT
 }
 
 /// Blocks of rows, one after another.
@@ -333,17 +372,25 @@ impl ByteQuery {
         self.step = most / LOW_MAX;
         let per_step = if self.step > 0.0 { 1.0 / self.step } else { 0.0 };
         self.words.clear();
+        self.words.resize(query.len().div_ceil(4), 0);
         let mut sum = 0;
-        self.words.extend(query.chunks(4).map(|part| {
-            let mut bytes = [0u8; 4];
-            for (byte, &x) in bytes.iter_mut().zip(part) {
-                let rounded = (x * per_step).round_ties_even().clamp(-LOW_MAX, LOW_MAX) as i8;
-                sum += i32::from(rounded);
-                *byte = rounded as u8;
-            }
-            i32::from_le_bytes(bytes)
-        }));
+        set_bytes_widest(query, per_step, &mut self.words, &mut sum);
         self.less = BYTE_MIDDLE * sum;
+    }
+}
+
+fn set_bytes_widest(query: &[f32], per_step: f32, words: &mut [i32], sum: &mut i32) {
+    widest!(set_bytes(query: &[f32], per_step: f32, words: &mut [i32], sum: &mut i32));
+}
+
+#[inline(always)]
+fn set_bytes(query: &[f32], per_step: f32, words: &mut [i32], sum: &mut i32) {
+    for (part, word) in query.chunks(4).zip(words) {
+        let mut x = [0.0f32; 4];
+        x[..part.len()].copy_from_slice(part);
+        let factors = x.map(|x| rounded(x * per_step).clamp(-LOW_MAX, LOW_MAX) as i32);
+        *sum += factors.iter().sum::<i32>();
+        *word = i32::from_le_bytes(factors.map(|factor| factor as u8));
     }
 }
 
@@ -365,7 +412,7 @@ impl Bytes {
             for (group, part) in values.chunks(4).enumerate() {
                 let mut bytes = [0u8; 4];
                 for (byte, &x) in bytes.iter_mut().zip(part) {
-                    *byte = ((x * per_step).round_ties_even() as i32 + BYTE_MIDDLE) as u8;
+                    *byte = (rounded(x * per_step) as i32 + BYTE_MIDDLE) as u8;
                 }
                 lines[row / ROWS * groups + group].0[row % ROWS] = u32::from_le_bytes(bytes);
             }
@@ -404,6 +451,54 @@ impl Bytes {
         }
         plain::dots(lines, scales, query, out);
     }
+}
+
+/// What decides how good the rows around a centre can be, beside its product with the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    /// What is taken from each centre's product.
+    pub less: &'a [f32],
+    /// What is added to each centre's squared length.
+    pub squares: &'a [f32],
+    /// The squared length of the query.
+    pub square: f32,
+    /// How many products are taken from these squares: 2 gives the squared distance.
+    pub weight: f32,
+    /// How far rows lie around each centre, in one direction.
+    pub deviations: &'a [f32],
+    /// How many deviations are granted.
+    pub margin: f32,
+}
+
+/// `product - less + margin * deviation * root(square + squares - weight * product)`, for each centre.
+pub fn bounds(products: &[f32], given: Bounds, out: &mut Vec<f32>) {
+    let n = products.len().min(given.less.len()).min(given.squares.len()).min(given.deviations.len());
+    out.resize(n, 0.0);
+    let to = &mut out[..];
+    widest!(bounds_of(products: &[f32], given: Bounds, to: &mut [f32]));
+}
+
+#[inline(always)]
+fn bounds_of(products: &[f32], given: Bounds, out: &mut [f32]) {
+    let n = out.len();
+    let (products, less) = (&products[..n], &given.less[..n]);
+    let (squares, deviations) = (&given.squares[..n], &given.deviations[..n]);
+    for at in 0..n {
+        let square = (given.square + squares[at] - given.weight * products[at]).max(0.0);
+        out[at] = products[at] - less[at] + given.margin * deviations[at] * square.sqrt();
+    }
+}
+
+/// The numbers above one bound and not above another, with their places, in order.
+pub fn between(values: &[f32], above: f32, at_most: f32, found: &mut Found) {
+    found.clear(values.len());
+    #[cfg(target_arch = "x86_64")]
+    #[expect(unsafe_code, reason = "the compiler cannot know the machine")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the machine has been asked.
+        return unsafe { avx512::between(values, above, at_most, found) };
+    }
+    plain::between(values, 0, above, at_most, found);
 }
 
 /// Which of 16 numbers have their bit set in a set of bits; beyond its end none has.
@@ -558,6 +653,29 @@ mod tests {
         assert_eq!(members(&numbers, &set) & 0x3f, 0b00_1101);
         assert_eq!(members(&numbers, &set), plain::members(&numbers, &set));
         assert_eq!(members(&numbers, &[]), 0);
+    }
+
+    #[test]
+    fn numbers_between_bounds_are_found_in_order() {
+        let values: Vec<f32> = (0..37).map(|at| (at * 7 % 37) as f32).collect();
+        let (mut found, mut plain) = (Found::default(), Found::default());
+        between(&values, 3.0, 30.0, &mut found);
+        plain.clear(values.len());
+        plain::between(&values, 0, 3.0, 30.0, &mut plain);
+        assert_eq!((found.n, &found.slots[..27]), (27, &plain.slots[..27]));
+        assert_eq!(found.scores[..27], plain.scores[..27]);
+        assert!(found.slots[..27].is_sorted() && found.scores[..27].contains(&30.0));
+        between(&values, f32::NEG_INFINITY, f32::INFINITY, &mut found);
+        assert_eq!(found.n, 37);
+    }
+
+    #[test]
+    fn a_bound_is_the_product_and_a_share_of_the_distance() {
+        let mut out = Vec::new();
+        let given =
+            Bounds { less: &[1.0], squares: &[4.0], square: 9.0, weight: 2.0, deviations: &[0.5], margin: 3.0 };
+        bounds(&[2.0, 9.0], given, &mut out);
+        assert_eq!(out, [2.0 - 1.0 + 3.0 * 0.5 * 3.0]);
     }
 
     #[test]
