@@ -5,6 +5,7 @@
 
 mod allow;
 mod error;
+mod file;
 mod flat;
 mod metric;
 mod quantised;

@@ -5,13 +5,13 @@
 //! bitmaps. Each change makes a new `State` that shares nearly all with the last, and puts it in its place: a search takes
 //! one and keeps it, so it waits for nobody and sees whole changes only.
 
-mod base;
+pub(crate) mod base;
 mod build;
 mod fresh;
 mod kmeans;
 mod search;
 mod state;
-mod tune;
+pub(crate) mod tune;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -233,8 +233,14 @@ impl Quantised {
         Ok(())
     }
 
-    pub(crate) fn state(&self) -> Arc<State> {
-        self.state.load_full()
+    /// A state in which all rows stand in the lists.
+    pub(crate) fn folded_state(&self) -> Result<Arc<State>, IndexError> {
+        let state = self.state.load_full();
+        if state.is_folded() {
+            return Ok(state);
+        }
+        // Others may go on changing, so that the newest state need never be folded: this one is.
+        Ok(Arc::new(State::of(Arc::new(state.folded()?))))
     }
 
     fn change(&self, row: u32, change: Change) -> Result<bool, IndexError> {

@@ -81,6 +81,11 @@ impl State {
         self.len -= 1;
     }
 
+    /// Whether nothing came or went since building.
+    pub(super) fn is_folded(&self) -> bool {
+        self.fresh.is_empty() && self.len == self.base.len()
+    }
+
     /// Every row that is there with its vector, ascending.
     pub(crate) fn rows(&self) -> Vec<(u32, &[f32])> {
         let of_base = (self.base.packed.slots.iter().zip(0u32..))
