@@ -25,6 +25,9 @@ const SAMPLE_FIRST: usize = 3;
 /// From this share of all rows on, a filter is asked only for rows that would be found: fewer questions, and masks stay as they are.
 const ASK_FROM: f32 = 0.3;
 
+/// The least margin under a filter: where it allows nothing near the query, what was tuned without one may be too little.
+const FILTERED_MARGIN: f32 = 3.5;
+
 /// Vectors that are asked for before it is their turn.
 const AHEAD: usize = 6;
 
@@ -125,7 +128,13 @@ impl State {
         if k == 0 {
             return Vec::new();
         }
-        let mut effort = effort.unwrap_or_else(|| self.base.tuned.effort(k));
+        let mut effort = effort.unwrap_or_else(|| {
+            let tuned = self.base.tuned.effort(k);
+            match allow {
+                Allow::All => tuned,
+                _ => Effort { margin: tuned.margin.max(FILTERED_MARGIN), rescored: tuned.rescored * 5 / 4 },
+            }
+        });
         effort.rescored = effort.rescored.clamp(k, self.len);
         match allow {
             Allow::All => self.scan(query, k, Filter::None, effort, scratch),
