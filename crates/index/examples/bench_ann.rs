@@ -21,6 +21,17 @@ fn matrix(path: &str, dim: usize) -> Matrix {
     Matrix::from_rows(values.len() / dim, dim, values)
 }
 
+/// What the system has counted: of this thread from `schedstat`, of all threads from `stat`.
+fn cpu_seconds(path: &str) -> f64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    if path.ends_with("schedstat") {
+        return text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0.0) / 1e9;
+    }
+    // Fields 14 and 15, counted behind the name, in hundredths of a second.
+    let behind = text.rsplit(')').next().unwrap_or_default();
+    behind.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 struct Bench {
     index: Quantised,
     queries: Matrix,
@@ -36,14 +47,14 @@ fn main() {
         _ => Metric::InnerProduct,
     };
     let vectors = matrix(&arguments[1], dim);
-    let begun = Instant::now();
+    let (begun, cpu) = (Instant::now(), cpu_seconds("/proc/self/stat"));
     let index = Quantised::build(&vectors, &Config::new(metric)).expect("vectors of the bench can be taken");
-    let seconds = begun.elapsed().as_secs_f64();
+    let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds("/proc/self/stat") - cpu);
     let resident = (index.resident_bytes() - 4 * vectors.values().len()) as f64 / vectors.n_rows() as f64;
     drop(vectors);
     println!(
         "{}",
-        json!({"build_seconds": seconds, "lists": index.n_lists(), "bits": index.bits().count(), "bytes_a_row": resident})
+        json!({"build_seconds": seconds, "build_cpu_seconds": cpu, "lists": index.n_lists(), "bits": index.bits().count(), "bytes_a_row": resident})
     );
     let mut bench = Bench { index, queries: matrix(&arguments[2], dim), filters: HashMap::new() };
     for line in std::io::stdin().lock().lines() {
@@ -77,14 +88,17 @@ impl Bench {
                     let times: f32 = times.parse().expect("times of k");
                     Effort { margin, rescored: (times * k as f32).ceil() as usize }
                 });
+                let cpu = cpu_seconds("/proc/thread-self/schedstat");
                 let (seconds, hits) = self.search(k, threads.parse().expect("threads"), filter, effort);
+                let cpu = cpu_seconds("/proc/thread-self/schedstat") - cpu;
                 if out != "-" {
                     let rows = hits.iter().flat_map(|hits| {
                         (0..k).flat_map(|at| hits.get(at).map_or(u32::MAX, |hit| hit.row).to_le_bytes())
                     });
                     std::fs::write(out, rows.collect::<Vec<u8>>()).expect("room for hits");
                 }
-                json!({"us": 1e6 * seconds / self.queries.n_rows() as f64})
+                let a_query = 1e6 / self.queries.n_rows() as f64;
+                json!({"us": seconds * a_query, "cpu_us": cpu * a_query})
             }
             ["batch", k] => {
                 let k: usize = k.parse().expect("k");
