@@ -29,7 +29,8 @@ fn cpu_seconds(path: &str) -> f64 {
     }
     // Fields 14 and 15, counted behind the name, in hundredths of a second.
     let behind = text.rsplit(')').next().unwrap_or_default();
-    behind.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    behind.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
+        / 100.0
 }
 
 struct Bench {
@@ -103,7 +104,8 @@ impl Bench {
             ["batch", k] => {
                 let k: usize = k.parse().expect("k");
                 let begun = Instant::now();
-                let hits = self.index.search_many(&self.queries, k, Allow::All).expect("queries of the bench");
+                let hits =
+                    self.index.search_many(&self.queries, k, Allow::All).expect("queries of the bench");
                 json!({"us": 1e6 * begun.elapsed().as_secs_f64() / hits.len() as f64})
             }
             ["churn", share, k, vectors] => self.churn(share.parse().expect("a share"), k, vectors),
@@ -119,7 +121,10 @@ impl Bench {
             None => self.index.search(self.queries.row(at), k, allow),
         };
         let part = |from: usize| {
-            (from..n).step_by(threads).map(|at| (at, one(at).expect("queries of the bench"))).collect::<Vec<_>>()
+            (from..n)
+                .step_by(threads)
+                .map(|at| (at, one(at).expect("queries of the bench")))
+                .collect::<Vec<_>>()
         };
         let begun = Instant::now();
         let mut all: Vec<(usize, Vec<Hit>)> = match threads {

@@ -111,7 +111,9 @@ fn what_cannot_be_taken_is_named_and_changes_nothing(make: Make) {
     assert!(said(index.insert(ROWS_MAX, &[0.0, 1.0])).starts_with("row 67108864 is too large"));
     assert!(said(index.insert(2, &[0.0])).starts_with("the vector of row 2 has 1 numbers"));
     assert!(said(index.update(1, &[0.0, f32::NAN])).starts_with("number 1 of the vector of row 1 is NaN"));
-    assert!(said(index.insert(2, &[f32::INFINITY, 0.0])).starts_with("number 0 of the vector of row 2 is inf"));
+    assert!(
+        said(index.insert(2, &[f32::INFINITY, 0.0])).starts_with("number 0 of the vector of row 2 is inf")
+    );
     assert!(said(index.insert(2, &[2e15, 0.0])).contains("leave this vector out"));
     let error = index.search(&[1.0; 3], 1, Allow::All).unwrap_err().to_string();
     assert!(error.starts_with("the query has 3 numbers, but vectors of this index have 2"), "{error}");
@@ -249,8 +251,12 @@ fn of(vector: &[i8]) -> Vec<f32> {
 
 fn apply(index: &dyn Index, change: &Change) -> String {
     match change {
-        Change::Insert(row, vector) => format!("{:?}", index.insert(*row, &of(vector)).map_err(|e| e.to_string())),
-        Change::Update(row, vector) => format!("{:?}", index.update(*row, &of(vector)).map_err(|e| e.to_string())),
+        Change::Insert(row, vector) => {
+            format!("{:?}", index.insert(*row, &of(vector)).map_err(|e| e.to_string()))
+        }
+        Change::Update(row, vector) => {
+            format!("{:?}", index.update(*row, &of(vector)).map_err(|e| e.to_string()))
+        }
         Change::Remove(row) => index.remove(*row).to_string(),
         Change::Fold => String::new(),
     }
@@ -316,7 +322,8 @@ fn the_stated_recall_is_reached_on_queries_of_the_same_kind_with_and_without_fil
     let vectors = Matrix::from_rows(n, dim, all.values()[..n * dim].to_vec());
     for metric in [Metric::InnerProduct, Metric::Cosine, Metric::L2] {
         for bits in [Bits::Two, Bits::Four] {
-            let index = Quantised::build(&vectors, &Config { bits: Some(bits), ..Config::new(metric) }).unwrap();
+            let index =
+                Quantised::build(&vectors, &Config { bits: Some(bits), ..Config::new(metric) }).unwrap();
             let flat = Flat::new(dim, metric).unwrap();
             (0..n).for_each(|row| flat.insert(row as u32, vectors.row(row)).unwrap());
             let far: Bitmap = {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// A vector of another length.
-    #[error("{what} has {found} numbers, but vectors of this index have {expected}: use the model that made those")]
+    #[error(
+        "{what} has {found} numbers, but vectors of this index have {expected}: use the model that made those"
+    )]
     Dim {
         /// Which vector.
         what: String,
@@ -80,7 +82,9 @@ pub enum IndexError {
         path: PathBuf,
     },
     /// An index of another version.
-    #[error("{path} is an index of format {found}; this build reads {expected}: build the index again from its vectors")]
+    #[error(
+        "{path} is an index of format {found}; this build reads {expected}: build the index again from its vectors"
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -90,7 +94,9 @@ pub enum IndexError {
         expected: u32,
     },
     /// Shorter or longer than it says.
-    #[error("{path} has {found} bytes; expected {expected}: it was cut or added to; copy it again, or build it again")]
+    #[error(
+        "{path} has {found} bytes; expected {expected}: it was cut or added to; copy it again, or build it again"
+    )]
     Length {
         /// The file.
         path: PathBuf,

@@ -202,7 +202,8 @@ fn parse(body: &[u8], n_rows: usize, vectors: Vectors) -> Option<Base> {
     let rows = rest.lines(n_blocks)?;
     let lines = rest.lines(n_blocks.checked_mul(bits.lines(dim))?)?;
 
-    let is_climbing = starts.first() == Some(&0) && starts.is_sorted() && starts.last() == Some(&(n_blocks as u32));
+    let is_climbing =
+        starts.first() == Some(&0) && starts.is_sorted() && starts.last() == Some(&(n_blocks as u32));
     let are_steps = !steps.is_empty() && steps.is_sorted_by(|a, b| a.0 < b.0) && steps[0].0 > 0;
     if n_lists == 0 || !is_climbing || !are_steps || rest.0.iter().any(|&byte| byte != 0) {
         return None;
@@ -313,7 +314,10 @@ mod tests {
         Quantised::new(3, &Config::new(Metric::Cosine)).unwrap().save(&path).unwrap();
         let opened = Quantised::open(&path).unwrap();
         opened.insert(2, &[1.0, 0.0, 0.0]).unwrap();
-        assert_eq!(opened.search(&[2.0, 0.0, 0.0], 3, Allow::All).unwrap(), [crate::Hit { row: 2, score: 1.0 }]);
+        assert_eq!(
+            opened.search(&[2.0, 0.0, 0.0], 3, Allow::All).unwrap(),
+            [crate::Hit { row: 2, score: 1.0 }]
+        );
     }
 
     #[test]

@@ -102,7 +102,11 @@ pub(crate) struct Packed {
 pub(crate) enum Vectors {
     Owned(Vec<f32>),
     /// A part of a file, of which the system keeps in memory what is read often.
-    Mapped { map: Mmap, from: usize, bytes: usize },
+    Mapped {
+        map: Mmap,
+        from: usize,
+        bytes: usize,
+    },
 }
 
 impl Vectors {

@@ -12,7 +12,7 @@ use super::base::{Base, Coded, Lists, NONE, Packed, Vectors, code};
 use super::state::State;
 use super::tune::{self, Tuned};
 use super::{Config, LISTS_MAX, kmeans};
-use crate::{IndexError, ROWS_MAX};
+use crate::{IndexError, Metric, ROWS_MAX};
 
 /// Rows of the sample for each list, and rounds over them: more of either moves centres little.
 const SAMPLE: usize = 32;
@@ -35,18 +35,27 @@ impl Base {
         dim: usize,
         config: &Config,
     ) -> Result<Self, IndexError> {
-        let metric = config.metric;
-        let mut prepared: Vec<f32> = in_large_pages(rows.len() * dim);
-        prepared.resize(rows.len() * dim, 0.0);
-        prepared.par_chunks_mut(dim).enumerate().try_for_each(|(at, out)| {
-            let what = || format!("the vector of row {}", rows[at]);
-            let mut vector = Vec::new();
-            metric.prepare(&what, dim, vector_of(at), &mut vector)?;
-            out.copy_from_slice(&vector);
-            Ok::<(), IndexError>(())
-        })?;
         check_rows(rows)?;
-        let base = Self::build_prepared(rows, &|at| &prepared[at * dim..][..dim], dim, config, None);
+        // Cosines want unit length, so those vectors are copied; others are only looked at.
+        let is_copied = config.metric == Metric::Cosine;
+        let mut prepared: Vec<f32> = in_large_pages(if is_copied { rows.len() * dim } else { 0 });
+        let prepare = |at: usize, vector: &mut Vec<f32>| {
+            let what = || format!("the vector of row {}", rows[at]);
+            config.metric.prepare(&what, dim, vector_of(at), vector)
+        };
+        if is_copied {
+            prepared.resize(rows.len() * dim, 0.0);
+            prepared.par_chunks_mut(dim).enumerate().try_for_each_init(Vec::new, |vector, (at, out)| {
+                prepare(at, vector)?;
+                out.copy_from_slice(vector);
+                Ok::<(), IndexError>(())
+            })?;
+        } else {
+            (0..rows.len()).into_par_iter().try_for_each_init(Vec::new, |vector, at| prepare(at, vector))?;
+        }
+        let copied = |at: usize| &prepared[at * dim..][..dim];
+        let vector_of: &VectorOf = if is_copied { &copied } else { vector_of };
+        let base = Self::build_prepared(rows, vector_of, dim, config, None);
         drop(prepared);
         Ok(base.tuned())
     }
@@ -161,7 +170,12 @@ impl Base {
 }
 
 /// Centres of a sample.
-fn new_centres(n: usize, dim: usize, config: &Config, rotated: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Vec<f32> {
+fn new_centres(
+    n: usize,
+    dim: usize,
+    config: &Config,
+    rotated: &(dyn Fn(usize, &mut [f32]) + Sync),
+) -> Vec<f32> {
     let by_size = 4 * (n as f64).sqrt() as usize;
     let n_lists = config.lists.unwrap_or(by_size.min(n / ROWS_A_LIST)).clamp(1, LISTS_MAX).min(n.max(1));
     if n == 0 {

@@ -97,7 +97,14 @@ impl Fresh {
         &self.chunks(place.list as usize)[place.chunk as usize]
     }
 
-    pub(super) fn insert(&mut self, list: usize, row: u32, vector: Arc<[f32]>, coded: &Coded, bits: Bits) -> Place {
+    pub(super) fn insert(
+        &mut self,
+        list: usize,
+        row: u32,
+        vector: Arc<[f32]>,
+        coded: &Coded,
+        bits: Bits,
+    ) -> Place {
         let chunks = &mut Arc::make_mut(&mut self.pages[list / PAGE])[list % PAGE];
         let has_room = |chunk: &Arc<Chunk>| chunk.vectors.len() < CHUNK_ROWS;
         let at = match chunks.last() {

@@ -48,8 +48,7 @@ pub(super) fn centres(rows: &[f32], dim: usize, n_centres: usize, rounds: usize,
         let other = at + random.below(n - at);
         order.swap(at, other);
     }
-    let mut centres: Vec<f32> =
-        order[..n_centres].iter().flat_map(|&at| row(at as usize)).copied().collect();
+    let mut centres: Vec<f32> = order[..n_centres].iter().flat_map(|&at| row(at as usize)).copied().collect();
     for _ in 0..rounds {
         let lists = by_list(&nearest(n, dim, &centres, &|at, out| out.copy_from_slice(row(at))), n_centres);
         centres.par_chunks_mut(dim).zip(&lists).for_each(|(centre, list)| {

@@ -154,7 +154,14 @@ impl State {
         }
     }
 
-    fn within(&self, query: &[f32], k: usize, set: &Bitmap, effort: Effort, scratch: &mut Scratch) -> Vec<Hit> {
+    fn within(
+        &self,
+        query: &[f32],
+        k: usize,
+        set: &Bitmap,
+        effort: Effort,
+        scratch: &mut Scratch,
+    ) -> Vec<Hit> {
         if set.len() <= EXACT_MAX.max(2 * k) {
             return self.exact(query, k, set.rows(), &|row| set.contains(row), scratch);
         }
@@ -196,7 +203,14 @@ impl State {
     }
 
     /// Looks at the lists whose rows may be among the best, by codes, and scores the best of these exactly.
-    fn scan(&self, query: &[f32], k: usize, filter: Filter, effort: Effort, scratch: &mut Scratch) -> Vec<Hit> {
+    fn scan(
+        &self,
+        query: &[f32],
+        k: usize,
+        filter: Filter,
+        effort: Effort,
+        scratch: &mut Scratch,
+    ) -> Vec<Hit> {
         let base = &*self.base;
         scratch.rotated.clear();
         scratch.rotated.extend_from_slice(query);

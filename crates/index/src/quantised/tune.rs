@@ -183,9 +183,9 @@ fn measure(
         })
     };
     let add = |a: (usize, usize, usize), b: (usize, usize, usize)| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
-    let (n, blocks, rescored) =
-        places.par_iter().zip(truths).map(one).reduce(|| (0, 0, 0), add);
+    let (n, blocks, rescored) = places.par_iter().zip(truths).map(one).reduce(|| (0, 0, 0), add);
     // A line comes at the pace of the cache, a vector after a wait that is partly hidden.
-    let cost = blocks as f64 * 2.5 * base.bits.lines(dim) as f64 + rescored as f64 * (25.0 + 0.12 * dim as f64);
+    let cost =
+        blocks as f64 * 2.5 * base.bits.lines(dim) as f64 + rescored as f64 * (25.0 + 0.12 * dim as f64);
     (n as f64 / (k * places.len()) as f64, cost)
 }

@@ -594,8 +594,7 @@ mod tests {
             let dim = 256;
             let (rows, lines) = blocks_of(bits, dim, 64, &mut random);
             let blocks = Blocks::new(bits, dim, &lines);
-            let entries: Vec<Entry> =
-                (0..4).map(|block| Entry { block, mask: 0xffff, bias: 1.0 }).collect();
+            let entries: Vec<Entry> = (0..4).map(|block| Entry { block, mask: 0xffff, bias: 1.0 }).collect();
             let raw = normal(dim, &mut random);
             let mut query = Query::default();
             query.set(bits, &raw);
@@ -672,8 +671,14 @@ mod tests {
     #[test]
     fn a_bound_is_the_product_and_a_share_of_the_distance() {
         let mut out = Vec::new();
-        let given =
-            Bounds { less: &[1.0], squares: &[4.0], square: 9.0, weight: 2.0, deviations: &[0.5], margin: 3.0 };
+        let given = Bounds {
+            less: &[1.0],
+            squares: &[4.0],
+            square: 9.0,
+            weight: 2.0,
+            deviations: &[0.5],
+            margin: 3.0,
+        };
         bounds(&[2.0, 9.0], given, &mut out);
         assert_eq!(out, [2.0 - 1.0 + 3.0 * 0.5 * 3.0]);
     }

@@ -63,7 +63,8 @@ pub(super) fn dots(lines: &[Line], scales: &[f32], query: &ByteQuery, out: &mut 
 }
 
 pub(super) fn members(numbers: &Line, set: &[u32]) -> u32 {
-    let is_in = |number: u32| set.get(number as usize / 32).is_some_and(|word| word >> (number % 32) & 1 == 1);
+    let is_in =
+        |number: u32| set.get(number as usize / 32).is_some_and(|word| word >> (number % 32) & 1 == 1);
     numbers.0.iter().enumerate().map(|(lane, &number)| u32::from(is_in(number)) << lane).sum()
 }
 
