@@ -34,7 +34,7 @@ impl Quantised {
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), IndexError> {
         let path = path.as_ref();
-        let state = self.folded_state()?;
+        let state = self.folded_state();
         let error = |source| IndexError::File { path: path.into(), what: "written", source };
         let mut aside = path.as_os_str().to_owned();
         aside.push(".new");

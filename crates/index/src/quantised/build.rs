@@ -53,9 +53,10 @@ impl Base {
         } else {
             (0..rows.len()).into_par_iter().try_for_each_init(Vec::new, |vector, at| prepare(at, vector))?;
         }
-        let copied = |at: usize| &prepared[at * dim..][..dim];
-        let vector_of: &VectorOf = if is_copied { &copied } else { vector_of };
-        let base = Self::build_prepared(rows, vector_of, dim, config, None);
+        let base = match is_copied {
+            true => Self::build_prepared(rows, &|at| &prepared[at * dim..][..dim], dim, config, None),
+            false => Self::build_prepared(rows, vector_of, dim, config, None),
+        };
         drop(prepared);
         Ok(base.tuned())
     }

@@ -205,10 +205,7 @@ impl Quantised {
 
     /// Brings rows that came since building into the lists and forgets those that went. Where the number of rows changed much, lists
     /// are made anew. Searches and changes go on meanwhile.
-    ///
-    /// # Errors
-    /// None that the rows of an index can cause; the type is that of building.
-    pub fn fold(&self) -> Result<(), IndexError> {
+    pub fn fold(&self) {
         let _one = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
         let state = {
             let mut writer = self.writer();
@@ -219,7 +216,7 @@ impl Quantised {
         let mut writer = self.writer();
         let changed = writer.changed.take().unwrap_or_default();
         let newest = self.state.load_full();
-        let mut next = State::of(Arc::new(folded?));
+        let mut next = State::of(Arc::new(folded));
         let mut fresh = HashMap::new();
         let unique: std::collections::BTreeSet<u32> = changed.into_iter().collect();
         for row in unique {
@@ -230,17 +227,16 @@ impl Quantised {
         }
         writer.fresh = fresh;
         self.state.store(Arc::new(next));
-        Ok(())
     }
 
     /// A state in which all rows stand in the lists.
-    pub(crate) fn folded_state(&self) -> Result<Arc<State>, IndexError> {
+    pub(crate) fn folded_state(&self) -> Arc<State> {
         let state = self.state.load_full();
         if state.is_folded() {
-            return Ok(state);
+            return state;
         }
         // Others may go on changing, so that the newest state need never be folded: this one is.
-        Ok(Arc::new(State::of(Arc::new(state.folded()?))))
+        Arc::new(State::of(Arc::new(state.folded())))
     }
 
     fn change(&self, row: u32, change: Change) -> Result<bool, IndexError> {

@@ -7,7 +7,6 @@ use upnext_math::codes::{Line, ROWS};
 
 use super::base::{Base, Coded, NONE};
 use super::fresh::{CHUNK_ROWS, Fresh, Place};
-use crate::IndexError;
 
 /// Masks of a page: a change copies 4 KiB.
 const PAGE: usize = 2_048;
@@ -99,7 +98,7 @@ impl State {
     }
 
     /// The same rows as one base.
-    pub(super) fn folded(&self) -> Result<Base, IndexError> {
+    pub(super) fn folded(&self) -> Base {
         let rows = self.rows();
         let numbers: Vec<u32> = rows.iter().map(|(row, _)| *row).collect();
         let (base, config) = (&self.base, &self.base.config);
@@ -108,7 +107,7 @@ impl State {
         let vector_of = |at: usize| rows[at].1;
         let lists = is_alike.then_some(&*base.lists);
         let folded = Base::build_prepared(&numbers, &vector_of, base.dim, config, lists);
-        Ok(if is_alike { Base { tuned: base.tuned.clone(), ..folded } } else { folded.tuned() })
+        if is_alike { Base { tuned: base.tuned.clone(), ..folded } } else { folded.tuned() }
     }
 
     pub(super) fn resident_bytes(&self) -> usize {

@@ -112,8 +112,8 @@ pub(super) fn dots(lines: &[Line], scales: &[f32], query: &ByteQuery, out: &mut 
                 sums[half] = add_products(sums[half], line[half], _mm256_set1_epi32(word));
             }
         }
-        for half in 0..2 {
-            let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[half]), _mm256_set1_ps(query.step));
+        for (half, &sum) in sums.iter().enumerate() {
+            let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(query.step));
             #[expect(unsafe_code, reason = "loads and stores take pointers")]
             // SAFETY: both are arrays of 16 numbers, of which this is a half.
             unsafe {
