@@ -128,12 +128,14 @@ impl State {
         if k == 0 {
             return Vec::new();
         }
-        let mut effort = effort.unwrap_or_else(|| {
-            let tuned = self.base.tuned.effort(k);
-            match allow {
-                Allow::All => tuned,
-                _ => Effort { margin: tuned.margin.max(FILTERED_MARGIN), rescored: tuned.rescored * 5 / 4 },
-            }
+        let share = match allow {
+            Allow::All | Allow::Predicate(_) => 1.0,
+            Allow::Bitmap(set) => set.len() as f32 / self.len as f32,
+            Allow::Rows(rows) => rows.len() as f32 / self.len as f32,
+        };
+        let mut effort = effort.unwrap_or_else(|| match allow {
+            Allow::All => self.base.tuned.effort(k),
+            _ => self.filtered_effort(k, share),
         });
         effort.rescored = effort.rescored.clamp(k, self.len);
         match allow {
@@ -169,6 +171,15 @@ impl State {
             return self.scan(query, k, Filter::Ask(&|row| set.contains(row)), effort, scratch);
         }
         self.scan(query, k, Filter::Mask(set.words()), effort, scratch)
+    }
+
+    /// Where a tenth is allowed, the `k` nearest of these lie among the `10 k` nearest of all, so lists are bounded as for so many. But
+    /// what is allowed may have to do with what is asked: the margin has a floor, and more rows are scored exactly.
+    fn filtered_effort(&self, k: usize, share: f32) -> Effort {
+        let tuned = &self.base.tuned;
+        let among = (k as f32 / share.clamp(1e-6, 1.0)) as usize;
+        let rescored = tuned.effort(k).rescored * 5 / 4;
+        Effort { margin: tuned.effort(among).margin.max(FILTERED_MARGIN), rescored }
     }
 
     /// Scores all allowed rows.
