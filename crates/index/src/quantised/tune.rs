@@ -110,7 +110,7 @@ pub(super) fn tune(state: &State, config: &Config) -> Tuned {
                 worse = 0;
             } else {
                 worse += 1;
-                if worse == 1 {
+                if worse == 3 {
                     break;
                 }
             }
