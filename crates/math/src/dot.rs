@@ -56,6 +56,55 @@ with_wide_twin! {
 }
 
 with_wide_twin! {
+    /// The squared distance, with 32 running sums.
+    squared_distance, squared_distance_plain, squared_distance_wide, (a: &[f32], b: &[f32]) -> f32, fma => {
+        const LANES: usize = 32;
+        let mut sums = [0.0f32; LANES];
+        let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+        let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+        for (a, b) in a_blocks.iter().zip(b_blocks) {
+            for lane in 0..LANES {
+                let apart = a[lane] - b[lane];
+                sums[lane] = fma(apart, apart, sums[lane]);
+            }
+        }
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b) * (a - b)).sum();
+        sums.iter().sum::<f32>() + rest
+    }
+}
+
+with_wide_twin! {
+    /// The position of the largest `a[i] - b[i]`, the first of equal ones; 0 of nothing. Numbers that are not finite do not count.
+    largest_difference, largest_difference_plain, largest_difference_wide, (a: &[f32], b: &[f32]) -> usize, _fma => {
+        const LANES: usize = 16;
+        let mut most = [f32::NEG_INFINITY; LANES];
+        let mut places = [0u32; LANES];
+        let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+        let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+        for (block, (a, b)) in a_blocks.iter().zip(b_blocks).enumerate() {
+            for lane in 0..LANES {
+                let apart = a[lane] - b[lane];
+                places[lane] = if apart > most[lane] { block as u32 } else { places[lane] };
+                most[lane] = if apart > most[lane] { apart } else { most[lane] };
+            }
+        }
+        let (mut best, mut place) = (f32::NEG_INFINITY, 0);
+        for lane in 0..LANES {
+            let at = places[lane] as usize * LANES + lane;
+            if most[lane] > best || (most[lane] == best && at < place) {
+                (best, place) = (most[lane], at);
+            }
+        }
+        for (at, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            if a - b > best {
+                (best, place) = (a - b, a_blocks.len() * LANES + at);
+            }
+        }
+        place
+    }
+}
+
+with_wide_twin! {
     /// The sum, with 32 running sums.
     sum, sum_plain, sum_wide, (x: &[f32]) -> f32, _fma => {
         let mut sums = [0.0f32; 32];
@@ -145,6 +194,7 @@ mod tests {
             let a: Vec<f32> = (0..n).map(|i| (i as f32).sin()).collect();
             let b: Vec<f32> = (0..n).map(|i| (i as f32).cos()).collect();
             assert!((dot(&a, &b) - dot_plain(&a, &b)).abs() < 1e-5);
+            assert!((squared_distance(&a, &b) - squared_distance_plain(&a, &b)).abs() < 1e-4);
             let (mut wide, mut plain) = (b.clone(), b.clone());
             add_scaled(&mut wide, 2.0, &a);
             add_scaled_plain(&mut plain, 2.0, &a);
@@ -154,6 +204,20 @@ mod tests {
         let (rows, weights) = ([4, 1], [0.5, 2.0]);
         assert_eq!(panel_product(&rows, &weights, &panel), [4.0; PANEL]);
         assert_eq!(panel_product_plain(&rows, &weights, &panel), [4.0; PANEL]);
+    }
+
+    #[test]
+    fn the_distance_of_three_and_four_is_five_and_the_first_of_equal_differences_is_named() {
+        assert_eq!(squared_distance(&[3.0, 0.0], &[0.0, 4.0]), 25.0);
+        for n in [1usize, 15, 16, 40, 65] {
+            for at in 0..n {
+                let mut a = vec![0.0; n];
+                (a[at], a[n - 1]) = (1.0, 1.0);
+                assert_eq!(largest_difference(&a, &vec![0.5; n]), at);
+                assert_eq!(largest_difference_plain(&a, &vec![0.5; n]), at);
+            }
+        }
+        assert_eq!(largest_difference(&[], &[]), 0);
     }
 
     #[test]

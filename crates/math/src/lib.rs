@@ -6,16 +6,19 @@
 mod widest;
 
 pub mod bf16;
+pub mod codes;
 pub mod dot;
 pub mod exp;
 pub mod linalg;
 mod matrix;
 pub mod memory;
+mod rotation;
 pub mod seed;
 mod sparse;
 pub mod svd;
 mod topk;
 
 pub use matrix::Matrix;
+pub use rotation::Rotation;
 pub use sparse::{Sparse, keep_strongest};
 pub use topk::top_k;

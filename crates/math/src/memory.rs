@@ -35,6 +35,46 @@ impl Drop for KeepFreed {
     }
 }
 
+/// An empty vector with room for so many, in large pages where the system grants them: what is read here and there from many
+/// megabytes then waits less for addresses.
+pub fn in_large_pages<T>(capacity: usize) -> Vec<T> {
+    let values = Vec::with_capacity(capacity);
+    advise(values.as_ptr() as usize, capacity.saturating_mul(size_of::<T>()));
+    values
+}
+
+#[cfg(target_os = "linux")]
+fn advise(address: usize, bytes: usize) {
+    const LARGE: usize = 2 << 20;
+    let (from, to) = (address.next_multiple_of(LARGE), (address + bytes) / LARGE * LARGE);
+    if to > from {
+        #[expect(unsafe_code, reason = "a call into the C library")]
+        // SAFETY: the range lies within a living allocation, and the advice changes nothing that can be seen.
+        unsafe {
+            libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_: usize, _: usize) {}
+
+/// Says that these numbers will be read soon.
+#[inline]
+pub fn prefetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "the hint takes a pointer")]
+        // SAFETY: a hint reads nothing, and every x86-64 has it.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
 /// From how many bytes on a piece is mapped by itself, above how many free ones at the end some go back, and by how many
 /// more is asked for.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

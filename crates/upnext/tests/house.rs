@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Who may use whom; the binary ties the knots and may use every one.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("upnext-math", &[]),
     ("upnext-nn", &["upnext-math"]),
     ("upnext-data", &[]),
     ("upnext-ingest", &["upnext-data"]),
     ("upnext-features", &["upnext-data", "upnext-math"]),
     ("upnext-encode", &["upnext-math", "upnext-nn", "upnext-features"]),
+    ("upnext-index", &["upnext-math"]),
     ("upnext-models", &["upnext-data", "upnext-math", "upnext-nn", "upnext-features"]),
     ("upnext-map", &["upnext-math", "upnext-features"]),
     ("upnext-eval", &["upnext-data", "upnext-math"]),
