@@ -27,8 +27,8 @@ pub struct FeedConfig {
     pub categories_max: usize,
     /// How the list is re-ranked for variety.
     pub rerank: Rerank,
-    /// What videos are alike by in that: `fused`, vectors learnt of content and of who watches what, where the run
-    /// has such, or `content`.
+    /// What videos are alike by in that: `fused`, vectors learnt from relations of videos, where the run has such, or
+    /// `content`.
     pub rerank_space: RerankSpace,
     /// Weight of relevance in the re-rank; diversity is `1 - lambda`.
     pub lambda: f32,
@@ -95,7 +95,7 @@ impl Default for FeedConfig {
             picks_max: 100,
             exclude_max: 1_000,
             categories_max: 20,
-            rerank: Rerank::Dpp,
+            rerank: Rerank::Mmr,
             rerank_space: RerankSpace::Fused,
             lambda: 0.9,
             lambda_cold: 0.7,
@@ -130,9 +130,9 @@ impl Default for FeedConfig {
 #[serde(rename_all = "snake_case")]
 pub enum Rerank {
     /// Maximal marginal relevance.
+    #[default]
     Mmr,
     /// Greedy search for the likeliest set of a determinantal point process.
-    #[default]
     Dpp,
     /// At most so many of one category and of one author.
     Caps,

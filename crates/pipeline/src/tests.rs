@@ -210,9 +210,7 @@ fn a_refused_video_never_returns_and_its_neighbours_sink() {
 
 #[test]
 fn a_viewer_without_a_history_gets_a_sensible_feed_and_three_picks_make_it_theirs() {
-    // Videos of one genre are only a third alike here, so variety must weigh much to be seen.
-    let config = FeedConfig { lambda_cold: 0.1, ..FeedConfig::default() };
-    let world = World::with(config, Vec::new());
+    let world = World::new();
     let cold = world.ask("somebody", 6);
     assert_eq!(cold.slate[0].video, "comedy0", "what everybody liked");
     assert_eq!(cold.slate[0].reason.kind, ReasonKind::Popular);

@@ -148,9 +148,12 @@ fn spaces(known: &Known, seed: u64) -> Vec<Space> {
             Matrix::from_rows(stored.present.len(), stored.dim, stored.values.clone()),
         ));
     }
-    for model in std::iter::once(&known.models.main).chain(&known.models.sources).chain(&known.models.fused) {
+    let models = std::iter::once(&known.models.main).chain(&known.models.sources);
+    let named =
+        models.map(|model| (model.name(), model)).chain(known.models.fused.iter().map(|it| ("fused", it)));
+    for (name, model) in named {
         if let Some(tower) = model.tower().filter(|tower| tower.items().n_rows() == known.set.videos.len()) {
-            spaces.push(Space::new(model.name(), tower.items().clone()));
+            spaces.push(Space::new(name, tower.items().clone()));
         }
     }
     spaces.push(directions("audience", &audiences(known)));

@@ -18,6 +18,12 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Of a name or a reason that files of others may have brought: without line breaks and control characters, and not long.
+pub(crate) fn one_line(text: &str) -> String {
+    const BYTES_MAX: usize = 1_024;
+    upnext_encode::cleaned(text, BYTES_MAX).unwrap_or_default()
+}
+
 /// Writes a file aside and renames it, so that no half-written one is left.
 ///
 /// # Errors

@@ -106,13 +106,18 @@ fn fused(zoo: &mut Zoo, n_videos: usize) -> Result<Option<Arc<dyn Recommender>>>
         return Ok(None);
     }
     let wheel = progress::wheel("fitting vectors that lists are varied by");
-    let fitted = match zoo.fit_for_variety() {
-        Ok(model) => Some(model),
-        Err(FitError::Needs { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let fitted = zoo.fit_for_variety();
     wheel.finish_and_clear();
-    Ok(fitted)
+    match fitted {
+        Ok(model) => Ok(Some(model)),
+        Err(FitError::Needs { .. }) => Ok(None),
+        // Who stops the training wants it all stopped; whatever else goes wrong costs these vectors alone.
+        Err(error @ FitError::Stopped { .. }) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!("the re-rank goes by content, as no vectors could be learnt for it: {error}");
+            Ok(None)
+        }
+    }
 }
 
 fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<dyn Recommender>>> {
@@ -139,7 +144,7 @@ fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<d
     Ok(models)
 }
 
-/// Likeness for the re-rank: of content where the catalogue tells anything, else of audiences.
+/// Likeness for refused and related videos, and for the re-rank of a run without vectors: of content where the catalogue tells anything, else of audiences.
 fn similarity(content: Option<Arc<Content>>, neighbours: &Arc<dyn Recommender>) -> Arc<dyn Similarity> {
     match content {
         Some(content) => Arc::new(ByContent(content)),
@@ -195,7 +200,7 @@ mod tests {
     use super::*;
     use upnext_data::{Action, Catalogue, Event, Events, Users};
 
-    /// Twelve films of two genres, and eight people who each like four of one of them.
+    /// Twelve films of two genres, one of which nothing is known, and eight people who each like four of one genre.
     fn set() -> Dataset {
         let (mut users, mut videos, mut events) = (Users::new(), Catalogue::new(), Events::new());
         for at in 0..12u32 {
@@ -203,6 +208,7 @@ mod tests {
             videos.label(row, if at < 6 { "genre:Comedy" } else { "genre:Crime" });
             videos.label(row, &format!("tag:{}", at % 3));
         }
+        videos.intern("blank");
         for at in 0..8u32 {
             let user = users.intern(&format!("u{at}"));
             for step in 0..4 {
@@ -223,7 +229,9 @@ mod tests {
         let set = set();
         let full = models(Depth::Full(Kind::ItemKnn, &[]));
         let vectors = |models: &FeedModels| models.fused.as_ref().unwrap().tower().unwrap().items().clone();
-        assert_eq!(vectors(&full).n_rows(), 12);
+        let learnt = vectors(&full);
+        assert!(learnt.n_rows() == 13 && learnt.row(11).iter().any(|x| *x != 0.0));
+        assert!(learnt.row(12).iter().all(|x| *x == 0.0), "nothing is known of it");
         let again = from_bytes(&to_bytes(&full).unwrap(), &set).unwrap();
         assert_eq!(vectors(&again).values(), vectors(&full).values());
         let names = |models: &FeedModels| -> Vec<String> {

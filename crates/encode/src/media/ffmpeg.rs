@@ -41,6 +41,9 @@ struct Probe {
     has_subtitles: bool,
 }
 
+/// Pixels of a side of a middle frame before its bound is applied: a clip may claim any shape for its pixels.
+const LONG_SIDE: u32 = 4_096;
+
 impl Ffmpeg {
     /// Looks for `ffmpeg` and `ffprobe` on the path.
     ///
@@ -99,7 +102,7 @@ impl Ffmpeg {
         }
         let side = limits.frame_side_max;
         let filter = format!(
-            "scale='max(1,iw*sar)':ih,setsar=1,scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease,format=rgb24"
+            "scale='clip(iw*sar,1,{LONG_SIDE})':'min({LONG_SIDE},ih)',setsar=1,scale='min({side},iw)':'min({side},ih)':force_original_aspect_ratio=decrease,format=rgb24"
         );
         let arguments =
             ["-map", "0:V:0", "-vf", &filter, "-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"]

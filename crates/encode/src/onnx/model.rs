@@ -169,6 +169,10 @@ impl Onnx {
         // As large as covers the model's view, then its middle.
         let scale = (width as f64 / from_width).max(height as f64 / from_height);
         let at_least = |x: f64, least: usize| (x.round() as u32).max(least as u32);
+        // What lies far outside that is cut before anything grows: of a line of pixels next to nothing is seen.
+        let seen = |side: usize| (FAR_OUTSIDE * side as f64 / scale).ceil().max(1.0) as u32;
+        let picture = picture.centre(seen(width), seen(height));
+        let (from_width, from_height) = (f64::from(picture.width()), f64::from(picture.height()));
         let resized =
             picture.resized(at_least(from_width * scale, width), at_least(from_height * scale, height));
         let view = resized.centre(width as u32, height as u32);
@@ -192,6 +196,9 @@ impl Onnx {
         EncodeError::of(&self.name, format!("reads {wanted}, and was given {given}"))
     }
 }
+
+/// How many times its view's side a picture may be, once it is as large as covers the view.
+const FAR_OUTSIDE: f64 = 4.0;
 
 /// The library, loaded once: a process has one environment, in which all models live.
 fn environment() -> Result<Environment, EncodeError> {

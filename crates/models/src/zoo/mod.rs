@@ -377,16 +377,16 @@ impl<'a> Zoo<'a> {
     }
 
     /// Vectors of videos that lists are varied by: [`FusionSettings::for_variety`] where videos have the labels for it, else
-    /// as `fusion` is set.
+    /// as `fusion` is set. A share of the related videos, `held_out`, is not learnt from and tells the best epoch.
     ///
     /// # Errors
     /// When nothing is known of the videos, or the numbers do not allow it.
     pub fn fit_for_variety(&mut self) -> Result<Arc<dyn Recommender>, FitError> {
         let mut settings = (*self.training.settings).clone();
-        settings.fusion = FusionSettings::for_variety();
+        settings.fusion = settings.fusion.for_variety();
         let training = Training { settings: Arc::new(settings), ..self.training.clone() };
-        match Fusion::fit(&training, None) {
-            Ok((model, ..)) => Ok(Arc::new(model)),
+        match Fusion::fit_for_variety(&training) {
+            Ok(model) => Ok(Arc::new(model)),
             Err(FitError::Needs { .. }) => Ok(self.fit(Kind::Fusion, &[])?.model),
             Err(error) => Err(error),
         }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use upnext_encode::{Limits, OnnxSettings, cleaned};
+use upnext_encode::{Limits, OnnxSettings};
 use upnext_ingest::run;
 
 use crate::encoding::{Ledger, Means, Modality, Target, Wanted, ablation, check, encode, read_wanted};
@@ -214,8 +214,6 @@ fn of_ledger(ledger: &Ledger) -> serde_json::Value {
     })
 }
 
-/// Of a printed failure: names of files may hold line breaks and anything else, and be long.
-const LINE_BYTES_MAX: usize = 1_024;
 /// Failures that are printed; the file has all of them.
 const FAILURES_SHOWN: usize = 10;
 
@@ -247,11 +245,10 @@ fn in_words(ledger: &Ledger, folder: &Path) -> String {
     if let Some(trouble) = &coverage.cache_trouble {
         let _ = writeln!(text, "\nnot all vectors were kept for another run: {trouble}");
     }
-    let plain = |text: &str| cleaned(text, LINE_BYTES_MAX).unwrap_or_default();
     if coverage.skipped.n > 0 {
         let _ = writeln!(text, "\nnot looked at:");
         for what in &coverage.skipped.examples {
-            let _ = writeln!(text, "  {}", plain(what));
+            let _ = writeln!(text, "  {}", output::one_line(what));
         }
         if coverage.skipped.n > coverage.skipped.examples.len() {
             let _ = writeln!(text, "  and {} more", coverage.skipped.n - coverage.skipped.examples.len());
@@ -260,7 +257,7 @@ fn in_words(ledger: &Ledger, folder: &Path) -> String {
     if !ledger.failures.is_empty() {
         text.push('\n');
         for (video, reason) in ledger.failures.iter().take(FAILURES_SHOWN) {
-            let _ = writeln!(text, "  {}", plain(&format!("{video}: {reason}")));
+            let _ = writeln!(text, "  {}", output::one_line(&format!("{video}: {reason}")));
         }
         if ledger.failures.len() > FAILURES_SHOWN {
             let _ = writeln!(text, "  and {} more", ledger.failures.len() - FAILURES_SHOWN);

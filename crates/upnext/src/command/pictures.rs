@@ -129,7 +129,7 @@ fn in_words(ledger: &Ledger, run: &Path) -> String {
         ledger.failures.iter().map(|(video, why)| format!("{video}: {why}")).collect();
     for list in [&failures, &ledger.skipped] {
         for (at, what) in list.iter().take(SHOWN).enumerate() {
-            let _ = writeln!(text, "{}  {what}", if at == 0 { "\n" } else { "" });
+            let _ = writeln!(text, "{}  {}", if at == 0 { "\n" } else { "" }, output::one_line(what));
         }
         if list.len() > SHOWN {
             let _ = writeln!(text, "  and {} more", list.len() - SHOWN);

@@ -1,7 +1,7 @@
 //! The work on data, done by an engine that others run: the SQL goes out through Arrow Flight SQL, the engine reads
 //! and writes, and no row of the log passes through this process.
 //!
-//! The statements lie in `sql/`, in the order of their numbers, in Spark's dialect; [`plan`] fills their places. The
+//! The statements lie in `sql/`, in the order of their numbers, in Spark's dialect; `plan` fills their places. The
 //! result equals that of the embedded engine row for row: a test compares a million.
 
 mod client;

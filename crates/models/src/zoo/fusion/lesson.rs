@@ -42,6 +42,7 @@ pub enum Negatives {
 }
 
 pub(super) struct Lesson<'a> {
+    pub(super) name: &'static str,
     pub(super) settings: &'a Settings,
     pub(super) training: &'a Training<'a>,
     pub(super) inputs: &'a Inputs,
@@ -169,7 +170,7 @@ impl Task for &Lesson<'_> {
     type Epoch = Epoch;
 
     fn name(&self) -> &'static str {
-        "fusion"
+        self.name
     }
 
     fn epoch(&self, seed: u64) -> (Epoch, usize) {

@@ -87,15 +87,17 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// For vectors that lists are varied by. They are learnt from relations: what the same people watch is no less varied for
+    /// For vectors that lists are varied by; what is said of relations and of the loop stays as it is set. They are learnt from relations: what the same people watch is no less varied for
     /// it. Strangers at random and a wide margin spread the space evenly, which keeps more relevance at equal variety than the
     /// settings that find the best neighbours; `docs/diversity.md` has the numbers.
-    pub fn for_variety() -> Self {
+    pub fn for_variety(&self) -> Self {
         Self {
             loss: Loss::Relations,
             negatives: Negatives::Random,
             margin: 0.5,
             content: 128,
+            relations: self.relations.clone(),
+            learn: self.learn.clone(),
             ..Self::default()
         }
     }
@@ -211,7 +213,12 @@ pub(crate) struct Learned {
 }
 
 /// Learns the layers until what judges them no longer gains, or for `n_epochs`.
-pub(crate) fn learn(training: &Training, n_epochs: Option<u32>) -> Result<Learned, FitError> {
+/// What is kept of the training bears the `name`.
+pub(crate) fn learn(
+    training: &Training,
+    n_epochs: Option<u32>,
+    name: &'static str,
+) -> Result<Learned, FitError> {
     let settings = &training.settings.fusion;
     settings.check()?;
     let needs = |needs| Err(FitError::Needs { model: "fusion".into(), needs });
@@ -241,8 +248,17 @@ pub(crate) fn learn(training: &Training, n_epochs: Option<u32>) -> Result<Learne
     };
     let mut parameters = Parameters::new();
     let layers = Layers::new(&mut parameters, settings, &inputs, &mut Random::new(training.seed));
-    let lesson =
-        Lesson { settings, training, inputs: &inputs, layers: &layers, relations, anchors, held_out, wanted };
+    let lesson = Lesson {
+        name,
+        settings,
+        training,
+        inputs: &inputs,
+        layers: &layers,
+        relations,
+        anchors,
+        held_out,
+        wanted,
+    };
     let fingerprint = train::fingerprint(settings, training);
     let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
     let Learnt { parameters, epochs, score } = learnt;
@@ -264,12 +280,23 @@ impl Fusion {
         training: &Training,
         n_epochs: Option<u32>,
     ) -> Result<(Self, u32, Option<f64>, String), FitError> {
-        let Learned { videos, epochs, score, near, .. } = learn(training, n_epochs)?;
+        let Learned { videos, epochs, score, near, .. } = learn(training, n_epochs, "fusion")?;
         let mut told = Spread::of(&videos).to_string();
         if !near.is_empty() {
             told += &format!("; of the {} nearest share {near}", space::NEAREST);
         }
         Ok((Self { videos, decay: training.settings.fusion.decay }, epochs, score, told))
+    }
+
+    /// The same for lists to be varied by: a video of which nothing is known has zeros, and is unlike all.
+    pub(super) fn fit_for_variety(training: &Training) -> Result<Self, FitError> {
+        let Learned { videos, inputs, .. } = learn(training, None, "variety")?;
+        let mut videos = Arc::unwrap_or_clone(videos);
+        let (_, known) = inputs.arrays();
+        (0..known.n_rows())
+            .filter(|&video| known.row(video).iter().all(|mask| *mask == 0.0))
+            .for_each(|video| videos.row_mut(video).fill(0.0));
+        Ok(Self { videos: Arc::new(videos), decay: training.settings.fusion.decay })
     }
 }
 

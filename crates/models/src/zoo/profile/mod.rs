@@ -129,7 +129,7 @@ impl Profile {
         let seed = training.seed;
         let of_fusion = &training.settings.fusion;
         let (inputs, start, fixed, epochs_of_space) =
-            match fusion::learn(training, epochs.map(|(_, of_space)| of_space)) {
+            match fusion::learn(training, epochs.map(|(_, of_space)| of_space), "fusion") {
                 Ok(learned) => (learned.inputs, Some(learned.parameters), learned.videos, learned.epochs),
                 Err(FitError::Needs { .. }) => {
                     let inputs = Inputs::new(training, of_fusion.content, true);
