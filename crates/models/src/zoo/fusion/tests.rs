@@ -46,6 +46,7 @@ fn lesson<'a>(
     layers: &'a Layers,
 ) -> Lesson<'a> {
     Lesson {
+        name: "fusion",
         settings,
         training,
         inputs,

@@ -201,8 +201,13 @@ fn after_fifty_events_of_another_kind_a_trained_profile_keeps_more_of_a_taste_th
         let kept = profile(&seen) - profile(&other);
         let of_mean = cosine(&mean_of(&seen, 0.9)) - cosine(&mean_of(&other, 0.9));
         assert!(kept > 2.0 * of_mean, "{updater:?}: {kept}, the exponential mean {of_mean}");
+        // A plain mean forgets least, as it learns least of what is new.
+        let of_plain = cosine(&mean_of(&seen, 1.0)) - cosine(&mean_of(&other, 1.0));
+        assert!(of_plain > of_mean, "{of_plain}, the exponential mean {of_mean}");
+        assert!(kept > 0.2 * of_plain, "{updater:?}: {kept}, the plain mean {of_plain}");
         // The same events in another order give another profile, and the plain mean does not.
         let back: Vec<u32> = seen.iter().rev().copied().collect();
+        assert!((cosine(&mean_of(&seen, 1.0)) - cosine(&mean_of(&back, 1.0))).abs() < 1e-5);
         let (there, back) = (profile(&seen), profile(&back));
         assert!((there - back).abs() > 1e-3, "{updater:?}: {there} and {back}");
     }
