@@ -123,20 +123,10 @@ pub fn read_file(run: &Path, name: &str) -> Result<Option<Vec<u8>>, RunError> {
     }
 }
 
+/// The bytes of a file, if they are those that were written. `verb` is the command that makes it.
 pub(super) fn checked(path: &Path, expected: &FileEntry, verb: &'static str) -> Result<Vec<u8>, RunError> {
-    let changed = |reason: String| RunError::Changed { path: path.into(), reason, verb };
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(changed("it is missing".into())),
-        Err(source) => return Err(io_error(path, "read", source)),
-    };
-    let found = entry(&bytes);
-    if found.bytes != expected.bytes {
-        return Err(changed(format!("{} bytes, expected {}", found.bytes, expected.bytes)));
-    }
-    if found.blake3 != expected.blake3 {
-        return Err(changed("its digest is another".into()));
-    }
+    let bytes = fs::read(path).map_err(|source| unread(path, source, verb))?;
+    same(path, expected, &entry(&bytes), verb)?;
     Ok(bytes)
 }
 
@@ -149,21 +139,35 @@ pub fn open_file(run: &Path, name: &str, verb: &'static str) -> Result<Option<fs
     let path = inside(run, name)?;
     let manifest = manifest(run)?;
     let Some(expected) = manifest.files.get(name) else { return Ok(None) };
-    let changed = |reason: String| RunError::Changed { path: path.clone(), reason, verb };
-    let mut file = match fs::File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(changed("it is missing".into())),
-        Err(source) => return Err(io_error(&path, "read", source)),
-    };
-    let failed = |source| io_error(&path, "read", source);
-    let bytes = file.metadata().map_err(failed)?.len();
-    if bytes != expected.bytes {
-        return Err(changed(format!("{bytes} bytes, expected {}", expected.bytes)));
-    }
+    let unread = |source| unread(&path, source, verb);
+    let mut file = fs::File::open(&path).map_err(unread)?;
+    let bytes = file.metadata().map_err(unread)?.len();
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&mut file).map_err(failed)?;
-    if hasher.finalize().to_hex().as_str() != expected.blake3 {
-        return Err(changed("its digest is another".into()));
+    // One of another length is not worth reading.
+    if bytes == expected.bytes {
+        hasher.update_reader(&mut file).map_err(unread)?;
     }
+    let found = FileEntry { bytes, blake3: hasher.finalize().to_hex().to_string() };
+    same(&path, expected, &found, verb)?;
     Ok(Some(file))
+}
+
+fn same(path: &Path, expected: &FileEntry, found: &FileEntry, verb: &'static str) -> Result<(), RunError> {
+    let changed = |reason: String| Err(RunError::Changed { path: path.into(), reason, verb });
+    if found.bytes != expected.bytes {
+        return changed(format!("{} bytes, expected {}", found.bytes, expected.bytes));
+    }
+    if found.blake3 != expected.blake3 {
+        return changed("its digest is another".into());
+    }
+    Ok(())
+}
+
+fn unread(path: &Path, source: io::Error, verb: &'static str) -> RunError {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            RunError::Changed { path: path.into(), reason: "it is missing".into(), verb }
+        }
+        _ => io_error(path, "read", source),
+    }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod ablation;
 pub(crate) mod pictures;
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -411,24 +412,14 @@ fn texts(
     let Target::Run(_, catalogue) = target else {
         return Err(WrongUse::of("RUN", "texts come from the catalogue of a run: name one").into());
     };
-    let joined: Vec<String> =
-        catalogue.videos().iter().map(|video| format!("{}. {}", video.title, video.text)).collect();
-    let there = |(text, video): (&'_ String, &upnext_data::Video)| {
-        !(video.title.is_empty() && video.text.is_empty() || text.is_empty())
-    };
-    let texts = joined.iter().zip(catalogue.videos()).map(|(text, video)| {
-        // A lone title or text stands without the stop between them.
-        if !there((text, video)) {
-            None
-        } else if video.text.is_empty() {
-            Some(video.title.as_str())
-        } else if video.title.is_empty() {
-            Some(video.text.as_str())
-        } else {
-            Some(text.as_str())
-        }
-    });
-    Ok((Texts::new(texts, &wanted.limits), Vec::new()))
+    let texts: Vec<Option<Cow<'_, str>>> = (catalogue.videos().iter())
+        .map(|video| match (video.title.as_str(), video.text.as_str()) {
+            ("", "") => None,
+            ("", lone) | (lone, "") => Some(lone.into()),
+            (title, text) => Some(format!("{title}. {text}").into()),
+        })
+        .collect();
+    Ok((Texts::new(texts.iter().map(Option::as_deref), &wanted.limits), Vec::new()))
 }
 
 fn run<Owned: std::borrow::Borrow<Input>, Input: ?Sized>(
