@@ -20,5 +20,5 @@ mod topk;
 
 pub use matrix::Matrix;
 pub use rotation::Rotation;
-pub use sparse::{Sparse, keep_strongest};
+pub use sparse::{Sparse, Sum, keep_strongest};
 pub use topk::top_k;

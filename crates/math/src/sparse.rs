@@ -161,6 +161,26 @@ impl Sparse {
         }
     }
 
+    /// The weighted sum of some rows, `(row, weight)`, as entries by column. Rows that are there twice count twice; each entry is
+    /// what [`Sparse::add_row_to`] makes of zeros, to the bit.
+    pub fn sum_of_rows(&self, rows: impl IntoIterator<Item = (u32, f32)>) -> Vec<(u32, f32)> {
+        let mut entries: Vec<(u32, f32)> = Vec::new();
+        for (row, weight) in rows {
+            let (columns, values) = self.row(row as usize);
+            entries.extend(columns.iter().zip(values).map(|(&column, &value)| (column, weight * value)));
+        }
+        // Stable, so that equal columns are summed in the order of the rows; and quick, as each row is sorted already.
+        entries.sort_by_key(|&(column, _)| column);
+        entries.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
+        entries
+    }
+
     /// `self + weight * other`, both of one shape.
     ///
     /// # Panics
@@ -189,30 +209,13 @@ impl Sparse {
         let rows: Vec<Vec<(u32, f32)>> = (0..self.n_rows())
             .into_par_iter()
             .map_init(
-                || (vec![0.0f32; other.n_columns], vec![false; other.n_columns]),
-                |(sums, touched), row| {
-                    let mut found = Vec::new();
+                || Sum::new(other.n_columns),
+                |sum, row| {
                     let (columns, values) = self.row(row);
                     for (&middle, &weight) in columns.iter().zip(values) {
-                        let (inner, inner_values) = other.row(middle as usize);
-                        for (&column, &value) in inner.iter().zip(inner_values) {
-                            if !touched[column as usize] {
-                                touched[column as usize] = true;
-                                found.push(column);
-                            }
-                            sums[column as usize] += weight * value;
-                        }
+                        sum.add_row(other, middle as usize, weight);
                     }
-                    found.sort_unstable();
-                    let mut out = Vec::with_capacity(found.len());
-                    for column in found {
-                        let value = std::mem::take(&mut sums[column as usize]);
-                        touched[column as usize] = false;
-                        if keep(row, column, value) {
-                            out.push((column, value));
-                        }
-                    }
-                    out
+                    sum.take(|column, value| keep(row, column, value).then_some(value))
                 },
             )
             .collect();
@@ -300,6 +303,46 @@ impl Sparse {
     }
 }
 
+/// A sum of sparse rows under way, whose cost follows what was added and not the number of columns.
+#[derive(Clone, Debug)]
+pub struct Sum {
+    values: Vec<f32>,
+    is_touched: Vec<bool>,
+    touched: Vec<u32>,
+}
+
+impl Sum {
+    /// Zeros for so many columns.
+    pub fn new(n_columns: usize) -> Self {
+        Self { values: vec![0.0; n_columns], is_touched: vec![false; n_columns], touched: Vec::new() }
+    }
+
+    /// Adds `weight * row`.
+    pub fn add_row(&mut self, of: &Sparse, row: usize, weight: f32) {
+        let (columns, values) = of.row(row);
+        for (&column, &value) in columns.iter().zip(values) {
+            let at = column as usize;
+            if !self.is_touched[at] {
+                self.is_touched[at] = true;
+                self.touched.push(column);
+            }
+            self.values[at] += weight * value;
+        }
+    }
+
+    /// What `change` makes of the touched columns, by column; zeros are left behind for the next sum.
+    pub fn take(&mut self, mut change: impl FnMut(u32, f32) -> Option<f32>) -> Vec<(u32, f32)> {
+        self.touched.sort_unstable();
+        let mut entries = Vec::with_capacity(self.touched.len());
+        for column in self.touched.drain(..) {
+            self.is_touched[column as usize] = false;
+            let value = std::mem::take(&mut self.values[column as usize]);
+            entries.extend(change(column, value).map(|value| (column, value)));
+        }
+        entries
+    }
+}
+
 /// Keeps the `n` entries of largest absolute value, in any order.
 pub fn keep_strongest(entries: &mut Vec<(u32, f32)>, n: usize) {
     if entries.len() > n {
@@ -322,6 +365,22 @@ mod tests {
 
     fn example() -> Sparse {
         Sparse::from_rows(3, [vec![(2, 1.0), (0, 2.0), (2, 0.5)], vec![], vec![(1, 3.0)]])
+    }
+
+    #[test]
+    fn a_sum_of_rows_is_what_adding_them_to_zeros_makes() {
+        let sparse = example();
+        let rows = [(2, 0.3), (0, 0.1), (0, 0.7)];
+        let mut zeros = [0.0; 3];
+        rows.iter().for_each(|&(row, weight)| sparse.add_row_to(row as usize, weight, &mut zeros));
+        assert_eq!(sparse.sum_of_rows(rows), [(0, zeros[0]), (1, zeros[1]), (2, zeros[2])]);
+        let mut sum = Sum::new(3);
+        for _ in 0..2 {
+            rows.iter().for_each(|&(row, weight)| sum.add_row(&sparse, row as usize, weight));
+            let without = |column, value| (column != 1).then_some(value);
+            assert_eq!(sum.take(without), [(0, zeros[0]), (2, zeros[2])]);
+        }
+        assert_eq!(sum.take(|_, value| Some(value)), []);
     }
 
     #[test]

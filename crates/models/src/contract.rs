@@ -2,8 +2,9 @@
 
 use upnext_data::{History, Judgement, Past};
 use upnext_math::Matrix;
+use upnext_math::dot::{dot, mean_and_deviation};
 
-use crate::{Context, Recommender};
+use crate::{Context, Recommender, Shape};
 
 /// Checks one model.
 ///
@@ -46,6 +47,7 @@ pub fn check(model: &dyn Recommender) {
         let mut some = [f32::NAN; 2];
         model.score(history, &context, &rows, &mut some);
         assert_eq!(some, rows.map(|row| scores[row as usize]), "{}: some rows differ", model.name());
+        check_shape(model, history, &context, &scores);
         for (video, share) in model.because(history, &context, last / 2) {
             assert!(share.is_finite() && (video as usize) < n, "{}: a wrong reason", model.name());
         }
@@ -64,4 +66,36 @@ pub fn check(model: &dyn Recommender) {
         "{}: only unknown videos",
         model.name()
     );
+}
+
+/// What the shape promises gives the scores that the model gives.
+fn check_shape(model: &dyn Recommender, history: &History, context: &Context, scores: &[f32]) {
+    let mut made = vec![0.0; scores.len()];
+    match model.shape() {
+        Shape::Dense => return,
+        Shape::Constant(all) => made.copy_from_slice(all),
+        Shape::Sparse => {
+            let reached = model.reached(history, context);
+            assert!(reached.windows(2).all(|pair| pair[0].0 < pair[1].0), "{}: rows not sorted", model.name());
+            reached.iter().for_each(|&(row, score)| made[row as usize] = score);
+        }
+        Shape::Inner(tower) => {
+            let user = tower.user(history);
+            made.iter_mut().enumerate().for_each(|(row, score)| *score = dot(&user, tower.items().row(row)));
+        }
+        Shape::Blend(parts) => {
+            for part in parts {
+                let mut raw = vec![0.0; scores.len()];
+                part.model.score_all(history, context, &mut raw);
+                let (mean, deviation) = mean_and_deviation(&raw);
+                for (score, raw) in made.iter_mut().zip(raw) {
+                    *score += part.weight * (raw - mean) / (deviation + 1e-9);
+                }
+            }
+        }
+    }
+    for (made, score) in made.iter().zip(scores) {
+        let near = (made - score).abs() <= 1e-4 * (1.0 + score.abs());
+        assert!(near, "{}: its shape gives {made} where it answers {score}", model.name());
+    }
 }

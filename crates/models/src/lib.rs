@@ -15,6 +15,6 @@ pub mod zoo;
 
 pub use choose::{Choice, Pool};
 pub use facts::{Facts, Modality};
-pub use recommender::{Context, Recommender, Tower};
+pub use recommender::{Context, Recommender, Shape, Tower};
 pub use settings::Settings;
 pub use training::{FitError, Training};

@@ -6,6 +6,7 @@ use upnext_data::History;
 use upnext_math::Matrix;
 
 use crate::checkpoint::{Form, Writer};
+use crate::zoo::Part;
 
 /// What else a model may know when it answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -64,10 +65,35 @@ pub trait Recommender: Send + Sync {
         Vec::new()
     }
 
+    /// How the scores come about, for who cannot afford a number for each video of a large catalogue.
+    fn shape(&self) -> Shape<'_> {
+        Shape::Dense
+    }
+
+    /// Of a model that is [`Shape::Sparse`]: the score of each video it has something to say of, by row.
+    fn reached(&self, _history: &History, _context: &Context) -> Vec<(u32, f32)> {
+        Vec::new()
+    }
+
     /// The space in which the model compares, where it is one of vectors.
     fn tower(&self) -> Option<&dyn Tower> {
         None
     }
+}
+
+/// How a model's scores come about. Whatever it is, they are those of [`Recommender::score_all`].
+#[derive(Clone, Copy)]
+pub enum Shape<'a> {
+    /// In no way that could be shortened.
+    Dense,
+    /// Whoever asks, these.
+    Constant(&'a [f32]),
+    /// 0, but for the few videos that [`Recommender::reached`] names.
+    Sparse,
+    /// The inner product of the viewer's vector and the video's.
+    Inner(&'a dyn Tower),
+    /// The weighted sum of the parts, each minus its mean over its population deviation plus 1e-9, both over the catalogue.
+    Blend(&'a [Part]),
 }
 
 /// A model that scores by the inner product of two vectors: one of the video, one of the past.

@@ -54,22 +54,28 @@ impl Allow {
 
     /// The permitted rows, in order.
     pub fn rows(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words.iter().enumerate().flat_map(|(at, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    let bit = rest.trailing_zeros();
-                    rest &= rest - 1;
-                    at as u32 * 64 + bit
-                })
-            })
-        })
+        bits(self.words.iter().copied())
     }
 
     /// The rows permitted here and not in `later`, in order.
     pub fn lost_in<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = u32> + 'a {
-        self.rows().filter(|&row| !later.admits(row))
+        let kept = later.words.iter().copied().chain(std::iter::repeat(0));
+        bits(self.words.iter().zip(kept).map(|(word, kept)| word & !kept))
     }
+}
+
+/// The places of ones, in order.
+fn bits(words: impl Iterator<Item = u64>) -> impl Iterator<Item = u32> {
+    words.zip(0u32..).flat_map(|(word, at)| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            (rest != 0).then(|| {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                at * 64 + bit
+            })
+        })
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,21 @@ pub struct FeedConfig {
     pub places_max: usize,
     /// Candidates that each source returns at most (more where a request reaches further).
     pub candidates_per_source: usize,
+    /// Catalogues of up to so many videos are scored whole for each request; in larger ones models answer by the few videos that
+    /// a past reaches, by an index, and their blend is made for what they name.
+    pub exact_videos_max: usize,
+    /// How long a request waits for a source.
+    pub source_deadline_milliseconds: u64,
+    /// The same for single sources, by name.
+    pub source_deadlines_milliseconds: BTreeMap<String, u64>,
+    /// Threads that sources run on; 0 takes as many as the machine has.
+    pub source_threads: usize,
+    /// The newest wanted videos whose neighbours by vectors are candidates, where there is an index.
+    pub near_last: usize,
+    /// How much a neighbour counts of one whose video was wanted one later.
+    pub near_decay: f32,
+    /// Viewers whose past and vectors are remembered until an event of theirs.
+    pub viewers_max: usize,
     /// A viewer's newest events that models see.
     pub history_events_max: usize,
     /// A viewer's first wanted videos, which models see whatever came since: favourites that a profile starts from.
@@ -89,6 +104,13 @@ impl Default for FeedConfig {
         Self {
             places_max: 1_000,
             candidates_per_source: 200,
+            exact_videos_max: 50_000,
+            source_deadline_milliseconds: 500,
+            source_deadlines_milliseconds: BTreeMap::new(),
+            source_threads: 0,
+            near_last: 5,
+            near_decay: 0.9,
+            viewers_max: 10_000,
             history_events_max: 200,
             history_favourites: 3,
             seen_events_max: 10_000,
@@ -248,13 +270,15 @@ pub struct LiveConfig {
     pub events_max: usize,
     /// How far back that reaches.
     pub window_days: f64,
+    /// After how many days such feedback counts half.
+    pub half_life_days: f64,
     /// What takes more than a moment to read again after a change is read for at most this share of the time.
     pub reread_share: f64,
 }
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { videos_max: 100_000, events_max: 20_000, window_days: 7.0, reread_share: 0.2 }
+        Self { videos_max: 100_000, events_max: 20_000, window_days: 7.0, half_life_days: 2.0, reread_share: 0.2 }
     }
 }
 
@@ -296,11 +320,14 @@ impl FeedConfig {
         positive("popular_half_life_days", self.popular_half_life_days)?;
         positive("live.reread_share", self.live.reread_share)?;
         positive("live.window_days", self.live.window_days)?;
+        positive("live.half_life_days", self.live.half_life_days)?;
         positive("feedback.watch_ratio_max", self.feedback.watch_ratio_max)?;
         some("places_max", self.places_max)?;
         some("candidates_per_source", self.candidates_per_source)?;
         some("history_events_max", self.history_events_max)?;
         some("newcomer_every", self.newcomer_every)?;
+        some("source_deadline_milliseconds", self.source_deadline_milliseconds as usize)?;
+        unit("near_decay", f64::from(self.near_decay))?;
         some("cap_category", self.cap_category)?;
         some("cap_author", self.cap_author)?;
         if !(self.refused_weight.is_finite() && self.refused_weight >= 0.0) {

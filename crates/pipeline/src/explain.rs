@@ -107,7 +107,7 @@ impl Feed {
     /// Runs the request and follows one video through it.
     pub fn explain(&self, request: &Request, video: &str) -> Explanation {
         let outcome = self.pipeline.outcome(request);
-        let query = &outcome.query;
+        let query = &*outcome.query;
         let slots = window(query, outcome.ranked.len());
         let mut told = Explanation {
             request_id: outcome.request_id.clone(),

@@ -1,11 +1,12 @@
 //! Everything that is needed to answer, put together: the run's models, a store, and the pipeline over both.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use upnext_data::{Dataset, Order, Relevance};
-use upnext_models::Recommender;
+use upnext_index::Index;
+use upnext_models::{Recommender, Shape};
 use upnext_store::Store;
 
 use crate::live::LiveView;
@@ -16,7 +17,7 @@ use crate::rerank::{Caps, Dpp, Mmr, Similarity, Tradeoff, Vectors};
 use crate::search::Titles;
 use crate::viewer::Viewers;
 use crate::{
-    Audience, ConfigError, FeedConfig, Pipeline, Popularity, Request, Rerank, RerankSpace, Response, Stock,
+    Asked, Audience, ConfigError, FeedConfig, Models, Pipeline, Popularity, Request, Rerank, RerankSpace, Response, Stock,
     filter, scorer, source,
 };
 
@@ -34,6 +35,9 @@ pub struct FeedModels {
     pub fused: Option<Arc<dyn Recommender>>,
     /// Whose answer to a single video are its neighbours.
     pub neighbours: Arc<dyn Recommender>,
+    /// Indexes over the vectors of models whose scores are inner products, by the model's name: asked for instead of going through
+    /// the catalogue where that is larger than [`FeedConfig::exact_videos_max`].
+    pub indexes: BTreeMap<String, Arc<dyn Index>>,
 }
 
 /// A feed that cannot be made.
@@ -59,7 +63,7 @@ pub struct Feed {
     pub(crate) config: FeedConfig,
     pub(crate) pipeline: Pipeline,
     pub(crate) popularity: Arc<Popularity>,
-    pub(crate) neighbours: Arc<dyn Recommender>,
+    pub(crate) neighbours: Asked,
     pub(crate) similarity: Arc<dyn Similarity>,
     pub(crate) dataset: Arc<Dataset>,
     pub(crate) relevance: Relevance,
@@ -101,7 +105,9 @@ impl Feed {
             }
         }
         let model_names: Vec<String> = used.iter().map(|model| model.name().to_string()).collect();
-        let used: Arc<[Arc<dyn Recommender>]> = used.into();
+        let index_of = |model: &dyn Recommender| models.indexes.get(model.name()).cloned();
+        let used = Arc::new(Models::new(used, config.exact_videos_max, &index_of));
+        let neighbours = Models::new(vec![Arc::clone(&models.neighbours)], config.exact_videos_max, &index_of);
         let pairs = dataset.interactions(&relevance);
         let popularity = Arc::new(Popularity::new(&dataset, &pairs, config.popular_half_life_days));
         let audience = (pairs.len() <= config.audience_pairs_max).then(|| Arc::new(Audience::new(&pairs)));
@@ -116,7 +122,7 @@ impl Feed {
             config.clone(),
             Arc::clone(&dataset),
             relevance.clone(),
-            used,
+            Arc::clone(&used),
             Arc::clone(&store),
             Arc::clone(&live),
         ));
@@ -127,10 +133,11 @@ impl Feed {
         let fused: Option<Arc<dyn Similarity>> = (fused.and_then(|model| model.tower()))
             .map(|tower| Arc::new(Vectors::new(tower.items().clone())) as Arc<dyn Similarity>);
         let alike = [&models.similarity, fused.as_ref().unwrap_or(&models.similarity)];
-        let pipeline = pipeline(&config, &model_names, Arc::clone(&viewers), &popularity, alike, reasons);
+        let near = near_last(&config, &used, &models);
+        let pipeline = pipeline(&config, &model_names, near, Arc::clone(&viewers), &popularity, alike, reasons);
         Ok(Self {
             titles: Titles::new(&dataset),
-            neighbours: models.neighbours,
+            neighbours: neighbours.get(0).expect("made of one").clone(),
             similarity: models.similarity,
             digest: OnceLock::new(),
             audience,
@@ -168,8 +175,8 @@ impl Feed {
 
     /// What a source of the pipeline returns in a finished request.
     pub(crate) fn of_source(&self, outcome: &Outcome, name: &str, n: usize) -> Vec<(u32, f32)> {
-        let source = self.pipeline.sources.iter().find(|source| source.name() == name);
-        let rows = source.map(|source| guard(|| source.retrieve(&outcome.query, &outcome.allow, n)));
+        let mut sources = self.pipeline.sources.iter();
+        let rows = sources.find(|source| source.name() == name).map(|source| guard(|| source.retrieve(&outcome.query, &outcome.allow, n)));
         rows.and_then(Result::ok).unwrap_or_default()
     }
 }
@@ -180,24 +187,49 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The source of what is near the last videos: by the vectors that lists are varied by, else by those of the first model that
+/// has an index.
+fn near_last(config: &FeedConfig, used: &Models, models: &FeedModels) -> Option<source::NearLast> {
+    fn leaves(model: &Arc<dyn Recommender>) -> Vec<Arc<dyn Recommender>> {
+        match model.shape() {
+            Shape::Blend(parts) => parts.iter().flat_map(|part| leaves(&part.model)).collect(),
+            _ => vec![Arc::clone(model)],
+        }
+    }
+    let is_large = models.main.n_videos() > config.exact_videos_max;
+    let mut candidates = models.fused.iter().chain(used.models()).filter(|_| is_large).flat_map(leaves);
+    candidates.find_map(|model| {
+        let index = Arc::clone(models.indexes.get(model.name())?);
+        Some(source::NearLast::new(model, index, config.near_last, config.near_decay))
+    })
+}
+
 fn pipeline(
     config: &FeedConfig,
     models: &[String],
+    near: Option<source::NearLast>,
     viewers: Arc<Viewers>,
     popularity: &Arc<Popularity>,
     [similarity, varied_by]: [&Arc<dyn Similarity>; 2],
     reasons: impl FnOnce(Vec<SourceKind>) -> Reasons,
 ) -> Pipeline {
-    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let mut sources: Vec<(Arc<dyn Source>, Duration)> = Vec::new();
     let mut kinds = Vec::new();
+    let mut add = |source: Arc<dyn Source>, kind| {
+        let own = config.source_deadlines_milliseconds.get(source.name());
+        let deadline = own.copied().unwrap_or(config.source_deadline_milliseconds);
+        sources.push((source, Duration::from_millis(deadline)));
+        kinds.push(kind);
+    };
     for (model, name) in models.iter().enumerate() {
-        sources.push(Box::new(source::ModelSource::new(name.clone(), model)));
-        kinds.push(SourceKind::Model(model));
+        add(Arc::new(source::ModelSource::new(name.clone(), model)), SourceKind::Model(model));
     }
-    sources.push(Box::new(source::Popular::new(Arc::clone(popularity))));
-    sources.push(Box::new(source::LivePopular));
-    sources.push(Box::new(source::Latest::new(config.newcomers_max)));
-    kinds.extend([SourceKind::Popular, SourceKind::PopularNow, SourceKind::Latest]);
+    if let Some(near) = near {
+        add(Arc::new(near), SourceKind::Near);
+    }
+    add(Arc::new(source::Popular::new(Arc::clone(popularity))), SourceKind::Popular);
+    add(Arc::new(source::LivePopular), SourceKind::PopularNow);
+    add(Arc::new(source::Latest::new(config.newcomers_max)), SourceKind::Latest);
 
     let mut scorers: Vec<Box<dyn Scorer>> = Vec::new();
     for (model, name) in models.iter().enumerate() {
@@ -235,7 +267,7 @@ fn pipeline(
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     Pipeline {
         hydrate: Box::new(viewers),
-        sources,
+        sources: source::Sources::new(sources, config.source_threads),
         filters: vec![
             Box::new(filter::Seen),
             Box::new(filter::Hidden),

@@ -4,12 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use upnext_data::{History, Judgement};
-use upnext_math::top_k;
 use upnext_models::Context;
 
 use crate::feed::{Feed, now};
 use crate::pipeline::{Hydrate, StageError, guard};
-use crate::query::Scores;
 use crate::{Allow, Request, Stock};
 
 /// An outside id with a score.
@@ -47,12 +45,11 @@ impl Feed {
         let (stock, allow) = self.permitted(request);
         let row = stock.row(video)?;
         let places = request.offset.saturating_add(request.n).min(self.config.places_max);
-        let admits = |other: u32| allow.admits(other);
         let mut near: Vec<(u32, f32)> = if stock.is_of_run(row) {
-            let near = self.near(row, places, admits).unwrap_or_default();
+            let near = self.near(row, places, &allow).unwrap_or_default();
             near.into_iter().map(|near| (near.row, near.score())).collect()
         } else {
-            self.near_by_categories(&stock, row, places, admits)
+            self.near_by_categories(&stock, row, places, |other| allow.admits(other))
         };
         near.drain(..request.offset.min(near.len()));
         Some(scored(&stock, near))
@@ -64,30 +61,22 @@ impl Feed {
         &self,
         row: u32,
         n: usize,
-        admits: impl Fn(u32) -> bool,
+        allow: &Allow,
     ) -> Result<Vec<Near>, StageError> {
-        let model = &self.neighbours;
-        let scores = guard(|| {
-            let mut scores = vec![0.0; model.n_videos()];
-            model.score_all(&History::of_positives(&[row]), &Context::default(), &mut scores);
-            Scores::new(scores)
-        })?;
-        if scores.is_flat() {
-            return Ok(Vec::new());
-        }
-        let mut masked = scores.values().to_vec();
-        for (at, score) in masked.iter_mut().enumerate() {
-            if at == row as usize || *score <= scores.least() || !admits(at as u32) {
-                *score = f32::NEG_INFINITY;
-            }
-        }
-        let pool = top_k(&masked, n.max(self.config.rerank_pool));
-        let Some(&best) = pool.first() else { return Ok(Vec::new()) };
-        let span = masked[best as usize] - scores.least();
+        let past = History::of_positives(&[row]);
+        let tower = |_: usize, make: &dyn Fn() -> Vec<f32>| make().into();
+        let scores = guard(|| self.neighbours.scores(&past, &Context::default(), &tower))?;
+        let mut allow = allow.clone();
+        allow.refuse(row);
+        let pool = scores.top(n.max(self.config.rerank_pool), &allow)?;
+        let (Some(&(_, best)), Some(&(_, worst))) = (pool.first(), pool.last()) else { return Ok(Vec::new()) };
+        // Where the model has something to say of every video, the scale ends at the worst that is near.
+        let least = if scores.least() > f32::MIN { scores.least() } else { worst };
+        let span = (best - least).max(f32::MIN_POSITIVE);
         let mut near: Vec<Near> = guard(|| {
-            let near = pool.iter().map(|&other| Near {
+            let near = pool.iter().map(|&(other, score)| Near {
                 row: other,
-                by_model: 0.5 * (masked[other as usize] - scores.least()) / span,
+                by_model: 0.5 * (score - least) / span,
                 by_likeness: 0.5 * self.similarity.between(row, other).clamp(0.0, 1.0),
             });
             Ok(near.collect())

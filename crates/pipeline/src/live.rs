@@ -1,14 +1,16 @@
 //! The store's videos and recent feedback, remembered between requests and read again when they changed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use upnext_data::{Dataset, Judgement, Relevance};
-use upnext_store::{Store, StoredVideo};
+use upnext_store::{Store, StoredVideo, Version};
 
 use crate::pipeline::{StageError, guard};
+use crate::popularity::decayed;
 use crate::stock::{Live, LiveVideo};
 use crate::viewer::judge;
 use crate::{Failure, FeedConfig, Stock};
@@ -20,14 +22,20 @@ const QUICK: Duration = Duration::from_millis(2);
 const WINDOW_STEP_MILLISECONDS: i64 = 60_000;
 const PAGE: usize = 10_000;
 
-/// A stock that follows the store. Reading it takes a lock for as long as it takes to clone three pointers;
-/// rereading happens outside of it, by one thread, while the others go on with what was known.
+/// A stock that follows the store. Reading it takes a lock for as long as it takes to clone three pointers. What is quick to read again
+/// is read in the request that notices the change; what is not, on a thread beside, while requests go on with what was known.
 pub struct LiveView {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     config: FeedConfig,
     relevance: Relevance,
     store: Arc<dyn Store>,
     known: RwLock<Known>,
     rereading: Mutex<()>,
+    /// A thread beside is at it.
+    is_beside: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -37,6 +45,8 @@ struct Known {
     wanted: Reading,
     /// The `now` for which `stock.wanted` was counted.
     counted_at: i64,
+    /// What went wrong when it was read beside.
+    failures: Vec<Failure>,
 }
 
 /// When something was read, in which version, and how long that took.
@@ -72,33 +82,72 @@ impl LiveView {
             videos: Reading::never(),
             wanted: Reading::never(),
             counted_at: i64::MIN,
+            failures: Vec::new(),
         };
-        Self { config, relevance, store, known: RwLock::new(known), rereading: Mutex::new(()) }
+        let (known, rereading, is_beside) = (RwLock::new(known), Mutex::default(), AtomicBool::default());
+        Self { inner: Arc::new(Inner { config, relevance, store, known, rereading, is_beside }) }
     }
 
     /// What was known last, without asking the store.
     pub fn last(&self) -> Stock {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).stock.clone()
+        self.inner.known().stock.clone()
     }
 
     /// What can be shown now. If the store cannot be read, what was known last, and the failure.
     pub fn stock(&self, now: i64, failures: &mut Vec<Failure>) -> Stock {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let version = match guard(|| Ok(self.store.version())) {
-            Ok(version) => version,
+        let known = self.inner.known().clone();
+        let (videos, wanted) = match self.inner.due(&known, now) {
+            Ok((_, (false, false))) => (false, false),
+            Ok((_, due)) => due,
             Err(error) => {
                 failures.push(failed("stock", &error));
                 return known.stock;
             }
         };
-        let share = self.config.live.reread_share;
-        let videos_due = known.videos.is_due(version.videos, share);
-        let moved = now.saturating_sub(known.counted_at).saturating_abs() >= WINDOW_STEP_MILLISECONDS;
-        let wanted_due =
-            known.wanted.is_due(if moved { u64::MAX } else { version.feedback }, share) || videos_due;
-        if !(videos_due || wanted_due) {
+        let is_slow = |due: bool, reading: &Reading| due && reading.version.is_some() && reading.took >= QUICK;
+        if !(videos || wanted) {
+            failures.extend(known.failures);
             return known.stock;
         }
+        if !is_slow(videos, &known.videos) && !is_slow(wanted, &known.wanted) {
+            return self.inner.reread(now, failures);
+        }
+        if !self.inner.is_beside.swap(true, Ordering::AcqRel) {
+            let inner = Arc::clone(&self.inner);
+            let beside = move || {
+                let mut failures = Vec::new();
+                // A panic of the store is a failure of the reading; nothing else runs here.
+                inner.reread(now, &mut failures);
+                inner.known.write().unwrap_or_else(PoisonError::into_inner).failures = failures;
+                inner.is_beside.store(false, Ordering::Release);
+            };
+            if std::thread::Builder::new().name("stock".into()).spawn(beside).is_err() {
+                self.inner.is_beside.store(false, Ordering::Release);
+            }
+        }
+        failures.extend(known.failures);
+        known.stock
+    }
+}
+
+impl Inner {
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store's version, and whether its videos and what is wanted are due to be read again.
+    fn due(&self, known: &Known, now: i64) -> Result<(Version, (bool, bool)), StageError> {
+        let version = guard(|| Ok(self.store.version()))?;
+        let share = self.config.live.reread_share;
+        let videos = known.videos.is_due(version.videos, share);
+        let moved = now.saturating_sub(known.counted_at).saturating_abs() >= WINDOW_STEP_MILLISECONDS;
+        let wanted = known.wanted.is_due(if moved { u64::MAX } else { version.feedback }, share) || videos;
+        Ok((version, (videos, wanted)))
+    }
+
+    /// Reads again what is due.
+    fn reread(&self, now: i64, failures: &mut Vec<Failure>) -> Stock {
+        let known = self.known().clone();
         // The first reader waits for nobody; one that finds another at it goes on with what was known, unless
         // nothing was known yet.
         let _turn = match self.rereading.try_lock() {
@@ -106,8 +155,16 @@ impl LiveView {
             Err(_) if known.videos.version.is_some() => return known.stock,
             Err(_) => self.rereading.lock().unwrap_or_else(PoisonError::into_inner),
         };
-        let mut next = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if next.videos.is_due(version.videos, share) {
+        let mut next = self.known().clone();
+        let version = match self.due(&next, now) {
+            Ok((version, (true, _) | (_, true))) => version,
+            Ok(_) => return next.stock,
+            Err(error) => {
+                failures.push(failed("stock", &error));
+                return next.stock;
+            }
+        };
+        if next.videos.is_due(version.videos, self.config.live.reread_share) {
             let at = Instant::now();
             match guard(|| self.read_videos(&next.stock.dataset)) {
                 Ok(live) => next.stock.live = Arc::new(live),
@@ -128,6 +185,7 @@ impl LiveView {
             Err(error) => failures.push(failed("popular-now", &error)),
         }
         next.wanted = Reading { version: Some(version.feedback), at: Instant::now(), took: at.elapsed() };
+        next.failures.clear();
         let stock = next.stock.clone();
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = next;
         stock
@@ -150,18 +208,19 @@ impl LiveView {
         Ok(Live::new(dataset, videos, &hidden))
     }
 
-    /// How many viewers wanted each video within the window.
-    fn count_wanted(&self, now: i64) -> Result<HashMap<String, u32>, StageError> {
+    /// How many viewers wanted each video within the window, each counting half as much after every half-life.
+    fn count_wanted(&self, now: i64) -> Result<HashMap<String, f64>, StageError> {
         let live = &self.config.live;
         let since = now.saturating_sub((live.window_days * DAY_MILLISECONDS) as i64);
         let recent =
             self.store.recent(since, live.events_max).map_err(|error| StageError::new(error.to_string()))?;
         let mut pairs = HashSet::new();
-        let mut wanted: HashMap<String, u32> = HashMap::new();
+        let mut wanted: HashMap<String, f64> = HashMap::new();
         for piece in recent.iter().filter(|piece| piece.time <= now) {
             let (_, judgement) = judge(piece, &self.config.feedback, &self.relevance);
             if judgement == Judgement::Positive && pairs.insert((&piece.user, &piece.video)) {
-                *wanted.entry(piece.video.clone()).or_default() += 1;
+                let age_days = now.saturating_sub(piece.time) as f64 / DAY_MILLISECONDS;
+                *wanted.entry(piece.video.clone()).or_default() += decayed(age_days, live.half_life_days);
             }
         }
         Ok(wanted)

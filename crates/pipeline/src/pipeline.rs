@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::source::Sources;
 use crate::trace::StagePart;
 use crate::{
     Allow, Candidate, Failure, Move, Query, Reason, ReasonKind, Request, Response, Retrieved, Slot, Stage,
@@ -128,7 +129,7 @@ pub struct Pipeline {
     /// Before.
     pub hydrate: Box<dyn Hydrate>,
     /// Where candidates come from.
-    pub sources: Vec<Box<dyn Source>>,
+    pub sources: Sources,
     /// What must not be shown.
     pub filters: Vec<Box<dyn Filter>>,
     /// How good each is.
@@ -152,9 +153,9 @@ pub struct Outcome {
     /// Unique.
     pub request_id: String,
     /// Who asked.
-    pub query: Query,
+    pub query: Arc<Query>,
     /// The rows that were permitted.
-    pub allow: Allow,
+    pub allow: Arc<Allow>,
     /// All scored candidates in the order to show; the slate is a window of it.
     pub ranked: Vec<Candidate>,
     /// The place of each by score alone, from 0.
@@ -180,7 +181,7 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> Result<T, StageError>) -> Result<T
     })
 }
 
-fn microseconds(since: Instant) -> u64 {
+pub(crate) fn microseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -207,7 +208,8 @@ impl Pipeline {
         });
         failures.append(&mut query.failures);
         let mut filtering = vec![StagePart::default(); self.filters.len()];
-        let allow = self.withhold(&query, &mut filtering, &mut failures);
+        let query = Arc::new(query);
+        let allow = Arc::new(self.withhold(&query, &mut filtering, &mut failures));
         trace.hydrate_microseconds = microseconds(begin);
 
         let mut candidates = self.retrieve(&query, &allow, &mut trace, &mut failures);
@@ -245,7 +247,7 @@ impl Pipeline {
 
     /// One candidate as a slot.
     pub fn slot(&self, query: &Query, candidate: &Candidate, reason: Reason) -> Slot {
-        let name = |at: usize| self.sources[at].name().to_string();
+        let name = |at: usize| self.sources.get(at).name().to_string();
         let retrieved = candidate.retrieved();
         Slot {
             video: query.stock.id(candidate.row()).to_string(),
@@ -291,8 +293,8 @@ impl Pipeline {
 
     fn retrieve(
         &self,
-        query: &Query,
-        allow: &Allow,
+        query: &Arc<Query>,
+        allow: &Arc<Allow>,
         trace: &mut Trace,
         failures: &mut Vec<Failure>,
     ) -> Vec<Candidate> {
@@ -300,11 +302,11 @@ impl Pipeline {
         let wanted = self.candidates_per_source(query);
         let mut candidates: Vec<Candidate> = Vec::with_capacity(wanted * 2);
         let mut place: HashMap<u32, usize> = HashMap::with_capacity(wanted * 2);
-        let mut parts = Vec::with_capacity(self.sources.len());
-        for (at, source) in self.sources.iter().enumerate() {
-            let since = Instant::now();
-            let answer = guard(|| source.retrieve(query, allow, wanted))
-                .and_then(|rows| checked(rows, allow.n_rows()));
+        let answers = self.sources.ask(query, allow, wanted);
+        let mut parts = Vec::with_capacity(answers.len());
+        for (at, (source, answer)) in self.sources.iter().zip(answers).enumerate() {
+            let microseconds = answer.microseconds;
+            let answer = answer.rows.and_then(|rows| checked(rows, allow.n_rows()));
             let mut part = StagePart { name: source.name().to_string(), ..StagePart::default() };
             match answer {
                 Ok(rows) => {
@@ -335,7 +337,7 @@ impl Pipeline {
                     failures.push(failure("sources", source.name(), &error));
                 }
             }
-            part.microseconds = microseconds(since);
+            part.microseconds = microseconds;
             parts.push(part);
         }
         trace.stages.push(Stage {

@@ -10,6 +10,8 @@ use crate::{Audience, Failure, Popularity, Query, Reason, ReasonKind};
 pub(crate) enum SourceKind {
     /// A model, by its place in [`Query::models`].
     Model(usize),
+    /// Near the last videos by vectors.
+    Near,
     /// The run's popular videos.
     Popular,
     /// Wanted right now.

@@ -8,7 +8,7 @@ use crate::feed::Feed;
 use crate::pipeline::Outcome;
 use crate::query::How;
 use crate::reason::{in_words, popular_or_new, share_in_words};
-use crate::{Failure, Reason, Request, Slot, Trace};
+use crate::{Allow, Failure, Reason, Request, Slot, Trace};
 
 /// A row of videos under a name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -88,18 +88,18 @@ impl Feed {
         let mut shelves = Vec::new();
         for past in about {
             let verb = query.wanted.get(&past).map_or(How::Watched.verb(), |how| how.verb());
-            let near = match self
-                .near(past, query.request.n, |row| outcome.allow.admits(row) && !shown.contains(&row))
-            {
+            let mut allow = Allow::clone(&outcome.allow);
+            shown.iter().for_each(|&row| allow.refuse(row));
+            let near = match self.near(past, query.request.n, &allow) {
                 Ok(near) => near,
                 Err(error) => {
-                    let (stage, part) = ("shelves".into(), self.neighbours.name().to_string());
+                    let (stage, part) = ("shelves".into(), self.neighbours.model.name().to_string());
                     failures.push(Failure { stage, part, message: error.to_string() });
                     break;
                 }
             };
             shown.extend(near.iter().map(|near| near.row));
-            let model = self.neighbours.name();
+            let model = self.neighbours.model.name();
             let items = near.into_iter().map(|near| {
                 let alike = near.by_likeness >= LIKENESS_LEAST && near.by_likeness >= near.by_model;
                 let by = if alike { "content" } else { model };

@@ -205,6 +205,7 @@ impl World {
             similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
             fused,
             neighbours: Arc::new(Together::new("item-knn", &dataset)),
+            indexes: std::collections::BTreeMap::new(),
         };
         let feed = Feed::new(config, dataset, Relevance::default(), models, store.clone()).unwrap();
         Self { feed, store, main }

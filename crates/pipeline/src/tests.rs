@@ -70,6 +70,7 @@ fn a_broken_main_model_leaves_a_personal_slate() {
         similarity: Arc::new(crate::rerank::SharedLabels::new(Arc::clone(&dataset))),
         fused: None,
         neighbours: Arc::new(Together::new("item-knn", &dataset)),
+        indexes: std::collections::BTreeMap::new(),
     };
     let store = Arc::new(upnext_store::Memory::default());
     let feed = crate::Feed::new(FeedConfig::default(), dataset, Default::default(), models, store).unwrap();
@@ -153,7 +154,7 @@ fn any_component_may_break_and_the_slate_is_as_if_it_were_not_there() {
     for how in 0..4 {
         let mut world = World::new();
         let pipeline = &mut world.feed.pipeline;
-        pipeline.sources.push(Box::new(Wild(how)));
+        pipeline.sources.push(Arc::new(Wild(how)), std::time::Duration::from_secs(10));
         pipeline.filters.push(Box::new(Wild(how)));
         pipeline.scorers.push(Box::new(Wild(how)));
         pipeline.reranker = Box::new(Wild(how));
@@ -679,6 +680,7 @@ fn a_setting_out_of_bounds_or_a_model_of_another_run_is_refused() {
             similarity: Arc::new(crate::rerank::SharedLabels::new(Arc::clone(&dataset))),
             fused: None,
             neighbours: model(15),
+            indexes: std::collections::BTreeMap::new(),
         };
         let store = Arc::new(upnext_store::Memory::default());
         crate::Feed::new(config, Arc::clone(&dataset), Default::default(), models, store)

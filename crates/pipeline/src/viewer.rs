@@ -10,8 +10,10 @@ use upnext_store::{Feedback, Presence, Store};
 use crate::config::Meaning;
 use crate::live::LiveView;
 use crate::pipeline::{Hydrate, StageError, guard};
-use crate::query::How;
-use crate::{Failure, FeedConfig, FeedbackConfig, Query, Request, Stock};
+use crate::query::{How, Towers};
+use crate::remembered::Remembered;
+use crate::stock::Live;
+use crate::{Failure, FeedConfig, FeedbackConfig, Models, Query, Request, Stock};
 
 /// One video of a past, all events together.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,11 +208,37 @@ pub struct Viewers {
     config: FeedConfig,
     dataset: Arc<Dataset>,
     relevance: Relevance,
-    models: Arc<[Arc<dyn Recommender>]>,
+    models: Arc<Models>,
     store: Arc<dyn Store>,
     live: Arc<LiveView>,
     /// Where each user's events begin.
     starts: Vec<usize>,
+    remembered: Remembered<Viewing>,
+}
+
+/// What a request needs to know of a viewer: made when an event of theirs arrived, not for each request.
+struct Viewing {
+    /// The store's version of the user, read before anything else of them.
+    version: u64,
+    /// The stock whose rows this speaks of.
+    live: Arc<Live>,
+    /// It holds from this moment on …
+    since: i64,
+    /// … until before this one, when what was written for later comes to count.
+    until: i64,
+    user: Option<u32>,
+    seen: Vec<u32>,
+    refused: Vec<u32>,
+    wanted: HashMap<u32, How>,
+    history: History,
+    towers: Arc<Towers>,
+}
+
+/// What was read of a past.
+struct Read {
+    past: Vec<PastVideo>,
+    since: i64,
+    until: i64,
 }
 
 impl Viewers {
@@ -219,19 +247,20 @@ impl Viewers {
         config: FeedConfig,
         dataset: Arc<Dataset>,
         relevance: Relevance,
-        models: Arc<[Arc<dyn Recommender>]>,
+        models: Arc<Models>,
         store: Arc<dyn Store>,
         live: Arc<LiveView>,
     ) -> Self {
         let users = dataset.events().users();
         let starts =
             (0..=dataset.users.len() as u32).map(|user| users.partition_point(|&u| u < user)).collect();
-        Self { config, dataset, relevance, models, store, live, starts }
+        let remembered = Remembered::new(config.viewers_max);
+        Self { config, dataset, relevance, models, store, live, starts, remembered }
     }
 
     /// The models that requests are answered by.
     pub(crate) fn models(&self) -> &[Arc<dyn Recommender>] {
-        &self.models
+        self.models.models()
     }
 
     /// How many events the run has of a user.
@@ -249,7 +278,7 @@ impl Viewers {
         failures: &mut Vec<Failure>,
     ) -> Vec<PastVideo> {
         let row = self.row(user, failures);
-        self.past_of((user, row), picks, now, stock, failures)
+        self.past_of((user, row), picks, now, stock, failures).past
     }
 
     fn past_of(
@@ -259,7 +288,8 @@ impl Viewers {
         now: i64,
         stock: &Stock,
         failures: &mut Vec<Failure>,
-    ) -> Vec<PastVideo> {
+    ) -> Read {
+        let (mut since, mut until) = (i64::MIN, i64::MAX);
         let mut timeline = Timeline::default();
         if let Some(row) = row {
             for at in self.starts[row as usize]..self.starts[row as usize + 1] {
@@ -272,7 +302,12 @@ impl Viewers {
             match guard(|| self.store.history(user, limit).map_err(|e| StageError::new(e.to_string()))) {
                 Ok(feedback) => {
                     // What is written for later, a recommendation shown back with a delay, counts from then on.
-                    for piece in feedback.iter().filter(|piece| piece.time <= now) {
+                    for piece in &feedback {
+                        if piece.time > now {
+                            until = until.min(piece.time);
+                            continue;
+                        }
+                        since = since.max(piece.time);
                         let Some(row) = stock.row(&piece.video) else { continue };
                         let (event, judgement) = judge(piece, &self.config.feedback, &self.relevance);
                         let action = self.config.feedback.meaning(&piece.kind).action();
@@ -286,7 +321,59 @@ impl Viewers {
         for row in picks.iter().skip(skip).filter_map(|id| stock.row(id)) {
             timeline.pick(row);
         }
-        timeline.finish(now)
+        Read { past: timeline.finish(now), since, until }
+    }
+
+    /// What is known of a viewer, as it was last made if nothing changed since. Picks, and events that shall be forgotten, make it anew.
+    fn viewing(&self, request: &Request, stock: &Stock, failures: &mut Vec<Failure>) -> Arc<Viewing> {
+        let name = request.user.as_deref().filter(|_| request.picks.is_empty() && request.forget == 0);
+        // Read before the rest: what comes in between is seen by the next request at the latest.
+        let version = name.and_then(|user| guard(|| Ok(self.store.user_version(user))).ok());
+        if let (Some(name), Some(version)) = (name, version) {
+            let is_good = |known: &Viewing| {
+                known.version == version
+                    && Arc::ptr_eq(&known.live, &stock.live)
+                    && (known.since..known.until).contains(&request.now)
+            };
+            if let Some(known) = self.remembered.get(name, is_good) {
+                return known;
+            }
+        }
+        let n_failures = failures.len();
+        let viewing = Arc::new(self.view(request, stock, version.unwrap_or_default(), failures));
+        if let (Some(name), Some(_), true) = (name, version, failures.len() == n_failures) {
+            self.remembered.put(name, &viewing);
+        }
+        viewing
+    }
+
+    fn view(&self, request: &Request, stock: &Stock, version: u64, failures: &mut Vec<Failure>) -> Viewing {
+        let name = request.user.as_deref();
+        let user = self.row(name, failures);
+        let Read { mut past, since, until } =
+            self.past_of((name, user), &request.picks, request.now, stock, failures);
+        past.truncate(past.len().saturating_sub(request.forget));
+        let mut seen: Vec<u32> = past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
+        seen.sort_unstable();
+        let refused = past.iter().rev().filter(|video| video.judgement == Judgement::Negative);
+        let wanted = past.iter().filter(|video| video.judgement == Judgement::Positive);
+        // Models know the rows of the run only.
+        let known: Vec<&PastVideo> = past.iter().filter(|video| stock.is_of_run(video.row)).collect();
+        let (older, newest) = known.split_at(known.len().saturating_sub(self.config.history_events_max));
+        let favourites = older.iter().filter(|video| video.judgement == Judgement::Positive);
+        let kept = favourites.take(self.config.history_favourites).chain(newest);
+        Viewing {
+            version,
+            live: Arc::clone(&stock.live),
+            since,
+            until,
+            user,
+            refused: refused.map(|video| video.row).collect(),
+            wanted: wanted.map(|video| (video.row, video.how)).collect(),
+            history: History::new(kept.map(|video| video.as_past())),
+            seen,
+            towers: Arc::new(Towers::new(self.models.n_towers())),
+        }
     }
 
     /// The row of a user of the run; none of one who was deleted, who does not come back.
@@ -326,26 +413,15 @@ impl Hydrate for Arc<Viewers> {
         let mut failures = Vec::new();
         let stock = self.live.stock(request.now, &mut failures);
         let request = self.bounded(request);
-        let user = request.user.as_deref();
-        let row = self.row(user, &mut failures);
-        let mut past = self.past_of((user, row), &request.picks, request.now, &stock, &mut failures);
-        past.truncate(past.len().saturating_sub(request.forget));
-
+        let viewing = self.viewing(&request, &stock, &mut failures);
         let mut query = Query::new(request, stock, Arc::clone(&self.models));
-        query.seen = past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
-        query.seen.sort_unstable();
-        let refused = past.iter().rev().filter(|video| video.judgement == Judgement::Negative);
-        query.refused = refused.map(|video| video.row).collect();
-        let wanted = past.iter().filter(|video| video.judgement == Judgement::Positive);
-        query.wanted = wanted.map(|video| (video.row, video.how)).collect();
-        // Models know the rows of the run only.
-        let known: Vec<&PastVideo> = past.iter().filter(|video| query.stock.is_of_run(video.row)).collect();
-        let (older, newest) = known.split_at(known.len().saturating_sub(self.config.history_events_max));
-        let favourites = older.iter().filter(|video| video.judgement == Judgement::Positive);
-        let kept = favourites.take(self.config.history_favourites).chain(newest);
-        query.history = History::new(kept.map(|video| video.as_past()));
+        query.seen.clone_from(&viewing.seen);
+        query.refused.clone_from(&viewing.refused);
+        query.wanted.clone_from(&viewing.wanted);
+        query.history.clone_from(&viewing.history);
+        query.towers = Arc::clone(&viewing.towers);
         query.failures = failures;
-        query.context.user = row;
+        query.context.user = viewing.user;
         Ok(query)
     }
 

@@ -73,6 +73,7 @@ fn feed(main: Kind, store: Arc<dyn Store>, config: FeedConfig) -> Feed {
         similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
         fused: None,
         neighbours: fit(Kind::ItemKnn),
+        indexes: std::collections::BTreeMap::new(),
     };
     Feed::new(config, dataset, relevance, models, store).unwrap()
 }

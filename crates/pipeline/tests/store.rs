@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -101,6 +102,10 @@ impl Store for Faulty {
     fn version(&self) -> Version {
         self.inner.version()
     }
+
+    fn user_version(&self, user: &str) -> u64 {
+        self.inner.user_version(user)
+    }
 }
 
 fn feed(store: Arc<Faulty>) -> Feed {
@@ -127,7 +132,7 @@ fn feed(store: Arc<Faulty>) -> Feed {
     let main = zoo.fit(Kind::ItemKnn, &[]).unwrap().model;
     let similarity = Arc::new(SharedLabels::new(Arc::clone(&dataset)));
     let models =
-        FeedModels { main: main.clone(), sources: Vec::new(), similarity, fused: None, neighbours: main };
+        FeedModels { main: main.clone(), sources: Vec::new(), similarity, fused: None, neighbours: main, indexes: BTreeMap::new() };
     Feed::new(FeedConfig::default(), dataset, Relevance::default(), models, store).unwrap()
 }
 

@@ -705,6 +705,9 @@ mod slow {
                 fn version(&self) -> Version {
                     Version::default()
                 }
+                fn user_version(&self, _user: &str) -> u64 {
+                    0
+                }
             }
         };
     }

@@ -339,6 +339,23 @@ fn versions_grow_with_changes(store: &dyn Store) {
     assert!(third.videos > second.videos);
     store.history("ann", 1).unwrap();
     assert_eq!(store.version(), third, "reading changes nothing");
+
+    let mut before = store.user_version("ann");
+    let mut changed = |what: &str| {
+        let now = store.user_version("ann");
+        assert_ne!(now, before, "{what}");
+        before = now;
+    };
+    store.append(&[feedback("like", "ann", "w", 1.0, 2)], Write::Overwrite).unwrap();
+    changed("an event");
+    store.delete_feedback(None, "ann", "w").unwrap();
+    changed("an event taken back");
+    store.delete_video("v").unwrap();
+    changed("a video that took its feedback along");
+    store.delete_user("ann").unwrap();
+    changed("the user's end");
+    store.put_users(&[StoredUser { id: "ann".into(), ..StoredUser::default() }]).unwrap();
+    changed("the user's return");
 }
 
 /// A random change, over few ids, so that keys meet.

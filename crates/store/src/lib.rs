@@ -11,6 +11,7 @@ mod feedback;
 mod memory;
 mod profile;
 mod sqlite;
+mod version;
 
 #[cfg(test)]
 mod contract;
@@ -21,6 +22,7 @@ pub use feedback::{Feedback, FeedbackQuery, Write};
 pub use memory::Memory;
 pub use profile::{Presence, StoredUser, StoredVideo, UserPatch, VideoPatch};
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
+pub use version::Version;
 
 /// One page of a list, and where the next one begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,15 +41,6 @@ pub struct Counts {
     /// Videos that were written, without deleted ones.
     pub videos: u64,
     /// Rows of feedback.
-    pub feedback: u64,
-}
-
-/// Numbers that grow with every change, so that a reader knows when what it remembers is old.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Version {
-    /// Changes of videos: their rows, whether they are hidden, whether they are there.
-    pub videos: u64,
-    /// Changes of feedback.
     pub feedback: u64,
 }
 
@@ -179,4 +172,7 @@ pub trait Store: Send + Sync {
 
     /// How often it changed since it was opened. Costs nothing.
     fn version(&self) -> Version;
+
+    /// A number that is another after every change of a user or of what they did; it may change without one. Costs nothing.
+    fn user_version(&self, user: &str) -> u64;
 }

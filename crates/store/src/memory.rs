@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::version::Versions;
 use crate::{
     Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
     UserPatch, Version, VideoPatch, Write,
@@ -17,8 +17,7 @@ use crate::{
 pub struct Memory {
     config: StoreConfig,
     rows: RwLock<Rows>,
-    videos_version: AtomicU64,
-    feedback_version: AtomicU64,
+    versions: Versions,
 }
 
 #[derive(Debug, Default)]
@@ -45,10 +44,6 @@ impl Memory {
 
     fn write(&self) -> RwLockWriteGuard<'_, Rows> {
         self.rows.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn changed(&self, of: &AtomicU64) {
-        of.fetch_add(1, Ordering::Release);
     }
 
     fn n(&self, limit: usize) -> usize {
@@ -130,7 +125,7 @@ impl Store for Memory {
                 }
             }
         }
-        self.changed(&self.feedback_version);
+        self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
     }
 
@@ -173,7 +168,7 @@ impl Store for Memory {
         let gone = self.write().remove_feedback(|f| {
             f.user == user && f.video == video && kind.is_none_or(|kind| kind == f.kind)
         });
-        self.changed(&self.feedback_version);
+        self.versions.feedback_changed([user]);
         Ok(gone)
     }
 
@@ -182,6 +177,7 @@ impl Store for Memory {
         let mut rows = self.write();
         rows.room_for(users.len(), self.config.memory_rows_max)?;
         rows.users.extend(users.iter().map(|user| (user.id.clone(), Some(user.clone()))));
+        self.versions.users_changed(users.iter().map(|user| user.id.as_str()));
         Ok(users.len())
     }
 
@@ -202,6 +198,7 @@ impl Store for Memory {
         match self.write().users.get_mut(id) {
             Some(Some(user)) => {
                 patch.apply(user);
+                self.versions.users_changed([id]);
                 Ok(true)
             }
             _ => Ok(false),
@@ -213,7 +210,7 @@ impl Store for Memory {
         let mut rows = self.write();
         let gone = rows.remove_feedback(|f| f.user == id);
         let was = rows.users.insert(id.to_owned(), None).flatten().is_some();
-        self.changed(&self.feedback_version);
+        self.versions.feedback_changed([id]);
         Ok(was || gone > 0)
     }
 
@@ -222,7 +219,7 @@ impl Store for Memory {
         let mut rows = self.write();
         rows.room_for(videos.len(), self.config.memory_rows_max)?;
         rows.videos.extend(videos.iter().map(|video| (video.id.clone(), Some(video.clone()))));
-        self.changed(&self.videos_version);
+        self.versions.videos_changed();
         Ok(videos.len())
     }
 
@@ -254,7 +251,7 @@ impl Store for Memory {
         patch.apply(&mut patched);
         self.config.check_categories(0, &patched.categories)?;
         *video = patched;
-        self.changed(&self.videos_version);
+        self.versions.videos_changed();
         Ok(true)
     }
 
@@ -263,8 +260,8 @@ impl Store for Memory {
         let mut rows = self.write();
         let gone = rows.remove_feedback(|f| f.video == id);
         let was = rows.videos.insert(id.to_owned(), None).flatten().is_some();
-        self.changed(&self.videos_version);
-        self.changed(&self.feedback_version);
+        self.versions.videos_changed();
+        self.versions.all_feedback_changed();
         Ok(was || gone > 0)
     }
 
@@ -284,9 +281,10 @@ impl Store for Memory {
     }
 
     fn version(&self) -> Version {
-        Version {
-            videos: self.videos_version.load(Ordering::Acquire),
-            feedback: self.feedback_version.load(Ordering::Acquire),
-        }
+        self.versions.version()
+    }
+
+    fn user_version(&self, user: &str) -> u64 {
+        self.versions.of_user(user)
     }
 }

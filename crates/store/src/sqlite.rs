@@ -9,7 +9,6 @@ mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -20,6 +19,7 @@ use crate::{
     Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
     UserPatch, Version, VideoPatch, Write,
 };
+use crate::version::Versions;
 use readers::Readers;
 use writer::Writer;
 
@@ -30,8 +30,9 @@ pub struct Sqlite {
     readers: Readers,
     /// None where the file is open for reading only.
     writer: Option<Writer>,
-    videos_version: Arc<AtomicU64>,
-    feedback_version: Arc<AtomicU64>,
+    versions: Versions,
+    /// Of a file that another process writes, every look may see another state.
+    looks: AtomicU64,
     /// Held until the store is dropped, after reader and writer.
     _lock: Option<File>,
 }
@@ -67,8 +68,8 @@ impl Sqlite {
         writer: Option<Writer>,
         lock: Option<File>,
     ) -> Self {
-        let (videos_version, feedback_version) = (Arc::default(), Arc::default());
-        Self { config, path, readers, writer, videos_version, feedback_version, _lock: lock }
+        let (versions, looks) = (Versions::default(), AtomicU64::default());
+        Self { config, path, readers, writer, versions, looks, _lock: lock }
     }
 
     /// Where it is.
@@ -137,9 +138,6 @@ impl Sqlite {
         move |error| open::database_error(&path, doing, error)
     }
 
-    fn changed(version: &AtomicU64) {
-        version.fetch_add(1, Ordering::Release);
-    }
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -194,7 +192,7 @@ impl Store for Sqlite {
             }
             Ok(())
         })?;
-        Self::changed(&self.feedback_version);
+        self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
     }
 
@@ -230,12 +228,12 @@ impl Store for Sqlite {
 
     fn delete_feedback(&self, kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> {
         let doing = "delete feedback";
-        let (kind, user, video) = (kind.map(str::to_owned), user.to_owned(), video.to_owned());
+        let (kind, of, video) = (kind.map(str::to_owned), user.to_owned(), video.to_owned());
         let wrap = self.wrap(doing);
         let gone = self.write(doing, 1, move |connection| {
-            connection.execute(rows::DELETE_FEEDBACK, params![user, video, kind]).map_err(&wrap)
+            connection.execute(rows::DELETE_FEEDBACK, params![of, video, kind]).map_err(&wrap)
         })?;
-        Self::changed(&self.feedback_version);
+        self.versions.feedback_changed([user]);
         Ok(gone)
     }
 
@@ -246,6 +244,7 @@ impl Store for Sqlite {
         self.write(doing, users.len(), move |connection| {
             owned.iter().try_for_each(|user| rows::put_user(connection, user)).map_err(&wrap)
         })?;
+        self.versions.users_changed(users.iter().map(|user| user.id.as_str()));
         Ok(users.len())
     }
 
@@ -266,27 +265,29 @@ impl Store for Sqlite {
     fn patch_user(&self, id: &str, patch: &UserPatch) -> Result<bool, StoreError> {
         self.config.check_user_patch(patch)?;
         let doing = "change a user";
-        let (id, patch, wrap) = (id.to_owned(), patch.clone(), self.wrap(doing));
-        self.write(doing, 1, move |connection| {
-            let user = connection.query_row(rows::USER, [&id], rows::user).optional().map_err(&wrap)?;
+        let (of, patch, wrap) = (id.to_owned(), patch.clone(), self.wrap(doing));
+        let was = self.write(doing, 1, move |connection| {
+            let user = connection.query_row(rows::USER, [&of], rows::user).optional().map_err(&wrap)?;
             let Some(mut user) = user else { return Ok(false) };
             patch.apply(&mut user);
             rows::put_user(connection, &user).map_err(&wrap)?;
             Ok(true)
-        })
+        })?;
+        self.versions.users_changed([id]);
+        Ok(was)
     }
 
     fn delete_user(&self, id: &str) -> Result<bool, StoreError> {
         self.config.check_id("user id", id)?;
         let doing = "delete a user";
-        let (id, wrap) = (id.to_owned(), self.wrap(doing));
+        let (of, wrap) = (id.to_owned(), self.wrap(doing));
         let was = self.write(doing, 1, move |connection| {
-            let gone = connection.execute("DELETE FROM feedback WHERE user = ?1", [&id]).map_err(&wrap)?;
-            let was = connection.query_row(rows::USER, [&id], |_| Ok(())).optional().map_err(&wrap)?;
-            connection.execute(rows::BURY_USER, [&id]).map_err(&wrap)?;
+            let gone = connection.execute("DELETE FROM feedback WHERE user = ?1", [&of]).map_err(&wrap)?;
+            let was = connection.query_row(rows::USER, [&of], |_| Ok(())).optional().map_err(&wrap)?;
+            connection.execute(rows::BURY_USER, [&of]).map_err(&wrap)?;
             Ok(was.is_some() || gone > 0)
         })?;
-        Self::changed(&self.feedback_version);
+        self.versions.feedback_changed([id]);
         Ok(was)
     }
 
@@ -297,7 +298,7 @@ impl Store for Sqlite {
         self.write(doing, videos.len(), move |connection| {
             owned.iter().try_for_each(|video| rows::put_video(connection, video)).map_err(&wrap)
         })?;
-        Self::changed(&self.videos_version);
+        self.versions.videos_changed();
         Ok(videos.len())
     }
 
@@ -331,7 +332,7 @@ impl Store for Sqlite {
             rows::put_video(connection, &video).map_err(&wrap)?;
             Ok(true)
         })?;
-        Self::changed(&self.videos_version);
+        self.versions.videos_changed();
         Ok(was)
     }
 
@@ -345,8 +346,8 @@ impl Store for Sqlite {
             connection.execute(rows::BURY_VIDEO, [&id]).map_err(&wrap)?;
             Ok(was.is_some() || gone > 0)
         })?;
-        Self::changed(&self.videos_version);
-        Self::changed(&self.feedback_version);
+        self.versions.videos_changed();
+        self.versions.all_feedback_changed();
         Ok(was)
     }
 
@@ -363,9 +364,13 @@ impl Store for Sqlite {
     }
 
     fn version(&self) -> Version {
-        Version {
-            videos: self.videos_version.load(Ordering::Acquire),
-            feedback: self.feedback_version.load(Ordering::Acquire),
+        self.versions.version()
+    }
+
+    fn user_version(&self, user: &str) -> u64 {
+        match self.writer {
+            Some(_) => self.versions.of_user(user),
+            None => self.looks.fetch_add(1, Ordering::Relaxed),
         }
     }
 }

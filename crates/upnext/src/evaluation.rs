@@ -1,6 +1,6 @@
 //! The whole way from a dataset to a report: cut, lint, fit, ask, measure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +20,7 @@ use upnext_eval::{
 };
 use upnext_features::Content;
 use upnext_ingest::vectors::{self, Stored};
+use upnext_math::seed::mix;
 use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, Facts, FitError, Training};
 
@@ -75,6 +76,8 @@ pub(crate) struct Conditions {
     pub(crate) remarks: Vec<String>,
     /// Whether the last model's lists are re-ranked, and how far.
     pub(crate) sweep: Option<sweep::Asked>,
+    /// At most so many questions of validation and of test each, drawn by the seed; `None` asks all.
+    pub(crate) questions_max: Option<usize>,
 }
 
 impl Default for Conditions {
@@ -96,6 +99,7 @@ impl Default for Conditions {
             learning: Learning::default(),
             remarks: Vec::new(),
             sweep: None,
+            questions_max: None,
         }
     }
 }
@@ -144,8 +148,23 @@ impl std::error::Error for OpenLeak {}
 
 /// Cuts, lints, fits on train, chooses on validation, and looks at the test once.
 pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluation> {
-    let split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
-    evaluate_split(set, &split, conditions)
+    let mut split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
+    let mut conditions = conditions.clone();
+    if let Some(max) = conditions.questions_max.filter(|&max| max < split.test.len()) {
+        conditions.remarks.push(format!("{max} of {} questions, drawn by the seed", split.test.len()));
+        draw(&mut split.test, max, conditions.seed);
+        draw(&mut split.validation, max, conditions.seed);
+    }
+    evaluate_split(set, &split, &conditions)
+}
+
+/// Keeps `n` of some questions, in their order.
+fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
+    let mut by_lot: Vec<(u64, usize)> = (0..questions.len()).map(|at| (mix(seed ^ mix(at as u64)), at)).collect();
+    by_lot.sort_unstable();
+    let kept: HashSet<usize> = by_lot.into_iter().take(n).map(|(_, at)| at).collect();
+    let mut at = 0..;
+    questions.retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
 }
 
 /// The same for a set that is cut already.

@@ -9,6 +9,7 @@ mod encoding;
 mod evaluation;
 mod facts;
 mod generated;
+mod indexes;
 mod learning;
 mod lists;
 mod loading;
@@ -47,6 +48,8 @@ enum Command {
     Map(command::map::MapArgs),
     /// Say what an import would read, keep and drop, without writing
     Validate(command::validate::ValidateArgs),
+    /// Build the indexes that a large catalogue is searched by
+    Index(command::index::IndexArgs),
     /// Bring vectors of videos that were made elsewhere into a run folder
     Vectors(command::vectors::VectorsArgs),
     /// Encode what videos say, show and sound like as vectors in a run folder, or measure what each kind adds
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Command::Report(args) => args.run(),
         Command::Map(args) => args.run(),
         Command::Validate(args) => args.run(),
+        Command::Index(args) => args.run(),
         Command::Vectors(args) => args.run(),
         Command::Encode(args) => args.run(),
         Command::Pictures(args) => args.run(),

@@ -1,5 +1,6 @@
 //! The models that answer requests: fitted on everything, small enough to keep in memory, saved in the run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -19,9 +20,10 @@ use crate::progress;
 /// nothing by it: `upnext eval data/movies --models closed-blend --neighbours 200`.
 const NEIGHBOURS: usize = 200;
 
-/// Beyond this many videos no vectors are learnt for the re-rank, which then goes by content: training holds half a
-/// thousand numbers of each.
-const FUSED_VIDEOS_MAX: usize = 200_000;
+/// Beyond this many videos nothing is made of pairs that are alike in content, and no vectors are learnt for the re-rank, which then
+/// goes by content itself: a broad label alone has more pairs than memory holds, and training holds half a thousand numbers of each
+/// video.
+const PAIRS_VIDEOS_MAX: usize = 200_000;
 
 /// Which models a feed is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +72,12 @@ pub(crate) fn fit(
         Depth::Full(..) => fused(&mut zoo, set.videos.len())?,
         Depth::Quick => None,
     };
+    let is_large = set.videos.len() > PAIRS_VIDEOS_MAX;
     let neighbours = [Kind::DirectedCosineContent, Kind::DirectedCosine, Kind::ItemKnn]
         .into_iter()
+        .filter(|&kind| !(is_large && kind == Kind::DirectedCosineContent))
         .find(|kind| can_fit(&mut zoo, *kind))
-        .map_or(Kind::ItemKnn, |kind| kind);
+        .unwrap_or(Kind::ItemKnn);
     let neighbours = compact(fit_one(&mut zoo, neighbours, &[])?);
     Ok(FeedModels {
         similarity: similarity(content, &neighbours),
@@ -81,6 +85,7 @@ pub(crate) fn fit(
         main: compact(main),
         sources: sources.into_iter().map(compact).collect(),
         neighbours,
+        indexes: BTreeMap::new(),
     })
 }
 
@@ -101,7 +106,7 @@ fn fit_one(zoo: &mut Zoo, kind: Kind, beside: &[Kind]) -> Result<Arc<dyn Recomme
 
 /// Vectors of videos for the re-rank; `None` where there is nothing to learn them from, or too much.
 fn fused(zoo: &mut Zoo, n_videos: usize) -> Result<Option<Arc<dyn Recommender>>> {
-    if n_videos > FUSED_VIDEOS_MAX {
+    if n_videos > PAIRS_VIDEOS_MAX {
         tracing::info!("{n_videos} videos: the re-rank goes by content, not by vectors learnt for it");
         return Ok(None);
     }
@@ -122,10 +127,16 @@ fn fused(zoo: &mut Zoo, n_videos: usize) -> Result<Option<Arc<dyn Recommender>>>
 
 fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<dyn Recommender>>> {
     let mut models = Vec::new();
+    if set.videos.len() > PAIRS_VIDEOS_MAX {
+        tracing::info!("{} videos: content is no source of its own, as it would score each of them for each request", set.videos.len());
+    }
     // EASE in its dual form is quick; in its primal form it waits for the full feed.
     let quick_ease = set.users.len() <= 2_000;
     for kind in [Kind::Markov, Kind::ItemKnn, Kind::Content, Kind::Ease] {
         if kind == Kind::Ease && depth == Depth::Quick && !quick_ease {
+            continue;
+        }
+        if kind == Kind::Content && set.videos.len() > PAIRS_VIDEOS_MAX {
             continue;
         }
         match zoo.fit(kind, &[]) {
@@ -192,7 +203,8 @@ pub(crate) fn from_bytes(bytes: &[u8], set: &Dataset) -> Result<FeedModels> {
     // No source is called so, and runs of older builds hold none.
     let fused = sources.pop_if(|last| last.name() == Kind::Fusion.name());
     let content = Content::new(&set.videos).map(Arc::new);
-    Ok(FeedModels { similarity: similarity(content, &neighbours), fused, main, neighbours, sources })
+    let (similarity, indexes) = (similarity(content, &neighbours), BTreeMap::new());
+    Ok(FeedModels { similarity, fused, main, neighbours, sources, indexes })
 }
 
 #[cfg(test)]

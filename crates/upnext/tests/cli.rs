@@ -11,13 +11,14 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "demo",
     "generate",
     "import",
     "validate",
     "report",
     "map",
+    "index",
     "vectors",
     "encode",
     "pictures",

@@ -7,7 +7,7 @@ use upnext_math::Matrix;
 use upnext_math::dot::mean_and_deviation;
 
 use crate::checkpoint::{Form, Writer};
-use crate::{Context, Pool, Recommender, Training};
+use crate::{Context, Pool, Recommender, Shape, Training};
 
 /// Each model's scores minus their mean over their population deviation (plus 1e-9), both over all videos,
 /// seen ones included; then the weighted sum.
@@ -131,6 +131,10 @@ impl Recommender for Blend {
             part.model.score_all(history, context, &mut raw);
             add_z_scores(part.weight, &raw, scores);
         }
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        Shape::Blend(&self.parts)
     }
 
     fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {

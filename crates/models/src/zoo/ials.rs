@@ -14,7 +14,7 @@ use upnext_math::{Matrix, Sparse};
 
 use super::ease::binary;
 use crate::checkpoint::{Form, Writer};
-use crate::{Context, FitError, Recommender, Training};
+use crate::{Context, FitError, Recommender, Shape, Tower, Training};
 
 /// How it is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -379,12 +379,26 @@ impl Recommender for Ials {
         }
     }
 
+    fn shape(&self) -> Shape<'_> {
+        Shape::Inner(self)
+    }
+
     fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {
         let mut users = Matrix::zeros(questions.len(), self.videos.n_columns());
         for (at, (history, _)) in questions.iter().enumerate() {
             users.row_mut(at).copy_from_slice(&self.fold_in(history));
         }
         product_transposed_into(&users, &self.videos, scores.values_mut());
+    }
+}
+
+impl Tower for Ials {
+    fn items(&self) -> &Matrix {
+        &self.videos
+    }
+
+    fn user(&self, history: &History) -> Vec<f32> {
+        self.fold_in(history)
     }
 }
 

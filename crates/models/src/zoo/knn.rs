@@ -19,12 +19,10 @@ pub(super) fn item_knn(training: &Training) -> Linear {
     let popularity: Vec<f32> = training.interactions.popularity().into_iter().map(|n| n as f32).collect();
     let scale = |video: usize| (popularity[video] + SHRINK).sqrt();
     let transposed = x.transpose();
-    let weights = strongest_of_rows(x.n_columns(), NEIGHBOURS, |from, scores| {
-        transposed.row(from as usize).0.iter().for_each(|&user| x.add_row_to(user as usize, 1.0, scores));
-        scores[from as usize] = 0.0;
-        for (to, score) in scores.iter_mut().enumerate().filter(|(_, score)| **score > 0.0) {
-            *score /= scale(from as usize) * scale(to);
-        }
+    let weights = strongest_of_rows(x.n_columns(), NEIGHBOURS, |from, sum| {
+        transposed.row(from as usize).0.iter().for_each(|&user| sum.add_row(&x, user as usize, 1.0));
+        let of_from = scale(from as usize);
+        sum.take(|to, count| (to != from).then(|| count / (of_from * scale(to as usize))))
     });
     Linear { name: "item-knn".into(), decay: 1.0, last: usize::MAX, weights }
 }

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 use upnext_data::History;
 use upnext_math::dot::{PANEL, add_scaled, dot, panel_product};
 use upnext_math::linalg::product_transposed_into;
-use upnext_math::{Matrix, Sparse, keep_strongest};
+use upnext_math::{Matrix, Sparse, Sum, keep_strongest};
 
 use crate::checkpoint::{Form, Writer};
-use crate::{Context, Recommender};
+use crate::{Context, Recommender, Shape, Tower};
 
 /// `score = h W`, where `h` holds `decay^age` for each of the newest `last` wanted videos (the newest has age
 /// 0) and is not normalised.
@@ -89,6 +89,11 @@ impl Head {
         }
     }
 
+    /// The videos, in the order of positions.
+    fn videos(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.len()).map(|at| self.rows.as_ref().map_or(at as u32, |rows| rows[at]))
+    }
+
     fn spread(&self, scores: &mut [f32], add: impl FnOnce(&mut [f32])) {
         match &self.rows {
             None => add(scores),
@@ -103,21 +108,19 @@ impl Head {
     }
 }
 
-/// The strongest entries of each row, where a row is written, onto zeros, by a function.
+/// The strongest entries of each of `n` rows, which a function makes with the help of a sum of `n` columns.
 pub(crate) fn strongest_of_rows(
     n: usize,
     neighbours: usize,
-    write: impl Fn(u32, &mut [f32]) + Sync,
+    make: impl Fn(u32, &mut Sum) -> Vec<(u32, f32)> + Sync,
 ) -> Weights {
     let rows: Vec<Vec<(u32, f32)>> = (0..n as u32)
         .into_par_iter()
         .map_init(
-            || vec![0.0; n],
-            |scores, from| {
-                scores.fill(0.0);
-                write(from, scores);
-                let scored = (0..).zip(scores.iter().copied());
-                let mut entries: Vec<(u32, f32)> = scored.filter(|&(_, score)| score != 0.0).collect();
+            || Sum::new(n),
+            |sum, from| {
+                let mut entries = make(from, sum);
+                entries.retain(|&(_, score)| score != 0.0);
                 keep_strongest(&mut entries, neighbours);
                 entries
             },
@@ -183,14 +186,16 @@ impl Recommender for Linear {
             Weights::Sparse(weights) => Weights::Sparse(weights.strongest(neighbours)),
             Weights::Chain { first, second_by_column } => {
                 let second = second_by_column.transpose();
-                strongest_of_rows(self.n_videos(), neighbours, |from, scores| {
+                strongest_of_rows(self.n_videos(), neighbours, |from, sum| {
                     let (columns, values) = first.row(from as usize);
                     let steps = columns.iter().zip(values);
-                    steps.for_each(|(&middle, &value)| second.add_row_to(middle as usize, value, scores));
+                    steps.for_each(|(&middle, &value)| sum.add_row(&second, middle as usize, value));
+                    sum.take(|_, value| Some(value))
                 })
             }
-            Weights::Dense { .. } => strongest_of_rows(self.n_videos(), neighbours, |from, scores| {
-                self.score_all(&History::of_positives(&[from]), &Context::default(), scores);
+            Weights::Dense { matrix, head } => strongest_of_rows(head.n_videos, neighbours, |from, _| {
+                let Some(at) = head.position(from) else { return Vec::new() };
+                head.videos().zip(matrix.row(at).iter().copied()).collect()
             }),
         };
         Some(Arc::new(Self { name: self.name.clone(), decay: self.decay, last: self.last, weights }))
@@ -218,9 +223,8 @@ impl Recommender for Linear {
                     .filter_map(|(video, w)| Some((head.position(video)?, w)))
                     .for_each(|(at, w)| add_scaled(scores, w, matrix.row(at)));
             }),
-            Weights::Factors { left, right } => {
-                let mut user = vec![0.0; left.n_columns()];
-                query.for_each(|(video, w)| add_scaled(&mut user, w, left.row(video as usize)));
+            Weights::Factors { right, .. } => {
+                let user = self.user(history);
                 for (score, row) in scores.iter_mut().zip(0..) {
                     *score = dot(&user, right.row(row));
                 }
@@ -248,6 +252,21 @@ impl Recommender for Linear {
                     *score = p[video] * (dot(&users, y.row(video)) - own) + own;
                 }
             }
+        }
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        match &self.weights {
+            Weights::Sparse(_) => Shape::Sparse,
+            Weights::Factors { .. } => Shape::Inner(self),
+            Weights::Dense { .. } | Weights::Chain { .. } | Weights::Dual { .. } => Shape::Dense,
+        }
+    }
+
+    fn reached(&self, history: &History, _context: &Context) -> Vec<(u32, f32)> {
+        match &self.weights {
+            Weights::Sparse(weights) => weights.sum_of_rows(self.query(history)),
+            _ => Vec::new(),
         }
     }
 
@@ -297,5 +316,22 @@ impl Recommender for Linear {
             .collect();
         reasons.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         reasons
+    }
+}
+
+/// Only of factors, see [`Recommender::shape`].
+impl Tower for Linear {
+    fn items(&self) -> &Matrix {
+        match &self.weights {
+            Weights::Factors { right, .. } => right,
+            _ => unreachable!("only factors call themselves a tower"),
+        }
+    }
+
+    fn user(&self, history: &History) -> Vec<f32> {
+        let Weights::Factors { left, .. } = &self.weights else { return Vec::new() };
+        let mut user = vec![0.0; left.n_columns()];
+        self.query(history).for_each(|(video, w)| add_scaled(&mut user, w, left.row(video as usize)));
+        user
     }
 }

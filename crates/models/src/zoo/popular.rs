@@ -4,7 +4,7 @@ use upnext_data::{History, Interaction, Interactions, Order};
 use upnext_math::seed::mix;
 
 use crate::checkpoint::{Form, Writer};
-use crate::{Context, FitError, Recommender, Training};
+use crate::{Context, FitError, Recommender, Shape, Training};
 
 /// One score for each video, whoever asks.
 #[derive(Clone, Debug)]
@@ -107,6 +107,10 @@ impl Recommender for Constant {
 
     fn score_all(&self, _history: &History, _context: &Context, scores: &mut [f32]) {
         scores.copy_from_slice(&self.scores);
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        Shape::Constant(&self.scores)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The best of one model: Markov or ItemKNN from the recent past, content neighbours, EASE, a blend.
 
-use upnext_math::top_k;
-
 use crate::pipeline::{Source, StageError};
 use crate::{Allow, Query};
 
@@ -25,17 +23,7 @@ impl Source for ModelSource {
     }
 
     fn retrieve(&self, query: &Query, allow: &Allow, n: usize) -> Result<Vec<(u32, f32)>, StageError> {
-        let scores = query.scores(self.model)?;
-        if scores.is_flat() {
-            return Ok(Vec::new());
-        }
-        let mut masked = scores.values().to_vec();
-        for (row, score) in masked.iter_mut().enumerate() {
-            if *score <= scores.least() || !allow.admits(row as u32) {
-                *score = f32::NEG_INFINITY;
-            }
-        }
-        Ok(top_k(&masked, n).into_iter().map(|row| (row, masked[row as usize])).collect())
+        query.scores(self.model)?.top(n, allow)
     }
 
     fn rank(&self, query: &Query, allow: &Allow, row: u32) -> Result<Option<usize>, StageError> {

@@ -65,6 +65,7 @@ pub(crate) fn feed(store: Arc<dyn Store>) -> Arc<Feed> {
         similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
         fused: None,
         neighbours: main,
+        indexes: std::collections::BTreeMap::new(),
     };
     Arc::new(Feed::new(FeedConfig::default(), dataset, Relevance::default(), models, store).unwrap())
 }

@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod index;
 pub(crate) mod map;
 pub(crate) mod on_engine;
 pub(crate) mod pictures;

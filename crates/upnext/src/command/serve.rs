@@ -11,7 +11,7 @@ use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
-use upnext_pipeline::{Feed, FeedModels};
+use upnext_pipeline::{Feed, FeedConfig, FeedModels};
 use upnext_serve::{About, AppState, ServeError, TasteMap};
 use upnext_store::{Memory, Sqlite, Store};
 
@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
 use crate::pictures::OfRun;
-use crate::{WrongUse, output, serving};
+use crate::{WrongUse, indexes, output, serving};
 
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
@@ -70,7 +70,7 @@ impl ServeArgs {
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file, config.store.clone())?);
         let about = about(&folder.dataset, folder.manifest.notice.as_ref());
         let state = AppState::new(Arc::clone(&store), config.serve.clone(), about)?;
-        let (models, report) = models(&self.run, &folder)?;
+        let (models, report) = models(&self.run, &folder, &config.feed)?;
         let relevance: Relevance = folder.manifest.relevance.parse()?;
         let set = Arc::new(folder.dataset);
         if let Some(pictures) = OfRun::open(&self.run, &set) {
@@ -181,7 +181,11 @@ pub(crate) fn about(set: &Dataset, notice: Option<&Notice>) -> About {
 ///
 /// # Errors
 /// When a file was changed, or the models cannot be fitted.
-pub(crate) fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Option<serde_json::Value>)> {
+pub(crate) fn models(
+    path: &Path,
+    folder: &RunFolder,
+    config: &FeedConfig,
+) -> Result<(FeedModels, Option<serde_json::Value>)> {
     let model = match run::read_file(path, MODEL_FILE)? {
         Some(bytes) => bytes,
         None => {
@@ -206,7 +210,12 @@ pub(crate) fn models(path: &Path, folder: &RunFolder) -> Result<(FeedModels, Opt
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose()
         .with_context(|| format!("{}: expected JSON", path.join(REPORT_FILE).display()))?;
-    Ok((serving::from_bytes(&model, &folder.dataset)?, report))
+    let mut models = serving::from_bytes(&model, &folder.dataset)?;
+    if folder.dataset.videos.len() > config.exact_videos_max {
+        let settings = indexes::settings(indexes::RECALL);
+        models.indexes = indexes::by_model(indexes::open_or_build(path, &models, &settings)?);
+    }
+    Ok((models, report))
 }
 
 /// A feed over a run, for commands that answer and end.
@@ -223,7 +232,7 @@ pub(crate) struct Opened {
 /// When the run cannot be used.
 pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
     let folder = run::open(path)?;
-    let (models, _) = models(path, &folder)?;
+    let (models, _) = models(path, &folder, &config.feed)?;
     let file = path.join(STORE_FILE);
     // For reading only, so that it can be asked while a service writes it.
     let store: Arc<dyn Store> = if file.exists() {

@@ -10,13 +10,14 @@ use upnext_ingest::run::{self, RunFolder};
 use upnext_models::checkpoint;
 use upnext_models::train::Start;
 use upnext_models::zoo::{Choices, Kind};
+use upnext_pipeline::FeedConfig;
 
 use crate::command::eval::{check_leaks, parse_models, print_report};
 use crate::evaluation::{Conditions, evaluate, vectors_of};
 use crate::learning::LearningArgs;
 use crate::loading::{moment, natural_split, parse_split};
 use crate::serving::{self, Depth};
-use crate::{WrongUse, output};
+use crate::{WrongUse, indexes, output};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -33,6 +34,9 @@ pub(crate) struct TrainArgs {
     /// What ranks requests: a model, or `blend` of all those of the table
     #[arg(long, default_value = "closed-blend", value_name = "MODEL")]
     ranker: String,
+    /// Measure, and choose weights, on at most so many questions, drawn by the seed: each costs a score for every video
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    questions: Option<u32>,
     /// Seed of split, models and bootstrap
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -81,6 +85,7 @@ impl TrainArgs {
         let mut conditions = conditions(&folder, self.seed)?;
         (conditions.models, conditions.ranker) = (models, ranker);
         conditions.allow_leak = self.allow_leak;
+        conditions.questions_max = self.questions.map(|n| n as usize);
         conditions.vectors = vectors_of(&self.run)?;
         conditions.split = split.unwrap_or(conditions.split);
         conditions.learning = self.learning.read()?;
@@ -194,5 +199,8 @@ pub(crate) fn add_models(
     let chosen = (choices, &learning, &conditions.vectors[..], start);
     let models = serving::fit(&folder.dataset, relevance, seed, chosen, depth)?;
     run::add_file(path, MODEL_FILE, &serving::to_bytes(&models)?)?;
+    if folder.dataset.videos.len() > FeedConfig::default().exact_videos_max {
+        indexes::open_or_build(path, &models, &indexes::settings(indexes::RECALL))?;
+    }
     Ok(())
 }

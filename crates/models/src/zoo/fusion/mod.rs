@@ -24,7 +24,7 @@ use upnext_nn::{Gradients, Parameters};
 use super::two_tower::Inputs;
 use crate::checkpoint::{Form, Writer};
 use crate::train::{self, Learnt, Loop};
-use crate::{Context, FitError, Recommender, Tower, Training};
+use crate::{Context, FitError, Recommender, Shape, Tower, Training};
 
 /// How it is made and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -329,6 +329,10 @@ impl Recommender for Fusion {
 
     fn tower(&self) -> Option<&dyn Tower> {
         Some(self)
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        Shape::Inner(self)
     }
 }
 

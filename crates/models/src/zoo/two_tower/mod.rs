@@ -17,7 +17,7 @@ use upnext_nn::Parameters;
 
 use crate::checkpoint::{Form, Writer};
 use crate::train::{self, Augmentation, Learnt, Loop};
-use crate::{Context, FitError, Recommender, Tower, Training};
+use crate::{Context, FitError, Recommender, Shape, Tower, Training};
 
 /// How it is made and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -242,6 +242,10 @@ impl Recommender for TwoTower {
 
     fn tower(&self) -> Option<&dyn Tower> {
         Some(self)
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        Shape::Inner(self)
     }
 }
 

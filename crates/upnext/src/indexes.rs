@@ -1,0 +1,164 @@
+//! Indexes over the vectors of a run's models: built once, kept in the run under a name that tells of the vectors, opened by `serve`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use upnext_index::{Config, Index, IndexError, Metric, Quantised};
+use upnext_math::Matrix;
+use upnext_models::{Recommender, Shape};
+use upnext_pipeline::FeedModels;
+
+use crate::progress;
+
+/// The folder of a run. Its files are not in the manifest: each checks itself, and its name tells of its vectors.
+const FOLDER: &str = "index";
+
+/// The share of the true neighbours that is found, where nobody says otherwise.
+pub(crate) const RECALL: f32 = 0.95;
+
+/// An index, where it came from, and what it takes.
+pub(crate) struct Built {
+    /// The model.
+    pub(crate) name: String,
+    /// The file, where there is one.
+    pub(crate) file: PathBuf,
+    /// Whether it was there already.
+    pub(crate) was_there: bool,
+    /// What opening or building took.
+    pub(crate) seconds: f64,
+    /// The index.
+    pub(crate) index: Arc<Quantised>,
+}
+
+/// An index for each model whose scores are inner products: those of the run where its vectors did not change, others built and kept.
+/// Files of other vectors are removed.
+///
+/// # Errors
+/// When an index can neither be opened nor built, or the run cannot be written.
+pub(crate) fn open_or_build(run: &Path, models: &FeedModels, config: &Config) -> Result<Vec<Built>> {
+    let folder = run.join(FOLDER);
+    let mut built: Vec<Built> = Vec::new();
+    for model in inner_models(models) {
+        let Shape::Inner(tower) = model.shape() else { continue };
+        if built.iter().any(|other| other.name == model.name()) {
+            continue;
+        }
+        let file = folder.join(format!("{}-{}.bin", model.name(), digest(tower.items())));
+        let begun = Instant::now();
+        let (index, was_there) = match opened(&file, config)? {
+            Some(index) => (index, true),
+            None => (build(model.name(), tower.items(), config, &file)?, false),
+        };
+        let (name, seconds) = (model.name().to_string(), begun.elapsed().as_secs_f64());
+        built.push(Built { name, file, was_there, seconds, index: Arc::new(index) });
+    }
+    remove_others(&folder, &built);
+    Ok(built)
+}
+
+/// The indexes by model, as a feed takes them.
+pub(crate) fn by_model(built: Vec<Built>) -> BTreeMap<String, Arc<dyn Index>> {
+    built.into_iter().map(|built| (built.name, built.index as Arc<dyn Index>)).collect()
+}
+
+/// The models of a feed, parts of blends included, whose scores are inner products.
+fn inner_models(models: &FeedModels) -> Vec<Arc<dyn Recommender>> {
+    fn leaves(model: &Arc<dyn Recommender>, out: &mut Vec<Arc<dyn Recommender>>) {
+        match model.shape() {
+            Shape::Blend(parts) => parts.iter().for_each(|part| leaves(&part.model, out)),
+            Shape::Inner(_) => out.push(Arc::clone(model)),
+            _ => {}
+        }
+    }
+    let mut out = Vec::new();
+    let all = [&models.main, &models.neighbours].into_iter().chain(&models.sources).chain(&models.fused);
+    all.for_each(|model| leaves(model, &mut out));
+    out
+}
+
+/// The index of a file, if it is there, whole, of this version, and for the recall that is asked for.
+fn opened(file: &Path, config: &Config) -> Result<Option<Quantised>> {
+    match Quantised::open(file) {
+        Ok(index) if index.config().recall >= config.recall => Ok(Some(index)),
+        Ok(_) => Ok(None),
+        Err(IndexError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error @ IndexError::File { .. }) => Err(error.into()),
+        // It is made of what the run still has.
+        Err(error) => {
+            tracing::warn!("{error}; it is built again");
+            Ok(None)
+        }
+    }
+}
+
+fn build(name: &str, vectors: &Matrix, config: &Config, file: &Path) -> Result<Quantised> {
+    let wheel = progress::wheel(&format!("building the index of {name} over {} videos", vectors.n_rows()));
+    let index = Quantised::build(vectors, config).with_context(|| format!("the vectors of {name}"))?;
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    }
+    index.save(file)?;
+    drop(index);
+    // Opened again, its exact vectors stay in the file.
+    let index = Quantised::open(file)?;
+    wheel.finish_and_clear();
+    Ok(index)
+}
+
+/// The first digits of the BLAKE3 of a matrix.
+fn digest(vectors: &Matrix) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(vectors.n_columns() as u64).to_le_bytes());
+    const ROWS: usize = 4_096;
+    let mut bytes = Vec::with_capacity(4 * ROWS * vectors.n_columns());
+    for values in vectors.values().chunks((ROWS * vectors.n_columns()).max(1)) {
+        bytes.clear();
+        values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        hasher.update(&bytes);
+    }
+    hasher.finalize().to_hex()[..16].to_string()
+}
+
+/// Removes indexes of vectors that the run has no more.
+fn remove_others(folder: &Path, built: &[Built]) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let is_index = path.extension().is_some_and(|extension| extension == "bin" || extension == "new");
+        if is_index && !built.iter().any(|built| built.file == path) {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!("{}: an old index cannot be removed: {error}", path.display());
+            }
+        }
+    }
+}
+
+/// What an index is built with for serving.
+pub(crate) fn settings(recall: f32) -> Config {
+    Config { recall, ..Config::new(Metric::InnerProduct) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_opened_where_its_vectors_are_the_same_and_mended_where_it_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let vectors = |by: f32| Matrix::from_rows(300, 16, (0..4_800).map(|at| (at as f32 * by).sin()).collect());
+        let config = settings(RECALL);
+        let file = folder.path().join(FOLDER).join(format!("wmf-{}.bin", digest(&vectors(0.7))));
+        assert!(opened(&file, &config).unwrap().is_none());
+        build("wmf", &vectors(0.7), &config, &file).unwrap();
+        assert!(opened(&file, &config).unwrap().is_some());
+        assert!(opened(&file, &settings(0.99)).unwrap().is_none(), "built for less");
+        assert_ne!(digest(&vectors(0.7)), digest(&vectors(0.8)));
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(opened(&file, &config).unwrap().is_none());
+        remove_others(&folder.path().join(FOLDER), &[]);
+        assert!(!file.exists());
+    }
+}
