@@ -76,7 +76,11 @@ fn check_shape(model: &dyn Recommender, history: &History, context: &Context, sc
         Shape::Constant(all) => made.copy_from_slice(all),
         Shape::Sparse => {
             let reached = model.reached(history, context);
-            assert!(reached.windows(2).all(|pair| pair[0].0 < pair[1].0), "{}: rows not sorted", model.name());
+            assert!(
+                reached.windows(2).all(|pair| pair[0].0 < pair[1].0),
+                "{}: rows not sorted",
+                model.name()
+            );
             reached.iter().for_each(|&(row, score)| made[row as usize] = score);
         }
         Shape::Inner(tower) => {

@@ -1,10 +1,14 @@
 //! Which rows a source may return: a bit for each row.
 
-/// The rows that are permitted, known before anything is retrieved, so that an answer is full.
+use std::sync::Arc;
+
+/// The rows that are permitted, known before anything is retrieved, so that an answer is full. A clone shares the bits until one of
+/// them changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allow {
-    words: Vec<u64>,
+    words: Arc<Vec<u64>>,
     n_rows: usize,
+    n_permitted: usize,
 }
 
 impl Allow {
@@ -15,12 +19,12 @@ impl Allow {
         if let Some(last) = words.last_mut() {
             *last >>= beyond;
         }
-        Self { words, n_rows }
+        Self { words: Arc::new(words), n_rows, n_permitted: n_rows }
     }
 
     /// None of `n_rows`.
     pub fn none(n_rows: usize) -> Self {
-        Self { words: vec![0; n_rows.div_ceil(64)], n_rows }
+        Self { words: Arc::new(vec![0; n_rows.div_ceil(64)]), n_rows, n_permitted: 0 }
     }
 
     /// Whether a row is permitted; a row beyond the end is not.
@@ -30,15 +34,17 @@ impl Allow {
 
     /// Takes a row out.
     pub fn refuse(&mut self, row: u32) {
-        if let Some(word) = self.words.get_mut(row as usize / 64) {
-            *word &= !(1 << (row % 64));
+        if self.admits(row) {
+            Arc::make_mut(&mut self.words)[row as usize / 64] &= !(1 << (row % 64));
+            self.n_permitted -= 1;
         }
     }
 
     /// Lets a row in, if there is such a row.
     pub fn permit(&mut self, row: u32) {
-        if (row as usize) < self.n_rows {
-            self.words[row as usize / 64] |= 1 << (row % 64);
+        if (row as usize) < self.n_rows && !self.admits(row) {
+            Arc::make_mut(&mut self.words)[row as usize / 64] |= 1 << (row % 64);
+            self.n_permitted += 1;
         }
     }
 
@@ -49,7 +55,7 @@ impl Allow {
 
     /// How many rows are permitted.
     pub fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.n_permitted
     }
 
     /// The permitted rows, in order.

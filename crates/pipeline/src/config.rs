@@ -278,7 +278,13 @@ pub struct LiveConfig {
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { videos_max: 100_000, events_max: 20_000, window_days: 7.0, half_life_days: 2.0, reread_share: 0.2 }
+        Self {
+            videos_max: 100_000,
+            events_max: 20_000,
+            window_days: 7.0,
+            half_life_days: 2.0,
+            reread_share: 0.2,
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use crate::rerank::{Caps, Dpp, Mmr, Similarity, Tradeoff, Vectors};
 use crate::search::Titles;
 use crate::viewer::Viewers;
 use crate::{
-    Asked, Audience, ConfigError, FeedConfig, Models, Pipeline, Popularity, Request, Rerank, RerankSpace, Response, Stock,
-    filter, scorer, source,
+    Asked, Audience, ConfigError, FeedConfig, Models, Pipeline, Popularity, Request, Rerank, RerankSpace,
+    Response, Stock, filter, scorer, source,
 };
 
 /// The models of a feed.
@@ -107,7 +107,8 @@ impl Feed {
         let model_names: Vec<String> = used.iter().map(|model| model.name().to_string()).collect();
         let index_of = |model: &dyn Recommender| models.indexes.get(model.name()).cloned();
         let used = Arc::new(Models::new(used, config.exact_videos_max, &index_of));
-        let neighbours = Models::new(vec![Arc::clone(&models.neighbours)], config.exact_videos_max, &index_of);
+        let neighbours =
+            Models::new(vec![Arc::clone(&models.neighbours)], config.exact_videos_max, &index_of);
         let pairs = dataset.interactions(&relevance);
         let popularity = Arc::new(Popularity::new(&dataset, &pairs, config.popular_half_life_days));
         let audience = (pairs.len() <= config.audience_pairs_max).then(|| Arc::new(Audience::new(&pairs)));
@@ -134,7 +135,8 @@ impl Feed {
             .map(|tower| Arc::new(Vectors::new(tower.items().clone())) as Arc<dyn Similarity>);
         let alike = [&models.similarity, fused.as_ref().unwrap_or(&models.similarity)];
         let near = near_last(&config, &used, &models);
-        let pipeline = pipeline(&config, &model_names, near, Arc::clone(&viewers), &popularity, alike, reasons);
+        let pipeline =
+            pipeline(&config, &model_names, near, Arc::clone(&viewers), &popularity, alike, reasons);
         Ok(Self {
             titles: Titles::new(&dataset),
             neighbours: neighbours.get(0).expect("made of one").clone(),
@@ -176,7 +178,9 @@ impl Feed {
     /// What a source of the pipeline returns in a finished request.
     pub(crate) fn of_source(&self, outcome: &Outcome, name: &str, n: usize) -> Vec<(u32, f32)> {
         let mut sources = self.pipeline.sources.iter();
-        let rows = sources.find(|source| source.name() == name).map(|source| guard(|| source.retrieve(&outcome.query, &outcome.allow, n)));
+        let rows = sources
+            .find(|source| source.name() == name)
+            .map(|source| guard(|| source.retrieve(&outcome.query, &outcome.allow, n)));
         rows.and_then(Result::ok).unwrap_or_default()
     }
 }

@@ -57,19 +57,16 @@ impl Feed {
 
     /// The run's videos near a row, best first: half by the model of neighbours, on a scale where its best is 1,
     /// and half by likeness. The model retrieves, likeness orders with it.
-    pub(crate) fn near(
-        &self,
-        row: u32,
-        n: usize,
-        allow: &Allow,
-    ) -> Result<Vec<Near>, StageError> {
+    pub(crate) fn near(&self, row: u32, n: usize, allow: &Allow) -> Result<Vec<Near>, StageError> {
         let past = History::of_positives(&[row]);
         let tower = |_: usize, make: &dyn Fn() -> Vec<f32>| make().into();
         let scores = guard(|| self.neighbours.scores(&past, &Context::default(), &tower))?;
         let mut allow = allow.clone();
         allow.refuse(row);
         let pool = scores.top(n.max(self.config.rerank_pool), &allow)?;
-        let (Some(&(_, best)), Some(&(_, worst))) = (pool.first(), pool.last()) else { return Ok(Vec::new()) };
+        let (Some(&(_, best)), Some(&(_, worst))) = (pool.first(), pool.last()) else {
+            return Ok(Vec::new());
+        };
         // Where the model has something to say of every video, the scale ends at the worst that is near.
         let least = if scores.least() > f32::MIN { scores.least() } else { worst };
         let span = (best - least).max(f32::MIN_POSITIVE);

@@ -104,7 +104,8 @@ impl LiveView {
                 return known.stock;
             }
         };
-        let is_slow = |due: bool, reading: &Reading| due && reading.version.is_some() && reading.took >= QUICK;
+        let is_slow =
+            |due: bool, reading: &Reading| due && reading.version.is_some() && reading.took >= QUICK;
         if !(videos || wanted) {
             failures.extend(known.failures);
             return known.stock;

@@ -18,7 +18,10 @@ struct Halves<V> {
 impl<V> Remembered<V> {
     /// Keeps at most `max` values; none if that is 0.
     pub(crate) fn new(max: usize) -> Self {
-        Self { halves: Mutex::new(Halves { young: HashMap::new(), old: HashMap::new() }), half_max: max.div_ceil(2) }
+        Self {
+            halves: Mutex::new(Halves { young: HashMap::new(), old: HashMap::new() }),
+            half_max: max.div_ceil(2),
+        }
     }
 
     /// The value of a name, if it is still good; a bad one is forgotten.

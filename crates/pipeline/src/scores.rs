@@ -179,14 +179,18 @@ impl Asked {
                 };
                 let user = tower(*number, &make);
                 if user.len() != moments.mean.len() || user.iter().any(|x| !x.is_finite()) {
-                    return Err(StageError::new(format!("the viewer's vector of {} is not one", self.model.name())));
+                    return Err(StageError::new(format!(
+                        "the viewer's vector of {} is not one",
+                        self.model.name()
+                    )));
                 }
                 let (mean, deviation) = moments.mean_and_deviation(&user);
                 let kind = Kind::Inner { model: Arc::clone(&self.model), user, index: index.clone() };
                 Ok(Scores { kind, least: f32::MIN, mean, deviation })
             }
             Way::Blend(parts) => {
-                let part = |(weight, part): &(f64, Self)| Ok((*weight, part.scores(history, context, tower)?));
+                let part =
+                    |(weight, part): &(f64, Self)| Ok((*weight, part.scores(history, context, tower)?));
                 let parts = parts.iter().map(part).collect::<Result<Vec<(f64, Scores)>, StageError>>()?;
                 // Of z-scores, were they independent of each other: a scale, not a measurement.
                 let heard = parts.iter().filter(|(_, scores)| !scores.is_flat());
@@ -220,7 +224,10 @@ enum Kind {
 
 impl std::fmt::Debug for Scores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scores").field("mean", &self.mean).field("deviation", &self.deviation).finish_non_exhaustive()
+        f.debug_struct("Scores")
+            .field("mean", &self.mean)
+            .field("deviation", &self.deviation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -271,7 +278,9 @@ impl Scores {
                 }
                 _ => self.least,
             },
-            Kind::Blend(parts) => parts.iter().map(|(weight, part)| weight * part.scaled(row)).sum::<f64>() as f32,
+            Kind::Blend(parts) => {
+                parts.iter().map(|(weight, part)| weight * part.scaled(row)).sum::<f64>() as f32
+            }
         }
     }
 
@@ -408,14 +417,16 @@ mod tests {
     use super::*;
     use upnext_index::{Config, Flat, Metric, Quantised};
     use upnext_math::seed::Random;
+    use upnext_models::Tower;
     use upnext_models::checkpoint::{Form, Writer};
     use upnext_models::zoo::{Blend, Part};
-    use upnext_models::Tower;
 
     #[test]
     fn a_score_that_is_not_finite_is_named_by_its_row() {
         assert!(Scores::new(vec![0.0, f32::NAN]).unwrap_err().to_string().contains("row 1 is NaN"));
-        assert!(Scores::of_few(vec![(7, f32::INFINITY)], 9).unwrap_err().to_string().contains("row 7 is inf"));
+        assert!(
+            Scores::of_few(vec![(7, f32::INFINITY)], 9).unwrap_err().to_string().contains("row 7 is inf")
+        );
         assert!(Scores::new(vec![0.0, 1.0]).is_ok());
     }
 
@@ -521,7 +532,12 @@ mod tests {
         let all = asked(N, false);
         for parts in [asked(0, false), asked(0, true)] {
             for row in 0..N as u32 {
-                assert!((parts.of(row) - all.of(row)).abs() < 1e-3, "row {row}: {} {}", parts.of(row), all.of(row));
+                assert!(
+                    (parts.of(row) - all.of(row)).abs() < 1e-3,
+                    "row {row}: {} {}",
+                    parts.of(row),
+                    all.of(row)
+                );
             }
             let mut allow = Allow::all(N);
             (0..N as u32).filter(|row| row % 5 == 1).for_each(|row| allow.refuse(row));

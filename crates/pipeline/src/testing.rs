@@ -120,8 +120,9 @@ pub(crate) struct Broken {
     pub(crate) how: Fault,
 }
 
-#[derive(Clone, Copy)]
 pub(crate) enum Fault {
+    /// Until the other end is gone.
+    Blocks(std::sync::Mutex<std::sync::mpsc::Receiver<()>>),
     Panic,
     NotANumber,
     PanicInBecause,
@@ -137,7 +138,10 @@ impl Recommender for Broken {
     }
 
     fn score_all(&self, _history: &History, _context: &Context, scores: &mut [f32]) {
-        match self.how {
+        match &self.how {
+            Fault::Blocks(wait) => {
+                let _ = wait.lock().unwrap().recv();
+            }
             Fault::Panic => panic!("the shelf fell down"),
             Fault::NotANumber => scores.fill(f32::NAN),
             Fault::PanicInBecause => scores.iter_mut().zip(0..).for_each(|(score, at)| *score = at as f32),
@@ -196,17 +200,35 @@ impl World {
         config: FeedConfig,
         more: Vec<Arc<dyn Recommender>>,
     ) -> Self {
+        let main = Arc::new(Together::new("closed-blend", &dataset()));
+        Self { main: main.clone(), ..Self::made(main, fused, config, more) }
+    }
+
+    pub(crate) fn ranked_by(
+        main: Arc<dyn Recommender>,
+        config: FeedConfig,
+        more: Vec<Arc<dyn Recommender>>,
+    ) -> Self {
+        Self::made(main, None, config, more)
+    }
+
+    fn made(
+        main: Arc<dyn Recommender>,
+        fused: Option<Arc<dyn Recommender>>,
+        config: FeedConfig,
+        more: Vec<Arc<dyn Recommender>>,
+    ) -> Self {
         let dataset = dataset();
-        let main = Arc::new(Together::new("closed-blend", &dataset));
         let store = Arc::new(Memory::default());
         let models = FeedModels {
-            main: main.clone(),
+            main,
             sources: more,
             similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
             fused,
             neighbours: Arc::new(Together::new("item-knn", &dataset)),
             indexes: std::collections::BTreeMap::new(),
         };
+        let main = Arc::new(Together::new("closed-blend", &dataset));
         let feed = Feed::new(config, dataset, Relevance::default(), models, store.clone()).unwrap();
         Self { feed, store, main }
     }

@@ -148,6 +148,90 @@ impl Reranker for Wild {
     }
 }
 
+/// A source that answers only when it is let go.
+struct Stuck(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Source for Stuck {
+    fn name(&self) -> &str {
+        "stuck"
+    }
+
+    fn retrieve(&self, _: &Query, _: &Allow, _: usize) -> Result<Vec<(u32, f32)>, StageError> {
+        let _ = self.0.lock().unwrap().recv();
+        Ok(vec![(0, 1.0)])
+    }
+
+    fn rank(&self, _: &Query, _: &Allow, _: u32) -> Result<Option<usize>, StageError> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_source_that_blocks_costs_its_deadline_twice_and_then_nothing_until_it_is_back() {
+    let whole = World::new().feed.recommend(&plain("u5", 5));
+    let mut world = World::new();
+    let (release, wait) = std::sync::mpsc::channel();
+    let stuck = Arc::new(Stuck(std::sync::Mutex::new(wait)));
+    world.feed.pipeline.sources.push(stuck, std::time::Duration::from_millis(30));
+    let ask = || {
+        let response = world.feed.recommend(&plain("u5", 5));
+        assert_eq!(response.slate, whole.slate);
+        let failures: Vec<String> = response.failures.iter().map(|f| f.message.clone()).collect();
+        assert!(
+            response.failures.iter().all(|f| (f.stage.as_str(), f.part.as_str()) == ("sources", "stuck"))
+        );
+        failures
+    };
+    assert_eq!(ask(), ["did not answer within 30 ms"]);
+    assert_eq!(ask(), ["did not answer within 30 ms"]);
+    assert_eq!(ask(), ["is not asked: it still holds 2 threads of earlier requests"]);
+    drop(release);
+    let back = (0..1_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        ask().is_empty()
+    });
+    assert!(back, "it is asked again once it let go");
+}
+
+#[test]
+fn a_main_model_that_blocks_leaves_a_slate_by_the_other_sources() {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let config = FeedConfig { source_deadline_milliseconds: 50, ..FeedConfig::default() };
+    let slow = Broken { name: "slow", n: 15, how: Fault::Blocks(std::sync::Mutex::new(wait)) };
+    let world = World::ranked_by(
+        Arc::new(slow),
+        config,
+        vec![Arc::new(Together::new("item-knn", &crate::testing::dataset()))],
+    );
+    let response = world.feed.recommend(&plain("u5", 5));
+    assert_eq!(response.slate.len(), 5, "{:?}", response.failures);
+    let told: Vec<(&str, &str)> =
+        response.failures.iter().map(|f| (f.stage.as_str(), f.part.as_str())).collect();
+    assert_eq!(told, [("sources", "slow"), ("scorers", "slow")], "{:?}", response.failures);
+    drop(release);
+}
+
+#[test]
+fn what_is_remembered_of_a_viewer_gives_way_to_the_next_event_and_to_an_earlier_clock() {
+    let world = World::new();
+    let first = world.ask("u0", 5);
+    assert_eq!(world.ask("u0", 5).slate, first.slate);
+    let liked = first.slate[0].video.clone();
+    world.store.append(&[crate::testing::feedback("like", "u0", &liked, NOW)], Write::Accumulate).unwrap();
+    let after = world.ask("u0", 5);
+    assert!(!ids(&after).contains(&liked.as_str()));
+    // Seen from before it, the like has not happened, whatever was asked last.
+    let before = Request { now: NOW - 1, ..request("u0", 5) };
+    assert_eq!(world.feed.recommend(&before).slate, first.slate);
+    assert_eq!(world.ask("u0", 5).slate, after.slate);
+    // What is written for later counts from then on.
+    let later = crate::testing::feedback("hate", "u0", ids(&after)[0], NOW + 10);
+    world.store.append(&[later], Write::Accumulate).unwrap();
+    assert_eq!(world.ask("u0", 5).slate, after.slate);
+    let then = world.feed.recommend(&Request { now: NOW + 10, ..request("u0", 5) });
+    assert!(!ids(&then).contains(&ids(&after)[0]));
+}
+
 #[test]
 fn any_component_may_break_and_the_slate_is_as_if_it_were_not_there() {
     let whole = World::new().feed.recommend(&plain("u5", 5));

@@ -353,7 +353,8 @@ impl Viewers {
         let Read { mut past, since, until } =
             self.past_of((name, user), &request.picks, request.now, stock, failures);
         past.truncate(past.len().saturating_sub(request.forget));
-        let mut seen: Vec<u32> = past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
+        let mut seen: Vec<u32> =
+            past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
         seen.sort_unstable();
         let refused = past.iter().rev().filter(|video| video.judgement == Judgement::Negative);
         let wanted = past.iter().filter(|video| video.judgement == Judgement::Positive);

@@ -131,8 +131,14 @@ fn feed(store: Arc<Faulty>) -> Feed {
     });
     let main = zoo.fit(Kind::ItemKnn, &[]).unwrap().model;
     let similarity = Arc::new(SharedLabels::new(Arc::clone(&dataset)));
-    let models =
-        FeedModels { main: main.clone(), sources: Vec::new(), similarity, fused: None, neighbours: main, indexes: BTreeMap::new() };
+    let models = FeedModels {
+        main: main.clone(),
+        sources: Vec::new(),
+        similarity,
+        fused: None,
+        neighbours: main,
+        indexes: BTreeMap::new(),
+    };
     Feed::new(FeedConfig::default(), dataset, Relevance::default(), models, store).unwrap()
 }
 
@@ -147,10 +153,13 @@ fn a_store_that_fails_costs_what_only_it_knows() {
         assert!(before.failures.is_empty());
 
         store.how.store(how, Ordering::Relaxed);
-        let broken = feed.recommend(&request);
-        // The run knows u1's past, and what was hidden when the store last answered stays hidden.
-        assert_eq!(broken.slate, before.slate);
-        assert!(broken.slate.iter().all(|slot| slot.video != "v3"));
+        // Who was here and did nothing since is remembered.
+        let again = feed.recommend(&request);
+        assert_eq!((&again.slate, again.failures.len()), (&before.slate, 0));
+        // Of another the run knows the past, and what was hidden when the store last answered stays hidden.
+        let other = Request { user: Some("u2".into()), ..request.clone() };
+        let broken = feed.recommend(&other);
+        assert!(!broken.slate.is_empty() && broken.slate.iter().all(|slot| slot.video != "v3"));
         let parts: Vec<&str> = broken.failures.iter().map(|failure| failure.part.as_str()).collect();
         assert_eq!(parts, ["viewer", "history"]);
         let words = if how == 1 { "busy" } else { "the disk is gone" };

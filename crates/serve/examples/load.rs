@@ -46,7 +46,11 @@ impl Client {
         }
         let stream = self.stream.as_mut().ok_or("no connection")?;
         let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{kind}Content-Length: {}\r\n\r\n", self.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{kind}Content-Length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
         stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice()).await?;
         self.buffer.clear();
         let (end, length) = loop {
@@ -100,7 +104,11 @@ impl World {
     }
 
     fn event(&self, random: &mut Random, action: &str, video: usize) -> String {
-        format!(r#"{{"user":"u{}","video":"v{video}","action":"{action}","value":0.9,"time":{}}}"#, self.user(random), now())
+        format!(
+            r#"{{"user":"u{}","video":"v{video}","action":"{action}","value":0.9,"time":{}}}"#,
+            self.user(random),
+            now()
+        )
     }
 }
 
@@ -120,7 +128,9 @@ struct Times {
 
 fn summary(mut times: Vec<f64>) -> serde_json::Value {
     times.sort_by(f64::total_cmp);
-    let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1))).copied();
+    let at = |share: f64| {
+        times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1))).copied()
+    };
     serde_json::json!({
         "n": times.len(), "p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999), "max_ms": times.last(),
     })
@@ -132,7 +142,9 @@ fn resident_mib(pid: &str) -> Option<serde_json::Value> {
         let line = status.lines().find(|line| line.starts_with(key))?;
         Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1_024.0)
     };
-    Some(serde_json::json!({ "resident": of("VmRSS:"), "anonymous": of("RssAnon:"), "mapped": of("RssFile:"), "most": of("VmHWM:") }))
+    Some(
+        serde_json::json!({ "resident": of("VmRSS:"), "anonymous": of("RssAnon:"), "mapped": of("RssFile:"), "most": of("VmHWM:") }),
+    )
 }
 
 struct Job {
@@ -165,7 +177,8 @@ async fn mixed(address: &str, world: &Arc<World>, rate: f64, seconds: f64) -> Ti
                     match answer {
                         Ok((200, body)) => {
                             // A slate whose sources were late or failed went out all the same; it is counted.
-                            times.with_failures += usize::from(!job.is_event && !body.contains(r#""failures":[]"#));
+                            times.with_failures +=
+                                usize::from(!job.is_event && !body.contains(r#""failures":[]"#));
                             if job.is_event { &mut times.events } else { &mut times.slates }.push(took);
                         }
                         other => {
@@ -298,7 +311,8 @@ async fn insert(address: &str, world: &Arc<World>, seconds: f64) -> Result<serde
 
 /// What is only read: a user of the store.
 async fn reads(address: &str, world: &Arc<World>, seconds: f64) -> Result<serde_json::Value, Failed> {
-    let (mut client, mut random, begin, mut times) = (Client::new(address), Random::new(5), Instant::now(), Vec::new());
+    let (mut client, mut random, begin, mut times) =
+        (Client::new(address), Random::new(5), Instant::now(), Vec::new());
     while begin.elapsed().as_secs_f64() < seconds {
         let path = format!("/api/user/u{}", world.user(&mut random));
         let since = Instant::now();

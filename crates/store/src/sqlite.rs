@@ -15,11 +15,11 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 pub use open::SCHEMA_VERSION;
 
+use crate::version::Versions;
 use crate::{
     Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
     UserPatch, Version, VideoPatch, Write,
 };
-use crate::version::Versions;
 use readers::Readers;
 use writer::Writer;
 
@@ -137,7 +137,6 @@ impl Sqlite {
         let path = self.path.clone();
         move |error| open::database_error(&path, doing, error)
     }
-
 }
 
 impl std::fmt::Debug for Sqlite {

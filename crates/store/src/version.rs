@@ -27,7 +27,12 @@ pub(crate) struct Versions {
 impl Default for Versions {
     fn default() -> Self {
         let of_users = (0..USER_COUNTERS).map(|_| AtomicU64::new(0)).collect();
-        Self { videos: AtomicU64::default(), feedback: AtomicU64::default(), of_users, of_all_users: AtomicU64::default() }
+        Self {
+            videos: AtomicU64::default(),
+            feedback: AtomicU64::default(),
+            of_users,
+            of_all_users: AtomicU64::default(),
+        }
     }
 }
 

@@ -160,7 +160,8 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
 
 /// Keeps `n` of some questions, in their order.
 fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
-    let mut by_lot: Vec<(u64, usize)> = (0..questions.len()).map(|at| (mix(seed ^ mix(at as u64)), at)).collect();
+    let mut by_lot: Vec<(u64, usize)> =
+        (0..questions.len()).map(|at| (mix(seed ^ mix(at as u64)), at)).collect();
     by_lot.sort_unstable();
     let kept: HashSet<usize> = by_lot.into_iter().take(n).map(|(_, at)| at).collect();
     let mut at = 0..;

@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn an_index_is_opened_where_its_vectors_are_the_same_and_mended_where_it_is_cut() {
         let folder = tempfile::tempdir().unwrap();
-        let vectors = |by: f32| Matrix::from_rows(300, 16, (0..4_800).map(|at| (at as f32 * by).sin()).collect());
+        let vectors =
+            |by: f32| Matrix::from_rows(300, 16, (0..4_800).map(|at| (at as f32 * by).sin()).collect());
         let config = settings(RECALL);
         let file = folder.path().join(FOLDER).join(format!("wmf-{}.bin", digest(&vectors(0.7))));
         assert!(opened(&file, &config).unwrap().is_none());

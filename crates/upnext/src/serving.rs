@@ -128,7 +128,10 @@ fn fused(zoo: &mut Zoo, n_videos: usize) -> Result<Option<Arc<dyn Recommender>>>
 fn source_models(zoo: &mut Zoo, set: &Dataset, depth: Depth) -> Result<Vec<Arc<dyn Recommender>>> {
     let mut models = Vec::new();
     if set.videos.len() > PAIRS_VIDEOS_MAX {
-        tracing::info!("{} videos: content is no source of its own, as it would score each of them for each request", set.videos.len());
+        tracing::info!(
+            "{} videos: content is no source of its own, as it would score each of them for each request",
+            set.videos.len()
+        );
     }
     // EASE in its dual form is quick; in its primal form it waits for the full feed.
     let quick_ease = set.users.len() <= 2_000;

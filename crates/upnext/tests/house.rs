@@ -18,7 +18,15 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("upnext-store", &["upnext-data"]),
     (
         "upnext-pipeline",
-        &["upnext-data", "upnext-math", "upnext-features", "upnext-index", "upnext-map", "upnext-models", "upnext-store"],
+        &[
+            "upnext-data",
+            "upnext-math",
+            "upnext-features",
+            "upnext-index",
+            "upnext-map",
+            "upnext-models",
+            "upnext-store",
+        ],
     ),
     ("upnext-serve", &["upnext-data", "upnext-map", "upnext-pipeline", "upnext-store"]),
 ];

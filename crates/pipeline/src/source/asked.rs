@@ -107,14 +107,17 @@ impl Sources {
                         self.pool.give_up(task);
                         query.is_late_now();
                         let message = format!("did not answer within {} ms", deadline.as_millis());
-                        answers[*at] =
-                            Some(Answer { rows: Err(StageError::new(message)), microseconds: microseconds(begin) });
+                        answers[*at] = Some(Answer {
+                            rows: Err(StageError::new(message)),
+                            microseconds: microseconds(begin),
+                        });
                         false
                     });
                 }
             }
         }
-        let lost = || Answer { rows: Err(StageError::new("gave no answer")), microseconds: microseconds(begin) };
+        let lost =
+            || Answer { rows: Err(StageError::new("gave no answer")), microseconds: microseconds(begin) };
         answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
     }
 }

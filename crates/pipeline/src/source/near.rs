@@ -29,8 +29,12 @@ impl NearLast {
     fn near(&self, query: &Query, allow: &Allow, n: usize) -> Result<Vec<(u32, f32)>, StageError> {
         let Shape::Inner(tower) = self.model.shape() else { return Ok(Vec::new()) };
         let items = tower.items();
-        let wanted: Vec<u32> =
-            query.history.newest(self.last).map(|(_, row)| row).filter(|&row| (row as usize) < items.n_rows()).collect();
+        let wanted: Vec<u32> = query
+            .history
+            .newest(self.last)
+            .map(|(_, row)| row)
+            .filter(|&row| (row as usize) < items.n_rows())
+            .collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
         }

@@ -138,10 +138,13 @@ mod tests {
         let stuck = Arc::new(AtomicUsize::new(0));
         let (begun, begin) = channel();
         let (release, wait) = channel::<()>();
-        let task = pool.run(&stuck, Box::new(move || {
-            begun.send(()).unwrap();
-            let _ = wait.recv();
-        }));
+        let task = pool.run(
+            &stuck,
+            Box::new(move || {
+                begun.send(()).unwrap();
+                let _ = wait.recv();
+            }),
+        );
         begin.recv_timeout(LONG).unwrap();
         let (say, said) = channel();
         let later = pool.run(&stuck, Box::new(move || say.send(1).unwrap()));
@@ -165,10 +168,13 @@ mod tests {
         let stuck = Arc::new(AtomicUsize::new(0));
         let (begun, begin) = channel();
         let (release, wait) = channel::<()>();
-        pool.run(&stuck, Box::new(move || {
-            begun.send(()).unwrap();
-            let _ = wait.recv();
-        }));
+        pool.run(
+            &stuck,
+            Box::new(move || {
+                begun.send(()).unwrap();
+                let _ = wait.recv();
+            }),
+        );
         begin.recv_timeout(LONG).unwrap();
         let (say, said) = channel();
         let again = say.clone();

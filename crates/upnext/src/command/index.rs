@@ -36,8 +36,9 @@ impl IndexArgs {
             return Err(WrongUse::of("--recall", format!("{}: expected 0.5 to 0.999", self.recall)).into());
         }
         let folder = run::open(&self.run)?;
-        let bytes = run::read_file(&self.run, MODEL_FILE)?
-            .with_context(|| format!("{}: has no models; fit them with `upnext train`", self.run.display()))?;
+        let bytes = run::read_file(&self.run, MODEL_FILE)?.with_context(|| {
+            format!("{}: has no models; fit them with `upnext train`", self.run.display())
+        })?;
         let models = serving::from_bytes(&bytes, &folder.dataset)?;
         let built = indexes::open_or_build(&self.run, &models, &indexes::settings(self.recall))?;
         if built.is_empty() {
