@@ -7,6 +7,7 @@ use upnext_data::History;
 use upnext_models::{Context, Recommender};
 
 use crate::pipeline::{StageError, guard};
+use crate::rules::ActiveRules;
 use crate::{Failure, Request, Stock};
 
 /// How a video of the past came to count as wanted: what a reason may truly say.
@@ -115,6 +116,12 @@ pub struct Query {
     pub wanted: HashMap<u32, How>,
     /// Rows that the request excludes, sorted.
     pub excluded: Vec<u32>,
+    /// Rows that were just served, sorted.
+    pub served: Vec<u32>,
+    /// Outside ids of authors whom the viewer does not want to see.
+    pub blocked_authors: Vec<String>,
+    /// The rules that hold for this request.
+    pub rules: ActiveRules,
     /// What went wrong while this was put together.
     pub failures: Vec<Failure>,
     models: Arc<[Arc<dyn Recommender>]>,
@@ -137,6 +144,9 @@ impl Query {
             refused: Vec::new(),
             wanted: HashMap::new(),
             excluded,
+            served: Vec::new(),
+            blocked_authors: Vec::new(),
+            rules: ActiveRules::default(),
             failures: Vec::new(),
             models,
             scores,

@@ -1,16 +1,19 @@
 //! Who asks: the run's events, then the store's feedback, then the picks, as one past.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
-use upnext_data::{Action, Actions, Dataset, Event, History, Judgement, Past, Relevance};
+use upnext_data::{Action, Actions, Dataset, Event, History, Judgement, Order, Past, Relevance};
 use upnext_models::Recommender;
 use upnext_store::{Feedback, Presence, Store};
 
 use crate::config::Meaning;
-use crate::live::LiveView;
+use crate::live::{LiveView, texts_by_kind};
 use crate::pipeline::{Hydrate, StageError, guard};
 use crate::query::How;
+use crate::rules::Rules;
+use crate::served::Served;
 use crate::{Failure, FeedConfig, FeedbackConfig, Query, Request, Stock};
 
 /// One video of a past, all events together.
@@ -34,9 +37,22 @@ pub struct PastVideo {
     pub only_shown: bool,
     /// Where it is known from.
     pub origin: Origin,
+    /// The time of the last event, as `time`.
+    pub last: i64,
+    /// Whether its author is not to be shown again.
+    pub blocks_author: bool,
 }
 
 impl PastVideo {
+    /// Whether it was last seen so long ago that it may be shown again. A refusal holds for ever, and so does what
+    /// has no time.
+    fn may_repeat(&self, days: f64, now: i64, is_run_timed: bool) -> bool {
+        const DAY_MILLISECONDS: f64 = 86_400_000.0;
+        let has_time = self.origin != Origin::Run || is_run_timed;
+        let age_days = now.saturating_sub(self.last) as f64 / DAY_MILLISECONDS;
+        days > 0.0 && has_time && self.judgement != Judgement::Negative && age_days > days
+    }
+
     /// What models see of it.
     pub(crate) fn as_past(&self) -> Past {
         Past {
@@ -111,6 +127,8 @@ impl Timeline {
                 how,
                 only_shown,
                 origin,
+                last: time,
+                blocks_author: false,
             });
             return;
         };
@@ -120,6 +138,7 @@ impl Timeline {
             (old, new) => new.or(old),
         };
         known.only_shown &= only_shown;
+        known.last = known.last.max(event.time);
         known.action = event.action;
         known.actions = known.actions.and(actions);
         known.origin = origin;
@@ -139,6 +158,13 @@ impl Timeline {
         // A refusal leaves the time of the first event, as the run's own joining does, unless it is live.
         if (turned && (judgement == Judgement::Positive || origin != Origin::Run)) || said_again {
             known.time = event.time;
+        }
+    }
+
+    /// Marks the author of a row that was added.
+    fn block_author(&mut self, row: u32) {
+        if let Some(&at) = self.at.get(&row) {
+            self.videos[at].blocks_author = true;
         }
     }
 
@@ -211,6 +237,8 @@ pub struct Viewers {
     live: Arc<LiveView>,
     /// Where each user's events begin.
     starts: Vec<usize>,
+    served: Arc<Served>,
+    rules: RwLock<Arc<Rules>>,
 }
 
 impl Viewers {
@@ -222,11 +250,47 @@ impl Viewers {
         models: Arc<[Arc<dyn Recommender>]>,
         store: Arc<dyn Store>,
         live: Arc<LiveView>,
+        rules: Rules,
     ) -> Self {
         let users = dataset.events().users();
         let starts =
             (0..=dataset.users.len() as u32).map(|user| users.partition_point(|&u| u < user)).collect();
-        Self { config, dataset, relevance, models, store, live, starts }
+        let served = Arc::new(Served::new(config.served.clone()));
+        let rules = RwLock::new(Arc::new(rules));
+        Self { config, dataset, relevance, models, store, live, starts, served, rules }
+    }
+
+    /// What was just served.
+    pub(crate) fn served(&self) -> &Served {
+        &self.served
+    }
+
+    /// The rules that hold.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets these rules hold from now on.
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// What puts a user into groups, as `kind:value`: the run's labels, then the store's.
+    fn labels_of(&self, user: &str, failures: &mut Vec<Failure>) -> Vec<String> {
+        let users = &self.dataset.users;
+        let of_run = users.row(user).map_or(&[][..], |row| users.labels_of(row));
+        let mut labels: Vec<String> =
+            of_run.iter().map(|&label| users.labels.name(label).to_string()).collect();
+        match guard(|| self.store.user(user).map_err(|error| StageError::new(error.to_string()))) {
+            Ok(Some(stored)) => {
+                for (kind, values) in texts_by_kind(&stored.labels) {
+                    labels.extend(values.iter().map(|value| format!("{kind}:{value}")));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => failures.push(failure("viewer", &error)),
+        }
+        labels
     }
 
     /// The models that requests are answered by.
@@ -275,8 +339,12 @@ impl Viewers {
                     for piece in feedback.iter().filter(|piece| piece.time <= now) {
                         let Some(row) = stock.row(&piece.video) else { continue };
                         let (event, judgement) = judge(piece, &self.config.feedback, &self.relevance);
-                        let action = self.config.feedback.meaning(&piece.kind).action();
-                        timeline.add_said(row, &event, Actions::of(action), judgement, Origin::Store);
+                        let meaning = self.config.feedback.meaning(&piece.kind);
+                        let said = Actions::of(meaning.action());
+                        timeline.add_said(row, &event, said, judgement, Origin::Store);
+                        if meaning == Meaning::BlockAuthor {
+                            timeline.block_author(row);
+                        }
                     }
                 }
                 Err(error) => failures.push(failure("history", &error)),
@@ -317,6 +385,9 @@ impl Viewers {
         bounded.n = bounded.n.min(config.places_max - bounded.offset);
         bounded.exclude.truncate(config.exclude_max);
         bounded.categories.truncate(config.categories_max);
+        bounded.block_authors.truncate(config.filters.block_authors_max);
+        // Who has no name is known by the session: what is told of `session:ID` counts in it.
+        bounded.user = bounded.user.or_else(|| bounded.session.as_ref().map(|id| format!("session:{id}")));
         bounded
     }
 }
@@ -325,15 +396,27 @@ impl Hydrate for Arc<Viewers> {
     fn hydrate(&self, request: &Request) -> Result<Query, StageError> {
         let mut failures = Vec::new();
         let stock = self.live.stock(request.now, &mut failures);
-        let request = self.bounded(request);
+        let mut request = self.bounded(request);
+        let recalled = self.served.recall(&request, Instant::now());
+        // Places count over what the session was served, then over the rest.
+        request.offset = request.offset.saturating_sub(recalled.of_session);
         let user = request.user.as_deref();
         let row = self.row(user, &mut failures);
         let mut past = self.past_of((user, row), &request.picks, request.now, &stock, &mut failures);
         past.truncate(past.len().saturating_sub(request.forget));
 
         let mut query = Query::new(request, stock, Arc::clone(&self.models));
-        query.seen = past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
+        let (days, now, is_timed) =
+            (self.config.repeat_after_days, query.request.now, self.dataset.order == Order::Timed);
+        let seen = past.iter().filter(|video| !video.only_shown && !video.may_repeat(days, now, is_timed));
+        query.seen = seen.map(|video| video.row).collect();
         query.seen.sort_unstable();
+        query.served = recalled.videos.iter().filter_map(|id| query.stock.row(id)).collect();
+        query.served.sort_unstable();
+        let blocking = past.iter().filter(|video| video.blocks_author);
+        let authors = blocking.flat_map(|video| query.stock.authors(video.row, &self.config.author_kinds));
+        let authors: Vec<String> = authors.map(String::from).collect();
+        query.blocked_authors = query.request.block_authors.iter().cloned().chain(authors).collect();
         let refused = past.iter().rev().filter(|video| video.judgement == Judgement::Negative);
         query.refused = refused.map(|video| video.row).collect();
         let wanted = past.iter().filter(|video| video.judgement == Judgement::Positive);
@@ -344,8 +427,12 @@ impl Hydrate for Arc<Viewers> {
         let favourites = older.iter().filter(|video| video.judgement == Judgement::Positive);
         let kept = favourites.take(self.config.history_favourites).chain(newest);
         query.history = History::new(kept.map(|video| video.as_past()));
-        query.failures = failures;
         query.context.user = row;
+        let user = query.request.user.clone();
+        let labels =
+            |failures: &mut Vec<Failure>| user.map_or(Vec::new(), |user| self.labels_of(&user, failures));
+        query.rules = self.rules().active(&query, labels, &mut failures);
+        query.failures = failures;
         Ok(query)
     }
 

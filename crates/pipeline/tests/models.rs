@@ -212,6 +212,7 @@ fn request() -> impl Strategy<Value = Request> {
             now,
             seed,
             forget,
+            ..Request::default()
         })
 }
 
