@@ -505,7 +505,7 @@ fn checked(rows: Vec<(u32, f32)>, n_rows: usize) -> Result<Vec<(u32, f32)>, Stag
 }
 
 /// An order of all `n` positions: the re-ranker's, then what it left out.
-fn completed(mut order: Vec<usize>, n: usize) -> Result<Vec<usize>, StageError> {
+pub(crate) fn completed(mut order: Vec<usize>, n: usize) -> Result<Vec<usize>, StageError> {
     let mut placed = vec![false; n];
     for &at in &order {
         match placed.get_mut(at) {

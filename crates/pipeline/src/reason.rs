@@ -18,6 +18,8 @@ pub(crate) enum SourceKind {
     PopularNow,
     /// Came in last.
     Latest,
+    /// What rules name.
+    Rules,
 }
 
 /// Gives reasons: from the source that ranks the video best and can name a video of the past, else the main
@@ -49,6 +51,10 @@ impl Reasons {
 
     fn reason(&self, query: &Query, place: &Place<'_>, failures: &mut Vec<Failure>) -> Reason {
         let row = place.candidate.row();
+        if let Some(pin) = query.rules.pin(row) {
+            let text = format!("placed here by the rule {}", pin.rule);
+            return Reason { kind: ReasonKind::Pinned, text, video: None };
+        }
         if place.from >= query.places() {
             return Reason { kind: ReasonKind::Varied, text: "to keep the list varied".into(), video: None };
         }

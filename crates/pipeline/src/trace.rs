@@ -20,6 +20,12 @@ pub struct Trace {
     pub stages: Vec<Stage>,
     /// Which videos of the slate the re-rank moved; places count from 1.
     pub moves: Vec<Move>,
+    /// The rules that hold for this request, dry runs included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleTrace>,
+    /// What the dry runs among them would change of the slate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_change: Vec<RuleChange>,
     /// Time to learn who asks: history, filters' rows, live videos.
     pub hydrate_microseconds: u64,
     /// Time to give reasons.
@@ -75,6 +81,28 @@ pub struct Move {
     pub from: usize,
     /// Its place in the slate's order, from 1.
     pub to: usize,
+}
+
+/// A rule that holds for a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleTrace {
+    /// The rule's name.
+    pub rule: String,
+    /// Whether it was not applied, only told.
+    pub dry_run: bool,
+    /// Ranked videos that it concerns.
+    pub videos: usize,
+}
+
+/// What a dry run would change: places of the slate from 1, `None` where the video is not on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleChange {
+    /// Outside id.
+    pub video: String,
+    /// Its place now.
+    pub from: Option<usize>,
+    /// Its place if the rule were applied.
+    pub to: Option<usize>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]

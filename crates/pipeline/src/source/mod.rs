@@ -7,6 +7,7 @@ mod model;
 mod near;
 mod pool;
 mod popular;
+mod rules;
 
 pub use asked::Sources;
 pub use latest::Latest;
@@ -14,3 +15,4 @@ pub use live::LivePopular;
 pub use model::ModelSource;
 pub use near::NearLast;
 pub use popular::Popular;
+pub use rules::Ruled;

@@ -1,0 +1,136 @@
+//! The order after the models have spoken.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use upnext_math::Matrix;
+use upnext_models::zoo::Fusion;
+
+use crate::testing::{World, ids, request};
+use crate::{ActionWeights, ActionsConfig, FeedConfig, Request, ShelfKind};
+
+fn plain(user: &str, n: usize) -> Request {
+    Request { lambda: Some(1.0), ..request(user, n) }
+}
+
+#[test]
+fn of_near_duplicates_only_the_first_stands_within_a_window() {
+    // Videos of one genre are the same.
+    let axes = (0..15).flat_map(|row| (0..3).map(move |axis| if row / 5 == axis { 1.0 } else { 0.0 }));
+    let fused = Arc::new(Fusion::of_vectors(&Matrix::from_rows(15, 3, axes.collect()), 1.0));
+    let ask = |near_duplicate, near_duplicate_window| {
+        let config = FeedConfig { near_duplicate, near_duplicate_window, ..FeedConfig::default() };
+        let world = World::varied_by(Some(fused.clone()), config, Vec::new());
+        let response = world.feed.recommend(&plain("stranger", 15));
+        let genres = ids(&response).into_iter().map(|id| id[..id.len() - 1].to_string());
+        genres.collect::<Vec<_>>()
+    };
+    let differ = |window: &[String]| HashSet::<&String>::from_iter(window).len() == window.len();
+    let (before, after) = (ask(0.0, 2), ask(0.99, 2));
+    assert!(!before.windows(3).all(differ), "{before:?}");
+    assert!(after.windows(3).all(differ), "{after:?}");
+    // Where nothing else is left, they follow: the list is full.
+    let wide = ask(0.99, 20);
+    assert!(wide.len() == 15 && differ(&wide[..3]) && !differ(&wide[..4]), "{wide:?}");
+}
+
+#[test]
+fn the_next_video_of_an_author_keeps_a_part_of_its_score_and_never_less_than_the_floor() {
+    let ask = |author_decay, author_floor| {
+        let config = FeedConfig { author_decay, author_floor, ..FeedConfig::default() };
+        World::with(config, Vec::new()).feed.recommend(&plain("stranger", 15)).slate
+    };
+    let (before, after) = (ask(1.0, 0.0), ask(0.5, 0.2));
+    assert!(before.iter().all(|slot| slot.parts.iter().all(|(part, _)| part != "author")));
+    let least = before.iter().map(|slot| slot.score).fold(f64::INFINITY, f64::min);
+    let mut kept = BTreeMap::<&str, Vec<f64>>::new();
+    for slot in &before {
+        let later = after.iter().find(|later| later.video == slot.video).unwrap();
+        let share = if slot.score > least { (later.score - least) / (slot.score - least) } else { f64::NAN };
+        kept.entry(&slot.video[slot.video.len() - 1..]).or_default().push(share);
+    }
+    // Three videos of each maker, best first: 1, 0.8 * 0.5 + 0.2, 0.8 * 0.25 + 0.2.
+    for shares in kept.values() {
+        let expected = [1.0, 0.6, 0.4];
+        assert!(
+            shares.iter().zip(expected).all(|(share, e)| share.is_nan() || (share - e).abs() < 1e-9),
+            "{shares:?}"
+        );
+    }
+}
+
+#[test]
+fn weights_of_actions_add_what_people_do_with_a_video_on_the_scale_of_the_models() {
+    // Everybody only likes in this world, so the rates are equal and say nothing, but what nobody touched has none.
+    let world = World::new();
+    let weights = ActionWeights::parse("like:1,hate:-5").unwrap();
+    let asked = Request { weights: Some(weights), ..plain("u5", 11) };
+    let response = world.feed.recommend(&asked);
+    assert!(response.failures.is_empty());
+    assert_eq!(ids(&response), ids(&world.feed.recommend(&plain("u5", 11))));
+    let bad =
+        ActionsConfig { weights: [("like".to_string(), f64::INFINITY)].into(), ..ActionsConfig::default() };
+    let config = FeedConfig { actions: bad, ..FeedConfig::default() };
+    assert!(config.check().is_err(), "weights that are not finite are refused");
+}
+
+#[test]
+fn a_stranger_s_circumstances_count_until_a_past_is_known() {
+    let config = FeedConfig {
+        filters: crate::FilterConfig { language_kinds: vec!["tag".into()], ..crate::FilterConfig::default() },
+        ..FeedConfig::default()
+    };
+    let world = World::with(config, Vec::new());
+    let parts = |request: &Request| -> HashSet<String> {
+        let slate = world.feed.recommend(request).slate;
+        slate.into_iter().flat_map(|slot| slot.parts).map(|(part, _)| part).collect()
+    };
+    let told = |user| Request { hour: Some(1), language: Some("3".into()), ..plain(user, 15) };
+    // The events of this world are at midnight.
+    let stranger = parts(&told("stranger"));
+    assert!(stranger.contains("hour") && stranger.contains("language"), "{stranger:?}");
+    assert!(!parts(&Request { hour: Some(13), ..plain("stranger", 15) }).contains("hour"));
+    assert!(!parts(&told("u5")).contains("hour"));
+}
+
+#[test]
+fn each_kind_of_shelf_can_be_asked_for_alone_and_paged_through() {
+    let world = World::new();
+    world.tell("like", "viewer", "crime1");
+    world.tell("like", "other", "space2");
+    let shelf = |kind, video: Option<&str>, offset| {
+        let shelves = world.feed.shelf(&Request { offset, ..plain("viewer", 2) }, kind, video).unwrap();
+        assert!(shelves.failures.is_empty() && shelves.shelves.len() <= 1);
+        shelves.shelves.into_iter().next().map(|shelf| {
+            assert_eq!(shelf.kind, kind);
+            (shelf.name, shelf.items.into_iter().map(|slot| slot.video).collect::<Vec<_>>())
+        })
+    };
+    let name = |kind, video| shelf(kind, video, 0).unwrap().0;
+    assert_eq!(name(ShelfKind::TopPicks, None), "Top picks for you");
+    assert_eq!(name(ShelfKind::BecauseYouWatched, None), "Because you liked Crime 1");
+    assert_eq!(name(ShelfKind::MoreLike, Some("space1")), "More like Space 1");
+    assert_eq!(name(ShelfKind::MostPopular, None), "Most popular");
+    assert_eq!(
+        shelf(ShelfKind::TrendingNow, None, 0).unwrap(),
+        ("Trending now".into(), vec!["space2".into()])
+    );
+    assert_eq!(shelf(ShelfKind::New, None, 0), None, "nothing came in: no empty shelf");
+    for (kind, video) in
+        [(ShelfKind::TopPicks, None), (ShelfKind::MostPopular, None), (ShelfKind::MoreLike, Some("space1"))]
+    {
+        let (first, second) = (shelf(kind, video, 0).unwrap().1, shelf(kind, video, 2).unwrap().1);
+        assert!(first.iter().all(|id| !second.contains(id)) && second.len() == 2, "{first:?} {second:?}");
+    }
+    let asked = plain("viewer", 2);
+    assert!(world.feed.shelf(&asked, ShelfKind::MoreLike, None).is_none());
+    assert!(world.feed.shelf(&asked, ShelfKind::MoreLike, Some("nothing")).is_none());
+    // The whole feed names its kinds in this order.
+    let kinds: Vec<ShelfKind> =
+        world.feed.shelves(&plain("viewer", 2)).shelves.iter().map(|s| s.kind).collect();
+    use ShelfKind::{BecauseYouWatched, MostPopular, TopPicks, TrendingNow};
+    assert!(
+        kinds.starts_with(&[TopPicks, BecauseYouWatched, MostPopular]) && kinds.contains(&TrendingNow),
+        "{kinds:?}"
+    );
+}
