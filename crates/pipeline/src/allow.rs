@@ -79,6 +79,19 @@ impl Allow {
         self.n_permitted
     }
 
+    /// The permitted row at a place among them, from 0.
+    pub fn nth(&self, place: usize) -> Option<u32> {
+        let mut left = place;
+        for (at, &word) in self.words.iter().enumerate() {
+            let ones = word.count_ones() as usize;
+            if left < ones {
+                return bits(std::iter::once(word)).nth(left).map(|bit| at as u32 * 64 + bit);
+            }
+            left -= ones;
+        }
+        None
+    }
+
     /// The permitted rows, in order.
     pub fn rows(&self) -> impl Iterator<Item = u32> + '_ {
         bits(self.words.iter().copied())
@@ -127,6 +140,10 @@ mod tests {
         after.refuse(69);
         after.refuse(9_999);
         assert_eq!(before.lost_in(&after).collect::<Vec<_>>(), [3, 69]);
+        assert_eq!(
+            (after.nth(2), after.nth(3), after.nth(67), after.nth(68)),
+            (Some(2), Some(4), Some(68), None)
+        );
         after.permit(3);
         after.permit(70);
         assert_eq!(after.count(), 69);

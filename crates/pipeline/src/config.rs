@@ -30,6 +30,8 @@ pub struct FeedConfig {
     pub near_decay: f32,
     /// Viewers whose past and vectors are remembered until an event of theirs.
     pub viewers_max: usize,
+    /// The share of places that show a video drawn at random, with its propensity; 0 shows none.
+    pub explore_share: f64,
     /// A viewer's newest events that models see.
     pub history_events_max: usize,
     /// A viewer's first wanted videos, which models see whatever came since: favourites that a profile starts from.
@@ -81,6 +83,8 @@ pub struct FeedConfig {
     pub refused_max: usize,
     /// Videos that no model knows yet take at most one place in this many.
     pub newcomer_every: usize,
+    /// Before it was shown so many times such a video goes before those that were.
+    pub first_exposures: u32,
     /// Such videos among the candidates.
     pub newcomers_max: usize,
     /// After how many days half of a newcomer's freshness is gone.
@@ -138,6 +142,7 @@ impl Default for FeedConfig {
             near_last: 5,
             near_decay: 0.9,
             viewers_max: 10_000,
+            explore_share: 0.0,
             history_events_max: 200,
             history_favourites: 3,
             seen_events_max: 10_000,
@@ -161,6 +166,7 @@ impl Default for FeedConfig {
             refused_weight: 0.3,
             refused_max: 10,
             newcomer_every: 10,
+            first_exposures: 20,
             newcomers_max: 50,
             fresh_half_life_days: 7.0,
             popular_half_life_days: 365.0,
@@ -482,6 +488,7 @@ impl FeedConfig {
         some("newcomer_every", self.newcomer_every)?;
         some("source_deadline_milliseconds", self.source_deadline_milliseconds as usize)?;
         unit("near_decay", f64::from(self.near_decay))?;
+        unit("explore_share", self.explore_share)?;
         some("cap_category", self.cap_category)?;
         some("cap_author", self.cap_author)?;
         if !(self.refused_weight.is_finite() && self.refused_weight >= 0.0) {

@@ -9,6 +9,7 @@ use upnext_index::Index;
 use upnext_models::{Recommender, Shape};
 use upnext_store::Store;
 
+use crate::explore::Explore;
 use crate::live::LiveView;
 use crate::pipeline::{Filter, Outcome, Reranker, Scorer, Source, guard};
 use crate::reason::{Reasons, SourceKind};
@@ -18,9 +19,9 @@ use crate::rules::Rules;
 use crate::search::Titles;
 use crate::viewer::Viewers;
 use crate::{
-    ActionRates, ActionWeights, Asked, Audience, ConfigError, FeedConfig, Habits, Models, Pipeline,
-    Popularity, Request, Rerank, RerankSpace, Response, RowSets, Rule, RuleError, Slot, Stock, WeightsError,
-    filter, scorer, source,
+    ActionRates, ActionWeights, Asked, Audience, ConfigError, Exposures, FeedConfig, Habits, Models,
+    Pipeline, Popularity, Request, Rerank, RerankSpace, Response, RowSets, Rule, RuleError, Slot, Stock,
+    WeightsError, filter, scorer, source,
 };
 
 /// The models of a feed.
@@ -82,6 +83,7 @@ pub struct Feed {
     pub(crate) model_names: Vec<String>,
     pub(crate) digest: OnceLock<String>,
     pub(crate) audience: Option<Arc<Audience>>,
+    pub(crate) exposures: Arc<Exposures>,
 }
 
 impl Feed {
@@ -149,7 +151,9 @@ impl Feed {
             .map(|tower| Arc::new(Vectors::new(tower.items().clone())) as Arc<dyn Similarity>);
         let alike = [&models.similarity, fused.as_ref().unwrap_or(&models.similarity)];
         let near = near_last(&config, &used, &models);
-        let known = Known { popularity: &popularity, habits, sets, actions, near };
+        let exposures = Arc::new(Exposures::default());
+        let known =
+            Known { popularity: &popularity, habits, sets, actions, near, exposures: Arc::clone(&exposures) };
         let pipeline = pipeline(&config, &model_names, Arc::clone(&viewers), known, alike, reasons);
         Ok(Self {
             titles: Titles::new(&dataset),
@@ -157,6 +161,7 @@ impl Feed {
             similarity: models.similarity,
             digest: OnceLock::new(),
             audience,
+            exposures,
             config,
             pipeline,
             popularity,
@@ -181,6 +186,8 @@ impl Feed {
     /// That a request was answered with these.
     pub(crate) fn remember(&self, request: &Request, slate: &[Slot]) {
         let videos = slate.iter().map(|slot| slot.video.as_str());
+        let is_new = |id: &&str| self.dataset.videos.row(id).is_none();
+        self.exposures.count(videos.clone().filter(is_new));
         self.viewers.served().remember(request, videos, Instant::now());
     }
 
@@ -253,13 +260,14 @@ struct Known<'a> {
     sets: Arc<RowSets>,
     actions: scorer::Actions,
     near: Option<source::NearLast>,
+    exposures: Arc<Exposures>,
 }
 
 fn pipeline(
     config: &FeedConfig,
     models: &[String],
     viewers: Arc<Viewers>,
-    Known { popularity, habits, sets, actions, near }: Known<'_>,
+    Known { popularity, habits, sets, actions, near, exposures }: Known<'_>,
     [similarity, varied_by]: [&Arc<dyn Similarity>; 2],
     reasons: impl FnOnce(Vec<SourceKind>) -> Reasons,
 ) -> Pipeline {
@@ -277,11 +285,17 @@ fn pipeline(
     if let Some(near) = near {
         add(Arc::new(near), SourceKind::Near);
     }
+    add(Arc::new(source::Followed(Arc::clone(&sets))), SourceKind::Followed);
     add(Arc::new(source::Popular::new(Arc::clone(popularity))), SourceKind::Popular);
     add(Arc::new(source::LivePopular), SourceKind::PopularNow);
     add(Arc::new(source::Latest::new(config.newcomers_max)), SourceKind::Latest);
     add(Arc::new(source::Ruled), SourceKind::Rules);
+    if config.explore_share > 0.0 {
+        add(Arc::new(source::Drawn::new(config.explore_share)), SourceKind::Drawn);
+    }
+    let drawn = kinds.iter().position(|kind| *kind == SourceKind::Drawn);
 
+    let first = (exposures, config.first_exposures);
     let mut scorers: Vec<Box<dyn Scorer>> = Vec::new();
     for (model, name) in models.iter().enumerate() {
         let weight = if model == 0 { Some(1.0) } else { config.source_weights.get(name).copied() };
@@ -297,7 +311,7 @@ fn pipeline(
     scorers.push(Box::new(scorer::Retrieval::new()));
     scorers.push(Box::new(actions));
     let half_life = config.fresh_half_life_days;
-    scorers.push(Box::new(scorer::Newcomer::new(config.newcomer_every, half_life, genres.clone())));
+    scorers.push(Box::new(scorer::Newcomer::new(config.newcomer_every, half_life, genres.clone(), first)));
     let (weight, n) = (config.refused_weight, config.refused_max);
     scorers.push(Box::new(scorer::Refused::new(Arc::clone(similarity), weight, n)));
     let (decay, floor) = (config.author_decay, config.author_floor);
@@ -335,6 +349,7 @@ fn pipeline(
         filters: filters(config, &sets),
         scorers,
         reranker: Box::new(Pinned(Box::new(distinct))),
+        explore: drawn.map(|drawn| Explore { share: config.explore_share, drawn }),
         served: Box::new(reasons(kinds)),
         candidates_per_source: config.candidates_per_source,
         trace_examples_max: config.trace_examples_max,

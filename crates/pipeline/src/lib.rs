@@ -11,6 +11,8 @@ mod candidate;
 mod config;
 mod dry_run;
 mod explain;
+mod explore;
+mod exposure;
 mod expression;
 mod feed;
 pub mod filter;
@@ -53,6 +55,7 @@ pub use config::{
     RerankSpace, ServedConfig,
 };
 pub use explain::{Because, Explanation, FilterView, SourceView, Verdict};
+pub use exposure::Exposures;
 pub use expression::{Expression, ExpressionError, ExpressionLimits};
 pub use feed::{Feed, FeedError, FeedModels};
 pub use habit::Habits;

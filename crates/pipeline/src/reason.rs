@@ -12,6 +12,10 @@ pub(crate) enum SourceKind {
     Model(usize),
     /// Near the last videos by vectors.
     Near,
+    /// Of an author whom the viewer follows.
+    Followed,
+    /// Drawn at random.
+    Drawn,
     /// The run's popular videos.
     Popular,
     /// Wanted right now.
@@ -57,6 +61,16 @@ impl Reasons {
         }
         if place.from >= query.places() {
             return Reason { kind: ReasonKind::Varied, text: "to keep the list varied".into(), video: None };
+        }
+        let followed = (place.candidate.retrieved().iter())
+            .any(|retrieved| self.kinds.get(retrieved.source) == Some(&SourceKind::Followed));
+        if followed {
+            let author = query.stock.authors(row, &[]).join(", ");
+            return Reason {
+                kind: ReasonKind::Followed,
+                text: format!("by {author}, whom you follow"),
+                video: None,
+            };
         }
         if !query.is_cold() && query.stock.is_of_run(row) {
             let mut models: Vec<(bool, u32, usize)> = (place.candidate.retrieved().iter())

@@ -132,6 +132,9 @@ pub struct Slot {
     pub ranks: Vec<(String, usize)>,
     /// Why it is here, in words.
     pub reason: Reason,
+    /// How likely its place was to show it, where a share of places explores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub propensity: Option<f64>,
 }
 
 /// Why a video is here.
@@ -161,6 +164,10 @@ pub enum ReasonKind {
     New,
     /// It would not be on this page without the re-rank.
     Varied,
+    /// Its author is followed.
+    Followed,
+    /// It was drawn at random.
+    Explored,
     /// The taste as a whole, without a single video to name.
     Taste,
     /// A rule gives it this place.

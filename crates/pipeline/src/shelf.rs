@@ -246,6 +246,7 @@ impl Feed {
             parts: vec![(source.to_string(), score)],
             ranks: Vec::new(),
             reason,
+            propensity: None,
         }
     }
 }

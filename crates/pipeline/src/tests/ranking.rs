@@ -7,7 +7,7 @@ use upnext_math::Matrix;
 use upnext_models::zoo::Fusion;
 
 use crate::testing::{World, ids, request};
-use crate::{ActionWeights, ActionsConfig, FeedConfig, Request, ShelfKind};
+use crate::{ActionWeights, ActionsConfig, FeedConfig, ReasonKind, Request, ShelfKind};
 
 fn plain(user: &str, n: usize) -> Request {
     Request { lambda: Some(1.0), ..request(user, n) }
@@ -133,4 +133,57 @@ fn each_kind_of_shelf_can_be_asked_for_alone_and_paged_through() {
         kinds.starts_with(&[TopPicks, BecauseYouWatched, MostPopular]) && kinds.contains(&TrendingNow),
         "{kinds:?}"
     );
+}
+
+#[test]
+fn a_share_of_places_explores_tells_its_propensity_and_repeats_for_the_same_request() {
+    let config = FeedConfig { explore_share: 0.3, ..FeedConfig::default() };
+    let world = World::with(config, Vec::new());
+    let (mut explored, mut places) = (0, 0);
+    for seed in 0..200 {
+        let asked = Request { seed, ..request("u5", 5) };
+        let response = world.feed.recommend(&asked);
+        assert!(response.failures.is_empty(), "{:?}", response.failures);
+        for slot in &response.slate {
+            let is_drawn = slot.reason.kind == ReasonKind::Explored;
+            let expected = if is_drawn { 0.3 / 9.0 } else { 0.7 };
+            assert!((slot.propensity.unwrap() - expected).abs() < 1e-9, "{slot:?}");
+            (explored, places) = (explored + usize::from(is_drawn), places + 1);
+        }
+        let unique: HashSet<&str> = ids(&response).into_iter().collect();
+        assert_eq!(unique.len(), response.slate.len());
+        assert_eq!(world.feed.recommend(&asked).slate, response.slate);
+    }
+    let share = explored as f64 / places as f64;
+    assert!((0.25..0.35).contains(&share), "{share}");
+    let plain = World::new().ask("u5", 5);
+    assert!(plain.slate.iter().all(|slot| slot.propensity.is_none()));
+}
+
+#[test]
+fn a_newcomer_that_was_shown_least_gets_the_next_place() {
+    let world = World::with(FeedConfig { newcomer_every: 5, ..FeedConfig::default() }, Vec::new());
+    let videos = ["n0", "n1", "n2"].map(|id| crate::testing::video(id, Some(crate::testing::NOW - 1), &[]));
+    upnext_store::Store::put_videos(world.store.as_ref(), &videos).unwrap();
+    let mut shown = std::collections::BTreeMap::new();
+    for _ in 0..30 {
+        for slot in world.ask("u5", 5).slate.iter().filter(|slot| slot.video.starts_with('n')) {
+            *shown.entry(slot.video.clone()).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(shown.values().copied().collect::<Vec<i32>>(), [10, 10, 10], "{shown:?}");
+}
+
+#[test]
+fn what_a_followed_author_made_is_a_candidate_and_says_so() {
+    let world = World::new();
+    world.tell("follow", "u0", "space3");
+    let response = world.ask("u0", 10);
+    let by_maker: Vec<&crate::Slot> =
+        response.slate.iter().filter(|slot| slot.sources.iter().any(|source| source == "followed")).collect();
+    assert!(!by_maker.is_empty(), "{:?}", response.slate);
+    for slot in by_maker {
+        assert!(slot.video.ends_with('3'), "{}", slot.video);
+        assert_eq!(slot.reason.text, "by maker3, whom you follow");
+    }
 }

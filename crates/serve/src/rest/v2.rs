@@ -54,6 +54,8 @@ struct Item {
     #[serde(serialize_with = "as_object")]
     ranks: Vec<(String, usize)>,
     reason: Reason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    propensity: Option<f64>,
 }
 
 /// What a page shows of a video.
@@ -92,6 +94,7 @@ fn items(feed: &Feed, pictures: &dyn Pictures, slate: &[Slot]) -> Vec<Item> {
         parts: slot.parts.clone(),
         ranks: slot.ranks.clone(),
         reason: slot.reason.clone(),
+        propensity: slot.propensity,
     };
     slate.iter().map(item).collect()
 }
