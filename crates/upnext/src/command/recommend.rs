@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use clap::Args;
 use rayon::prelude::*;
-use upnext_pipeline::{Feed, Request};
+use upnext_pipeline::{Expression, Feed, Request};
 
 use crate::config::Config;
 use crate::{WrongUse, output, progress};
@@ -41,6 +41,9 @@ pub(crate) struct RecommendArgs {
     /// Every shown video is in all of these
     #[arg(long, value_delimiter = ',')]
     category: Vec<String>,
+    /// What every shown video is: 'genre:Comedy and not (tag:gore or year < 1990)'
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
     /// Weight of relevance in the re-rank, 0 to 1; 1 is the plain ranking
     #[arg(long)]
     lambda: Option<f32>,
@@ -50,6 +53,15 @@ pub(crate) struct RecommendArgs {
     /// One JSON object, trace included
     #[arg(long)]
     json: bool,
+}
+
+/// An expression of `--filter`.
+///
+/// # Errors
+/// Says where it goes wrong.
+pub(crate) fn filter(text: &str, config: &Config) -> Result<Expression> {
+    let limits = config.feed.filters.limits();
+    Expression::parse(text, limits).map_err(|error| WrongUse::of("--filter", error).into())
 }
 
 /// Milliseconds since 1970.
@@ -91,9 +103,10 @@ impl RecommendArgs {
             exclude: self.exclude,
             categories: self.category,
             lambda: self.lambda,
+            filter: self.filter.as_deref().map(|text| filter(text, &config)).transpose()?,
             now: now(),
             seed: 1,
-            forget: 0,
+            ..Request::default()
         };
         match (self.user, self.out) {
             (Some(user), _) => one(feed, &request, &user, self.json),
