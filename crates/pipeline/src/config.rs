@@ -24,6 +24,8 @@ pub struct FeedConfig {
     pub source_deadlines_milliseconds: BTreeMap<String, u64>,
     /// Threads that sources run on; 0 takes as many as the machine has.
     pub source_threads: usize,
+    /// Sources in which one model narrows and another selects.
+    pub cascades: Vec<CascadeConfig>,
     /// The newest wanted videos whose neighbours by vectors are candidates, where there is an index.
     pub near_last: usize,
     /// How much a neighbour counts of one whose video was wanted one later.
@@ -139,6 +141,7 @@ impl Default for FeedConfig {
             source_deadline_milliseconds: 500,
             source_deadlines_milliseconds: BTreeMap::new(),
             source_threads: 0,
+            cascades: Vec::new(),
             near_last: 5,
             near_decay: 0.9,
             viewers_max: 10_000,
@@ -190,6 +193,20 @@ impl Default for FeedConfig {
             live: LiveConfig::default(),
         }
     }
+}
+
+/// A source in which one model narrows and another selects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CascadeConfig {
+    /// Its name in traces.
+    pub name: String,
+    /// The model whose best are looked at, by its name.
+    pub narrow: String,
+    /// How many of them.
+    pub to: usize,
+    /// The model that orders them.
+    pub select: String,
 }
 
 /// The ways to re-rank for variety.

@@ -55,6 +55,16 @@ pub enum FeedError {
     /// Weights that cannot be used.
     #[error("feed setting `actions.weights`: {0}")]
     Weights(#[from] WeightsError),
+    /// A cascade names a model that the run does not have.
+    #[error("cascade {cascade:?} names the model {name:?}, but the feed has {known}")]
+    Cascade {
+        /// The cascade.
+        cascade: String,
+        /// What it names.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// A model of another run.
     #[error("model {model} knows {n_videos} videos, but the run has {expected}: fit it on this run")]
     Model {
@@ -115,6 +125,14 @@ impl Feed {
             }
         }
         let model_names: Vec<String> = used.iter().map(|model| model.name().to_string()).collect();
+        for cascade in &config.cascades {
+            for name in [&cascade.narrow, &cascade.select] {
+                if !model_names.contains(name) {
+                    let (cascade, known) = (cascade.name.clone(), model_names.join(", "));
+                    return Err(FeedError::Cascade { cascade, name: name.clone(), known });
+                }
+            }
+        }
         let index_of = |model: &dyn Recommender| models.indexes.get(model.name()).cloned();
         let used = Arc::new(Models::new(used, config.exact_videos_max, &index_of));
         let neighbours =
@@ -281,6 +299,14 @@ fn pipeline(
     };
     for (model, name) in models.iter().enumerate() {
         add(Arc::new(source::ModelSource::new(name.clone(), model)), SourceKind::Model(model));
+    }
+    for cascade in &config.cascades {
+        let model = |name: &str| models.iter().position(|known| known == name);
+        // Checked when the feed was made.
+        if let (Some(narrow), Some(select)) = (model(&cascade.narrow), model(&cascade.select)) {
+            let source = source::Cascade::new(cascade.name.clone(), narrow, cascade.to, select);
+            add(Arc::new(source), SourceKind::Model(select));
+        }
     }
     if let Some(near) = near {
         add(Arc::new(near), SourceKind::Near);

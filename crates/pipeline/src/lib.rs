@@ -51,8 +51,8 @@ pub use allow::Allow;
 pub use audience::Audience;
 pub use candidate::{Candidate, Retrieved};
 pub use config::{
-    ActionsConfig, ConfigError, FeedConfig, FeedbackConfig, FilterConfig, LiveConfig, Meaning, Rerank,
-    RerankSpace, ServedConfig,
+    ActionsConfig, CascadeConfig, ConfigError, FeedConfig, FeedbackConfig, FilterConfig, LiveConfig, Meaning,
+    Rerank, RerankSpace, ServedConfig,
 };
 pub use explain::{Because, Explanation, FilterView, SourceView, Verdict};
 pub use exposure::Exposures;

@@ -34,6 +34,17 @@ pub struct Trace {
     pub microseconds: u64,
 }
 
+impl Trace {
+    /// Sets every time to 0: what is left is the same for the same request on the same state.
+    pub fn forget_times(&mut self) {
+        (self.hydrate_microseconds, self.served_microseconds, self.microseconds) = (0, 0, 0);
+        for stage in &mut self.stages {
+            stage.microseconds = 0;
+            stage.parts.iter_mut().for_each(|part| part.microseconds = 0);
+        }
+    }
+}
+
 /// One stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {

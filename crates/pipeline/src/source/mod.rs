@@ -1,6 +1,7 @@
 //! The first stage: where candidates come from.
 
 mod asked;
+mod cascade;
 mod followed;
 mod latest;
 mod live;
@@ -12,6 +13,7 @@ mod random;
 mod rules;
 
 pub use asked::Sources;
+pub use cascade::Cascade;
 pub use followed::Followed;
 pub use latest::Latest;
 pub use live::LivePopular;

@@ -187,3 +187,35 @@ fn what_a_followed_author_made_is_a_candidate_and_says_so() {
         assert_eq!(slot.reason.text, "by maker3, whom you follow");
     }
 }
+
+#[test]
+fn a_cascade_orders_what_one_model_found_by_another() {
+    let content: Arc<dyn upnext_models::Recommender> = Arc::new(crate::testing::Broken {
+        name: "content",
+        n: 15,
+        how: crate::testing::Fault::PanicInBecause,
+    });
+    let cascade = |select: &str| crate::CascadeConfig {
+        name: "both".into(),
+        narrow: "closed-blend".into(),
+        to: 3,
+        select: select.into(),
+    };
+    let config = FeedConfig { cascades: vec![cascade("content")], ..FeedConfig::default() };
+    let world = World::with(config, vec![content]);
+    let ranks = |source: &str| -> Vec<u32> {
+        let outcome = world.feed.pipeline.outcome(&plain("u0", 5));
+        let found = outcome.query.models().len();
+        assert_eq!(found, 2);
+        let rows = world.feed.of_source(&outcome, source, 10);
+        rows.into_iter().map(|(row, _)| row).collect()
+    };
+    let (mut narrowed, both) = (ranks("closed-blend"), ranks("both"));
+    narrowed.truncate(3);
+    // The other model scores by row, the last highest.
+    narrowed.sort_unstable_by_key(|&row| std::cmp::Reverse(row));
+    assert_eq!(both, narrowed);
+    let unknown = FeedConfig { cascades: vec![cascade("nobody")], ..FeedConfig::default() };
+    let error = World::try_with(unknown).err().unwrap().to_string();
+    assert_eq!(error, r#"cascade "both" names the model "nobody", but the feed has closed-blend"#);
+}

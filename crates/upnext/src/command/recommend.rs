@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use upnext_pipeline::{Expression, Feed, Request};
 
 use crate::config::Config;
+use crate::loading::moment;
 use crate::{WrongUse, output, progress};
 
 /// Arguments of `recommend`.
@@ -47,6 +48,10 @@ pub(crate) struct RecommendArgs {
     /// Weight of relevance in the re-rank, 0 to 1; 1 is the plain ranking
     #[arg(long)]
     lambda: Option<f32>,
+    /// Answer as at this moment, from what the store has up to it: a date or time (UTC), seconds or milliseconds since 1970. The same
+    /// moment gives the same bytes
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -93,6 +98,12 @@ impl RecommendArgs {
         if self.user.is_some() && self.out.is_some() {
             return Err(WrongUse::of("--out", "expected --all with it; for one user, redirect --json").into());
         }
+        let as_of = self.as_of.as_deref().map(|text| {
+            moment(text).ok_or_else(|| {
+                WrongUse::of("--as-of", format!("`{text}`: expected a date or time, or milliseconds"))
+            })
+        });
+        let as_of = as_of.transpose()?;
         let opened = crate::command::serve::open_feed(&self.run, &config)?;
         let feed = &opened.feed;
         let request = Request {
@@ -104,20 +115,25 @@ impl RecommendArgs {
             categories: self.category,
             lambda: self.lambda,
             filter: self.filter.as_deref().map(|text| filter(text, &config)).transpose()?,
-            now: now(),
+            now: as_of.unwrap_or_else(now),
             seed: 1,
             ..Request::default()
         };
         match (self.user, self.out) {
-            (Some(user), _) => one(feed, &request, &user, self.json),
+            (Some(user), _) => one(feed, &request, &user, as_of.is_some(), self.json),
             (None, Some(out)) => all(feed, &opened.users, &request, &out, self.json),
             (None, None) => bail!(WrongUse("expected --user, or --all with --out".into())),
         }
     }
 }
 
-fn one(feed: &Feed, request: &Request, user: &str, json: bool) -> Result<()> {
-    let response = feed.recommend(request);
+fn one(feed: &Feed, request: &Request, user: &str, is_replay: bool, json: bool) -> Result<()> {
+    let mut response = feed.recommend(request);
+    if is_replay {
+        // What differs from run to run says nothing of the answer.
+        response.request_id = format!("{:016x}", request.now);
+        response.trace.forget_times();
+    }
     if json {
         return output::print(&serde_json::to_string(&response)?);
     }
