@@ -4,33 +4,40 @@ use std::collections::HashMap;
 
 use upnext_data::{Dataset, Interactions, Order};
 
-/// Counts of the run's positives by six hours of the day, and of its events by device, where it tells them.
+/// Counts of the run's positives by six hours of the day, and of its events by device, where it tells them: four bytes for
+/// each video and part of the day, and for each of at most 16 devices.
 pub struct Habits {
     hours: Vec<Counts>,
     devices: HashMap<String, Counts>,
 }
 
-/// How often each video was wanted, where it was.
-#[derive(Clone, Default)]
+/// How often each video was wanted.
+#[derive(Clone)]
 struct Counts {
-    of: HashMap<u32, u32>,
+    of: Vec<u32>,
     most: u32,
 }
 
 /// The parts of a day.
 const PARTS: usize = 4;
+/// Devices that are told apart, the first that the log names.
+const DEVICES_MAX: usize = 16;
 const HOUR_MILLISECONDS: i64 = 3_600_000;
 
 impl Counts {
+    fn none(n_videos: usize) -> Self {
+        Self { of: vec![0; n_videos], most: 0 }
+    }
+
     fn add(&mut self, video: u32) {
-        let count = self.of.entry(video).or_default();
+        let count = &mut self.of[video as usize];
         *count += 1;
         self.most = self.most.max(*count);
     }
 
     /// From 0 to 1 on a logarithmic scale: 1 is the most wanted video.
     fn level(&self, video: u32) -> f64 {
-        let count = self.of.get(&video).copied().unwrap_or(0);
+        let count = self.of.get(video as usize).copied().unwrap_or(0);
         if self.most == 0 { 0.0 } else { f64::from(count).ln_1p() / f64::from(self.most).ln_1p() }
     }
 }
@@ -38,7 +45,8 @@ impl Counts {
 impl Habits {
     /// Of a run; by hours only where its events have times, in the clock of these (UTC).
     pub fn new(dataset: &Dataset, pairs: &Interactions) -> Self {
-        let mut hours = vec![Counts::default(); PARTS];
+        let n = dataset.videos.len();
+        let mut hours = vec![Counts::none(n); PARTS];
         if dataset.order == Order::Timed {
             for pair in pairs.rows().iter().filter(|pair| pair.is_positive()) {
                 hours[part_of(pair.time.div_euclid(HOUR_MILLISECONDS).rem_euclid(24) as u8)].add(pair.video);
@@ -46,8 +54,11 @@ impl Habits {
         }
         let mut devices: HashMap<String, Counts> = HashMap::new();
         for around in dataset.circumstances.iter().filter(|around| !around.device.is_empty()) {
-            if let Some(video) = around.video {
-                devices.entry(around.device.to_lowercase()).or_default().add(video);
+            let device = around.device.to_lowercase();
+            if let Some(video) =
+                around.video.filter(|_| devices.len() < DEVICES_MAX || devices.contains_key(&device))
+            {
+                devices.entry(device).or_insert_with(|| Counts::none(n)).add(video);
             }
         }
         Self { hours, devices }

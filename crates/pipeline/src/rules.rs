@@ -196,7 +196,9 @@ impl Rules {
             for (at, id) in rule.videos.iter().enumerate() {
                 let place = (rule.action == RuleAction::Pin).then(|| rule.place + at);
                 match query.stock.row(id) {
-                    None => said.fail(rule, &format!("nobody has heard of video {id}"), failures),
+                    None => {
+                        said.fail(rule, &format!("names video {id}, which nobody has heard of"), failures)
+                    }
                     Some(row) if said.admits(rule, (id, row), place, failures) => match place {
                         Some(place) => active.pins.push(Pin { place, row, rule: rule.name.clone() }),
                         None => rows.push(row),
@@ -395,6 +397,16 @@ pub struct Shift {
 }
 
 impl ActiveRules {
+    /// Places count on after the `n` that a session was served, and a pin that was passed stands first.
+    pub(crate) fn pass(&mut self, n: usize, served: &[u32]) {
+        self.pins.retain(|pin| served.binary_search(&pin.row).is_err());
+        let mut least = 1;
+        for pin in &mut self.pins {
+            pin.place = pin.place.saturating_sub(n).max(least);
+            least = pin.place + 1;
+        }
+    }
+
     /// The pin of a row.
     pub fn pin(&self, row: u32) -> Option<&Pin> {
         self.pins.iter().find(|pin| pin.row == row)

@@ -111,11 +111,13 @@ impl Feed {
         request: &Request,
         outcome: &Outcome,
         mut shelves: Vec<Shelf>,
-        failures: Vec<Failure>,
+        mut failures: Vec<Failure>,
     ) -> Shelves {
+        let (trace, of_rules) = self.with_dry_runs(request, outcome);
+        failures.extend(of_rules.into_iter().skip(outcome.failures.len()));
         shelves.retain(|shelf| !shelf.items.is_empty());
         shelves.iter().for_each(|shelf| self.remember(request, &shelf.items));
-        Shelves { request_id: outcome.request_id.clone(), shelves, trace: outcome.trace.clone(), failures }
+        Shelves { request_id: outcome.request_id.clone(), shelves, trace, failures }
     }
 
     fn because_shelves(

@@ -516,6 +516,7 @@ impl Hydrate for Arc<Viewers> {
         let labels =
             |failures: &mut Vec<Failure>| user.map_or(Vec::new(), |user| self.labels_of(&user, failures));
         query.rules = self.rules().active(&query, labels, &mut failures);
+        query.rules.pass(recalled.of_session, &query.served);
         query.failures = failures;
         Ok(query)
     }

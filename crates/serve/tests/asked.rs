@@ -25,7 +25,7 @@ async fn a_filter_is_the_same_in_a_query_and_in_a_body() {
     let either = ids(&world.get("/api/v2/recommend/new?n=18&category=crime%7Cspace").await);
     assert_eq!(either.len(), 12);
     let told = world.get(&format!("/api/v2/explain?user=new&video=space1&filter={query}")).await;
-    assert_eq!(told["text"], "The space number 1 was removed by the filter filter");
+    assert_eq!(told["text"], "The space number 1 was removed by the filter expression");
     // Nothing bears such labels here, so they keep everything.
     let open =
         "/api/v2/recommend/new?n=18&language=en&region=NO&age_max=12&device=tv&hour=20&block_author=ann";

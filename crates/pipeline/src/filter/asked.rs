@@ -16,13 +16,13 @@ pub struct Asked {
 
 impl Filter for Asked {
     fn name(&self) -> &str {
-        "filter"
+        "expression"
     }
 
     fn withhold(&self, query: &Query, allow: &mut Allow) -> Result<(), StageError> {
         if let Some(expression) = &query.request.filter {
             let find = || expression.rows(&query.stock, &self.sets, &self.category_kinds);
-            let key = format!("filter {}", expression.text());
+            let key = format!("expression {}", expression.text());
             allow.keep_only(&self.sets.answer(&key, &query.stock, find));
         }
         Ok(())

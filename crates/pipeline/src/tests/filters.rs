@@ -139,7 +139,7 @@ fn an_expression_is_obeyed_to_the_last_row_and_to_none() {
     );
     assert_eq!(shown(&world, &ask("planet:Mars")), HashSet::new());
     assert_eq!(shown(&world, &ask("not planet:Mars")).len(), 15);
-    assert!(refused_by(&world, &ask("genre:Crime"), "space1").ends_with("the filter filter"));
+    assert!(refused_by(&world, &ask("genre:Crime"), "space1").ends_with("the filter expression"));
     // The store's word counts at once, though answers are remembered.
     world.store.put_videos(&[video("fresh", Some(NOW), &["Comedy"])]).unwrap();
     assert!(shown(&world, &ask("genre:Comedy")).contains("fresh"));

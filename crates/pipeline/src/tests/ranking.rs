@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use upnext_data::{Action, Dataset, Event, Events, Order, Relevance};
 use upnext_math::Matrix;
 use upnext_models::zoo::Fusion;
 
-use crate::testing::{World, ids, request};
-use crate::{ActionWeights, ActionsConfig, FeedConfig, ReasonKind, Request, ShelfKind};
+use crate::scorer::Actions;
+use crate::testing::{World, dataset, ids, request};
+use crate::{
+    ActionRates, ActionWeights, ActionsConfig, FeedConfig, ReasonKind, Request, Response, ShelfKind,
+};
 
 fn plain(user: &str, n: usize) -> Request {
     Request { lambda: Some(1.0), ..request(user, n) }
@@ -61,13 +65,40 @@ fn the_next_video_of_an_author_keeps_a_part_of_its_score_and_never_less_than_the
 
 #[test]
 fn weights_of_actions_add_what_people_do_with_a_video_on_the_scale_of_the_models() {
-    // Everybody only likes in this world, so the rates are equal and say nothing, but what nobody touched has none.
-    let world = World::new();
-    let weights = ActionWeights::parse("like:1,hate:-5").unwrap();
-    let asked = Request { weights: Some(weights), ..plain("u5", 11) };
-    let response = world.feed.recommend(&asked);
-    assert!(response.failures.is_empty());
-    assert_eq!(ids(&response), ids(&world.feed.recommend(&plain("u5", 11))));
+    let mut world = World::new();
+    // As this world, but that everybody kept `space2` and half of them refused `space3`.
+    let small = dataset();
+    let mut events = Events::new();
+    small.events().iter().for_each(|event| events.push(event));
+    for user in 0..15 {
+        let event = |video, action| Event { user, video, action, time: 1, value: None, ratio: None };
+        events.push(event(12, Action::Collect));
+        events.push(event(13, if user % 2 == 0 { Action::Hate } else { Action::Like }));
+    }
+    let told = Dataset::new("told", small.users.clone(), small.videos.clone(), events, Order::Timed, None);
+    let rates = Arc::new(ActionRates::new(Arc::new(told), Relevance::default(), 1.0));
+    let scorers = &mut world.feed.pipeline.scorers;
+    let at = scorers.iter().position(|scorer| scorer.name() == "actions").unwrap();
+    scorers[at] = Box::new(Actions::new(rates, ActionWeights::default(), 1.0));
+
+    let before = world.feed.recommend(&plain("u5", 11));
+    let ask = |text| {
+        let weights = Some(ActionWeights::parse(text).unwrap());
+        world.feed.recommend(&Request { weights, ..plain("u5", 11) })
+    };
+    let place = |response: &Response, id: &str| ids(response).iter().position(|one| *one == id).unwrap();
+    let (kept, spared) = (ask("collect:3"), ask("hate:-5,collect:0"));
+    assert!(place(&kept, "space2") < place(&before, "space2"), "{:?}", ids(&kept));
+    assert!(place(&spared, "space3") > place(&before, "space3"), "{:?}", ids(&spared));
+    let parts = |response: &Response| -> Vec<f64> {
+        let parts = response.slate.iter().flat_map(|slot| slot.parts.clone());
+        parts.filter(|(part, _)| part == "actions").map(|(_, value)| value).collect()
+    };
+    let added = parts(&kept);
+    let squares = added.iter().map(|part| part * part).sum::<f64>() / added.len() as f64;
+    assert!(added.iter().sum::<f64>().abs() < 1e-9 && (squares - 1.0).abs() < 1e-9, "{added:?}");
+    assert!(parts(&before).is_empty(), "off where no weights are given");
+
     let bad =
         ActionsConfig { weights: [("like".to_string(), f64::INFINITY)].into(), ..ActionsConfig::default() };
     let config = FeedConfig { actions: bad, ..FeedConfig::default() };

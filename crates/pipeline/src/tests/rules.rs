@@ -72,6 +72,14 @@ fn a_pinned_video_stands_at_its_place_whoever_finds_it_and_says_so() {
 }
 
 #[test]
+fn a_pin_to_a_later_page_of_a_session_stands_there() {
+    let world = world(vec![pin("later", 5, &["space4"])]);
+    let page = || world.feed.recommend(&Request { session: Some("s".into()), ..plain("u5", 3) });
+    let pages = [page(), page(), page()];
+    assert_eq!(pages.each_ref().map(|page| place(page, "space4")), [None, Some(2), None]);
+}
+
+#[test]
 fn a_boost_lifts_a_bury_sinks_and_both_stand_among_the_parts() {
     let before = world(Vec::new()).feed.recommend(&plain("u5", 11));
     let bury = Rule {
@@ -164,7 +172,7 @@ fn of_rules_that_contradict_each_other_the_first_holds_and_the_answer_says_why()
     assert_eq!(
         messages(&response),
         [
-            "rule up nobody has heard of video gone",
+            "rule up names video gone, which nobody has heard of",
             "rule down buries space4, which rule up boosts: the first rule holds"
         ]
     );
