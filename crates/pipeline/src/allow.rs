@@ -48,6 +48,27 @@ impl Allow {
         }
     }
 
+    /// Takes out what `other` does not permit.
+    pub fn keep_only(&mut self, other: &Self) {
+        self.change(other, |word, other| word & other);
+    }
+
+    /// Takes out what `other` permits.
+    pub fn take_out(&mut self, other: &Self) {
+        self.change(other, |word, other| word & !other);
+    }
+
+    /// Lets in what `other` permits; both are of as many rows.
+    pub fn join(&mut self, other: &Self) {
+        self.change(other, |word, other| word | other);
+    }
+
+    fn change(&mut self, other: &Self, change: impl Fn(u64, u64) -> u64) {
+        let words = Arc::make_mut(&mut self.words);
+        words.iter_mut().zip(other.words.iter()).for_each(|(word, &other)| *word = change(*word, other));
+        self.n_permitted = words.iter().map(|word| word.count_ones() as usize).sum();
+    }
+
     /// How many rows there are, permitted or not.
     pub fn n_rows(&self) -> usize {
         self.n_rows
@@ -56,6 +77,19 @@ impl Allow {
     /// How many rows are permitted.
     pub fn count(&self) -> usize {
         self.n_permitted
+    }
+
+    /// The permitted row at a place among them, from 0.
+    pub fn nth(&self, place: usize) -> Option<u32> {
+        let mut left = place;
+        for (at, &word) in self.words.iter().enumerate() {
+            let ones = word.count_ones() as usize;
+            if left < ones {
+                return bits(std::iter::once(word)).nth(left).map(|bit| at as u32 * 64 + bit);
+            }
+            left -= ones;
+        }
+        None
     }
 
     /// The permitted rows, in order.
@@ -106,8 +140,26 @@ mod tests {
         after.refuse(69);
         after.refuse(9_999);
         assert_eq!(before.lost_in(&after).collect::<Vec<_>>(), [3, 69]);
+        assert_eq!(
+            (after.nth(2), after.nth(3), after.nth(67), after.nth(68)),
+            (Some(2), Some(4), Some(68), None)
+        );
         after.permit(3);
         after.permit(70);
         assert_eq!(after.count(), 69);
+    }
+
+    #[test]
+    fn sets_are_joined_met_and_taken_from_each_other() {
+        let of = |rows: &[u32]| {
+            let mut allow = Allow::none(70);
+            rows.iter().for_each(|&row| allow.permit(row));
+            allow
+        };
+        let (mut met, mut joined, mut less) = (of(&[1, 2, 69]), of(&[1, 2, 69]), of(&[1, 2, 69]));
+        met.keep_only(&of(&[2, 3]));
+        joined.join(&of(&[2, 3]));
+        less.take_out(&of(&[2, 3]));
+        assert_eq!((met, joined, less), (of(&[2]), of(&[1, 2, 3, 69]), of(&[1, 69])));
     }
 }

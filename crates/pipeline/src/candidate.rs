@@ -20,12 +20,13 @@ pub struct Candidate {
     retrieved: Vec<Retrieved>,
     parts: Vec<(Arc<str>, f64)>,
     score: f64,
+    propensity: Option<f64>,
 }
 
 impl Candidate {
     /// A candidate that one source returned; no part yet.
     pub fn new(row: u32, first: Retrieved) -> Self {
-        Self { row, retrieved: vec![first], parts: Vec::new(), score: 0.0 }
+        Self { row, retrieved: vec![first], parts: Vec::new(), score: 0.0, propensity: None }
     }
 
     /// The video's row.
@@ -52,6 +53,15 @@ impl Candidate {
     pub fn add(&mut self, part: &Arc<str>, value: f64) {
         self.parts.push((Arc::clone(part), value));
         self.score += value;
+    }
+
+    /// How likely its place was to show it, where places explore.
+    pub fn propensity(&self) -> Option<f64> {
+        self.propensity
+    }
+
+    pub(crate) fn set_propensity(&mut self, propensity: f64) {
+        self.propensity = Some(propensity);
     }
 
     pub(crate) fn also(&mut self, retrieved: Retrieved) {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use upnext_data::Action;
 
+use crate::Rule;
+
 /// How a feed is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,18 +24,24 @@ pub struct FeedConfig {
     pub source_deadlines_milliseconds: BTreeMap<String, u64>,
     /// Threads that sources run on; 0 takes as many as the machine has.
     pub source_threads: usize,
+    /// Sources in which one model narrows and another selects.
+    pub cascades: Vec<CascadeConfig>,
     /// The newest wanted videos whose neighbours by vectors are candidates, where there is an index.
     pub near_last: usize,
     /// How much a neighbour counts of one whose video was wanted one later.
     pub near_decay: f32,
     /// Viewers whose past and vectors are remembered until an event of theirs.
     pub viewers_max: usize,
+    /// The share of places that show a video drawn at random, with its propensity; 0 shows none.
+    pub explore_share: f64,
     /// A viewer's newest events that models see.
     pub history_events_max: usize,
     /// A viewer's first wanted videos, which models see whatever came since: favourites that a profile starts from.
     pub history_favourites: usize,
     /// A viewer's events in the store that the seen filter reads.
     pub seen_events_max: usize,
+    /// Days after which what was seen may be shown again; 0: never.
+    pub repeat_after_days: f64,
     /// Picks that count in a request, the newest.
     pub picks_max: usize,
     /// Excluded ids that count in a request.
@@ -58,6 +66,15 @@ pub struct FeedConfig {
     pub cap_author: usize,
     /// For `caps`: kinds of label that name an author where no creator is known.
     pub author_kinds: Vec<String>,
+    /// From this likeness on two videos are near duplicates, of which only the first stands within a window; 0: none are.
+    pub near_duplicate: f32,
+    /// Places of that window.
+    pub near_duplicate_window: usize,
+    /// The k-th video of an author (from 0) keeps `(1 - author_floor) * author_decay^k + author_floor` of its score; 1
+    /// changes nothing.
+    pub author_decay: f64,
+    /// What it keeps at least.
+    pub author_floor: f64,
     /// What the sources' own scores, each scaled to mean 0 and deviation 1 over the catalogue, add to the
     /// main model's, by the name of the source. Empty: the main model alone decides.
     pub source_weights: BTreeMap<String, f64>,
@@ -68,6 +85,8 @@ pub struct FeedConfig {
     pub refused_max: usize,
     /// Videos that no model knows yet take at most one place in this many.
     pub newcomer_every: usize,
+    /// Before it was shown so many times such a video goes before those that were.
+    pub first_exposures: u32,
     /// Such videos among the candidates.
     pub newcomers_max: usize,
     /// After how many days half of a newcomer's freshness is gone.
@@ -78,6 +97,8 @@ pub struct FeedConfig {
     pub cold_fresh_weight: f64,
     /// For the same: after how many days half of the freshness of a video of the catalogue is gone.
     pub cold_fresh_half_life_days: f64,
+    /// For the same: what each circumstance adds that the request tells, its hour, device and language.
+    pub cold_context_weight: f64,
     /// Kinds of label that a category may name: `Comedy` finds `genre:Comedy`.
     pub category_kinds: Vec<String>,
     /// Removed videos that a trace names for each filter.
@@ -93,6 +114,18 @@ pub struct FeedConfig {
     pub path_events_max: usize,
     /// Events of a viewer's journey, the newest; each asks the feed once.
     pub journey_events_max: usize,
+    /// Rules that hold at once.
+    pub rules_max: usize,
+    /// Videos that one of them names.
+    pub rule_videos_max: usize,
+    /// What editors decide.
+    pub rules: Vec<Rule>,
+    /// What filters go by.
+    pub filters: FilterConfig,
+    /// How long what was served is not served again.
+    pub served: ServedConfig,
+    /// What actions are worth.
+    pub actions: ActionsConfig,
     /// What the store's feedback means.
     pub feedback: FeedbackConfig,
     /// What is read of the store besides the viewer's own feedback.
@@ -108,12 +141,15 @@ impl Default for FeedConfig {
             source_deadline_milliseconds: 500,
             source_deadlines_milliseconds: BTreeMap::new(),
             source_threads: 0,
+            cascades: Vec::new(),
             near_last: 5,
             near_decay: 0.9,
             viewers_max: 10_000,
+            explore_share: 0.0,
             history_events_max: 200,
             history_favourites: 3,
             seen_events_max: 10_000,
+            repeat_after_days: 0.0,
             picks_max: 100,
             exclude_max: 1_000,
             categories_max: 20,
@@ -125,15 +161,21 @@ impl Default for FeedConfig {
             cap_category: 4,
             cap_author: 2,
             author_kinds: vec!["director".into()],
+            near_duplicate: 0.0,
+            near_duplicate_window: 20,
+            author_decay: 1.0,
+            author_floor: 0.25,
             source_weights: BTreeMap::new(),
             refused_weight: 0.3,
             refused_max: 10,
             newcomer_every: 10,
+            first_exposures: 20,
             newcomers_max: 50,
             fresh_half_life_days: 7.0,
             popular_half_life_days: 365.0,
             cold_fresh_weight: 0.1,
             cold_fresh_half_life_days: 3_650.0,
+            cold_context_weight: 0.3,
             category_kinds: vec!["genre".into(), "category".into()],
             trace_examples_max: 10,
             trace_moves_max: 100,
@@ -141,10 +183,30 @@ impl Default for FeedConfig {
             because_shelves: 2,
             path_events_max: 100,
             journey_events_max: 20,
+            rules_max: 100,
+            rule_videos_max: 1_000,
+            rules: Vec::new(),
+            filters: FilterConfig::default(),
+            served: ServedConfig::default(),
+            actions: ActionsConfig::default(),
             feedback: FeedbackConfig::default(),
             live: LiveConfig::default(),
         }
     }
+}
+
+/// A source in which one model narrows and another selects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CascadeConfig {
+    /// Its name in traces.
+    pub name: String,
+    /// The model whose best are looked at, by its name.
+    pub narrow: String,
+    /// How many of them.
+    pub to: usize,
+    /// The model that orders them.
+    pub select: String,
 }
 
 /// The ways to re-rank for variety.
@@ -213,6 +275,8 @@ pub enum Meaning {
     Search,
     /// Rated; the value is the number of stars.
     Rating,
+    /// Not interested, nor in anything else of its author.
+    BlockAuthor,
     /// Seen, without a judgement.
     Seen,
 }
@@ -228,7 +292,7 @@ impl Meaning {
             Self::Collect => Action::Collect,
             Self::Forward => Action::Forward,
             Self::EffectiveView => Action::EffectiveView,
-            Self::Hate => Action::Hate,
+            Self::Hate | Self::BlockAuthor => Action::Hate,
             Self::Impression => Action::Impression,
             Self::Search => Action::Search,
             Self::Rating => Action::Rating,
@@ -247,6 +311,7 @@ impl FeedbackConfig {
             "like" | "liked" | "star" | "love" | "favorite" | "favourite" | "thumbs_up" => Meaning::Like,
             "read" | "view" | "watch" | "watched" | "click" | "play" | "seen" => Meaning::Watch,
             "dislike" | "hate" | "not_interested" | "thumbs_down" | "block" => Meaning::Hate,
+            "block_author" | "block-author" | "block_creator" => Meaning::BlockAuthor,
             "comment" => Meaning::Comment,
             "follow" => Meaning::Follow,
             "collect" | "save" | "bookmark" => Meaning::Collect,
@@ -285,6 +350,86 @@ impl Default for LiveConfig {
             half_life_days: 2.0,
             reread_share: 0.2,
         }
+    }
+}
+
+/// What filters go by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilterConfig {
+    /// Kinds of label that tell a video's language.
+    pub language_kinds: Vec<String>,
+    /// Kinds of label that tell where a video may be shown.
+    pub region_kinds: Vec<String>,
+    /// Kinds of label that tell for which age it is.
+    pub age_kinds: Vec<String>,
+    /// Filters, of `language`, `region` and `age`, that remove a video without such a label.
+    pub strict: Vec<String>,
+    /// Authors that a request may block.
+    pub block_authors_max: usize,
+    /// Bytes of an expression.
+    pub expression_bytes_max: usize,
+    /// How deep an expression may be nested.
+    pub expression_depth_max: usize,
+    /// Answers of filters that are remembered, a bit for each video each.
+    pub remembered_max: usize,
+    /// Ages of ratings that are words.
+    pub age_ratings: BTreeMap<String, u32>,
+}
+
+impl Default for FilterConfig {
+    fn default() -> Self {
+        let kinds = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
+        let ratings = [("G", 0), ("PG", 8), ("PG-13", 13), ("R", 17), ("NC-17", 18)];
+        Self {
+            language_kinds: kinds(&["language"]),
+            region_kinds: kinds(&["region", "country"]),
+            age_kinds: kinds(&["age", "age_rating", "content_rating"]),
+            strict: Vec::new(),
+            block_authors_max: 1_000,
+            expression_bytes_max: 2_000,
+            expression_depth_max: 20,
+            remembered_max: 64,
+            age_ratings: ratings.map(|(rating, age)| (rating.to_string(), age)).into(),
+        }
+    }
+}
+
+/// How long what was served is not served again. It is kept in memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServedConfig {
+    /// Minutes for which a session is not served the same again.
+    pub session_minutes: f64,
+    /// The same for a user, whatever the session; 0: asking twice answers the same.
+    pub user_minutes: f64,
+    /// Sessions and users that are remembered, the last ones.
+    pub sessions_max: usize,
+    /// Videos that are remembered of each, the last ones.
+    pub places_max: usize,
+}
+
+impl Default for ServedConfig {
+    fn default() -> Self {
+        Self { session_minutes: 120.0, user_minutes: 0.0, sessions_max: 10_000, places_max: 500 }
+    }
+}
+
+/// What actions are worth beside what the models say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActionsConfig {
+    /// Weights by action, where a request gives none; a watch counts its seconds. Empty: only requests that give some.
+    pub weights: BTreeMap<String, f64>,
+    /// What the sum adds to a score, in deviations.
+    pub strength: f64,
+    /// A video's rates are drawn to those of all as if so many viewers more had behaved like all.
+    pub prior_viewers: f64,
+}
+
+impl Default for ActionsConfig {
+    fn default() -> Self {
+        Self { weights: BTreeMap::new(), strength: 1.0, prior_viewers: 20.0 }
     }
 }
 
@@ -328,12 +473,39 @@ impl FeedConfig {
         positive("live.window_days", self.live.window_days)?;
         positive("live.half_life_days", self.live.half_life_days)?;
         positive("feedback.watch_ratio_max", self.feedback.watch_ratio_max)?;
+        let counted = |key, value: f64| match value.is_finite() && value >= 0.0 {
+            true => Ok(()),
+            false => Err(ConfigError { key, found: value.to_string(), expected: "a number of at least 0" }),
+        };
+        counted("repeat_after_days", self.repeat_after_days)?;
+        counted("near_duplicate", f64::from(self.near_duplicate))?;
+        counted("cold_context_weight", self.cold_context_weight)?;
+        counted("served.user_minutes", self.served.user_minutes)?;
+        if let Some((name, weight)) = self.actions.weights.iter().find(|(_, weight)| !weight.is_finite()) {
+            let found = format!("{name} = {weight}");
+            return Err(ConfigError { key: "actions.weights", found, expected: "finite numbers" });
+        }
+        counted("actions.strength", self.actions.strength)?;
+        counted("actions.prior_viewers", self.actions.prior_viewers)?;
+        positive("served.session_minutes", self.served.session_minutes)?;
+        positive("author_decay", self.author_decay)?;
+        unit("author_decay", self.author_decay)?;
+        unit("author_floor", self.author_floor)?;
+        some("served.sessions_max", self.served.sessions_max)?;
+        some("served.places_max", self.served.places_max)?;
+        some("near_duplicate_window", self.near_duplicate_window)?;
+        let filters = ["language", "region", "age"];
+        if let Some(found) = self.filters.strict.iter().find(|name| !filters.contains(&name.as_str())) {
+            let expected = "names out of language, region and age";
+            return Err(ConfigError { key: "filters.strict", found: found.clone(), expected });
+        }
         some("places_max", self.places_max)?;
         some("candidates_per_source", self.candidates_per_source)?;
         some("history_events_max", self.history_events_max)?;
         some("newcomer_every", self.newcomer_every)?;
         some("source_deadline_milliseconds", self.source_deadline_milliseconds as usize)?;
         unit("near_decay", f64::from(self.near_decay))?;
+        unit("explore_share", self.explore_share)?;
         some("cap_category", self.cap_category)?;
         some("cap_author", self.cap_author)?;
         if !(self.refused_weight.is_finite() && self.refused_weight >= 0.0) {

@@ -180,8 +180,13 @@ impl Feed {
             } else if at < slots.start {
                 (Verdict::OnEarlierPage, format!("{title} stands at place {}, before this page", at + 1))
             } else if from < last {
+                let by = if query.rules.pins.is_empty() {
+                    "the re-rank"
+                } else {
+                    "a pinned video, or the re-rank"
+                };
                 let text = format!(
-                    "{title} would be at place {} by its score; the re-rank for variety moved it to place {}",
+                    "{title} would be at place {} by its score; {by} for variety moved it to place {}",
                     from + 1,
                     at + 1
                 );
@@ -190,6 +195,11 @@ impl Feed {
                 let text = format!("{title} ranks at place {} of {n}; {last} were asked for", at + 1);
                 (Verdict::BelowTheCut, text)
             };
+            for shift in query.rules.shifts.iter() {
+                if let Some((_, value)) = candidate.parts().iter().find(|(part, _)| *part == shift.part) {
+                    told.text += &format!("; the rule {} adds {value:.3} to its score", shift.rule);
+                }
+            }
             told.reason = Some(reason);
             return told;
         }

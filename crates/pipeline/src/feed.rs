@@ -2,23 +2,26 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use upnext_data::{Dataset, Order, Relevance};
 use upnext_index::Index;
 use upnext_models::{Recommender, Shape};
 use upnext_store::Store;
 
+use crate::explore::Explore;
 use crate::live::LiveView;
-use crate::pipeline::{Outcome, Reranker, Scorer, Source, guard};
+use crate::pipeline::{Filter, Outcome, Reranker, Scorer, Source, guard};
 use crate::reason::{Reasons, SourceKind};
 use crate::request_id::RequestIds;
-use crate::rerank::{Caps, Dpp, Mmr, Similarity, Tradeoff, Vectors};
+use crate::rerank::{Caps, Distinct, Dpp, Mmr, Pinned, Similarity, Tradeoff, Vectors};
+use crate::rules::Rules;
 use crate::search::Titles;
 use crate::viewer::Viewers;
 use crate::{
-    Asked, Audience, ConfigError, FeedConfig, Models, Pipeline, Popularity, Request, Rerank, RerankSpace,
-    Response, Stock, filter, scorer, source,
+    ActionRates, ActionWeights, Asked, Audience, ConfigError, Exposures, FeedConfig, Habits, Models,
+    Pipeline, Popularity, Request, Rerank, RerankSpace, Response, RowSets, Rule, RuleError, Slot, Stock,
+    WeightsError, filter, scorer, source,
 };
 
 /// The models of a feed.
@@ -46,6 +49,22 @@ pub enum FeedError {
     /// A setting is out of bounds.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A rule that cannot be used.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// Weights that cannot be used.
+    #[error("feed setting `actions.weights`: {0}")]
+    Weights(#[from] WeightsError),
+    /// A cascade names a model that the run does not have.
+    #[error("cascade {cascade:?} names the model {name:?}, but the feed has {known}")]
+    Cascade {
+        /// The cascade.
+        cascade: String,
+        /// What it names.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// A model of another run.
     #[error("model {model} knows {n_videos} videos, but the run has {expected}: fit it on this run")]
     Model {
@@ -74,6 +93,7 @@ pub struct Feed {
     pub(crate) model_names: Vec<String>,
     pub(crate) digest: OnceLock<String>,
     pub(crate) audience: Option<Arc<Audience>>,
+    pub(crate) exposures: Arc<Exposures>,
 }
 
 impl Feed {
@@ -105,12 +125,21 @@ impl Feed {
             }
         }
         let model_names: Vec<String> = used.iter().map(|model| model.name().to_string()).collect();
+        for cascade in &config.cascades {
+            for name in [&cascade.narrow, &cascade.select] {
+                if !model_names.contains(name) {
+                    let (cascade, known) = (cascade.name.clone(), model_names.join(", "));
+                    return Err(FeedError::Cascade { cascade, name: name.clone(), known });
+                }
+            }
+        }
         let index_of = |model: &dyn Recommender| models.indexes.get(model.name()).cloned();
         let used = Arc::new(Models::new(used, config.exact_videos_max, &index_of));
         let neighbours =
             Models::new(vec![Arc::clone(&models.neighbours)], config.exact_videos_max, &index_of);
         let pairs = dataset.interactions(&relevance);
         let popularity = Arc::new(Popularity::new(&dataset, &pairs, config.popular_half_life_days));
+        let habits = Arc::new(Habits::new(&dataset, &pairs));
         let audience = (pairs.len() <= config.audience_pairs_max).then(|| Arc::new(Audience::new(&pairs)));
         drop(pairs);
         let live = Arc::new(LiveView::new(
@@ -126,7 +155,12 @@ impl Feed {
             Arc::clone(&used),
             Arc::clone(&store),
             Arc::clone(&live),
+            Rules::new(config.rules.clone(), &config)?,
         ));
+        let sets = Arc::new(RowSets::new(&dataset).remembering(config.filters.remembered_max));
+        let weights = ActionWeights::new(&config.actions.weights)?;
+        let rates = ActionRates::new(Arc::clone(&dataset), relevance.clone(), config.actions.prior_viewers);
+        let actions = scorer::Actions::new(Arc::new(rates), weights, config.actions.strength);
         // What comes next means something only where events have an order.
         let next = audience.clone().filter(|_| dataset.order != Order::Unordered);
         let reasons = |kinds| Reasons::new(kinds, Arc::clone(&popularity), next);
@@ -135,14 +169,17 @@ impl Feed {
             .map(|tower| Arc::new(Vectors::new(tower.items().clone())) as Arc<dyn Similarity>);
         let alike = [&models.similarity, fused.as_ref().unwrap_or(&models.similarity)];
         let near = near_last(&config, &used, &models);
-        let pipeline =
-            pipeline(&config, &model_names, near, Arc::clone(&viewers), &popularity, alike, reasons);
+        let exposures = Arc::new(Exposures::default());
+        let known =
+            Known { popularity: &popularity, habits, sets, actions, near, exposures: Arc::clone(&exposures) };
+        let pipeline = pipeline(&config, &model_names, Arc::clone(&viewers), known, alike, reasons);
         Ok(Self {
             titles: Titles::new(&dataset),
             neighbours: neighbours.get(0).expect("made of one").clone(),
             similarity: models.similarity,
             digest: OnceLock::new(),
             audience,
+            exposures,
             config,
             pipeline,
             popularity,
@@ -155,9 +192,35 @@ impl Feed {
         })
     }
 
-    /// Answers a request.
+    /// Answers a request, and remembers what was served.
     pub fn recommend(&self, request: &Request) -> Response {
-        self.pipeline.run(request)
+        let outcome = self.pipeline.outcome(request);
+        let slate = self.pipeline.slate(&outcome);
+        self.remember(request, &slate);
+        let (trace, failures) = self.with_dry_runs(request, &outcome);
+        Response { request_id: outcome.request_id, slate, trace, failures }
+    }
+
+    /// That a request was answered with these.
+    pub(crate) fn remember(&self, request: &Request, slate: &[Slot]) {
+        let videos = slate.iter().map(|slot| slot.video.as_str());
+        let is_new = |id: &&str| self.dataset.videos.row(id).is_none();
+        self.exposures.count(videos.clone().filter(is_new));
+        self.viewers.served().remember(request, videos, Instant::now());
+    }
+
+    /// The rules that hold, as they are written.
+    pub fn rules(&self) -> Vec<Rule> {
+        self.viewers.rules().written()
+    }
+
+    /// Lets these rules hold from now on, until the process ends.
+    ///
+    /// # Errors
+    /// Names the first that cannot be used; then the old ones go on.
+    pub fn set_rules(&self, rules: Vec<Rule>) -> Result<(), RuleError> {
+        self.viewers.set_rules(Rules::new(rules, &self.config)?);
+        Ok(())
     }
 
     /// The settings.
@@ -208,12 +271,21 @@ fn near_last(config: &FeedConfig, used: &Models, models: &FeedModels) -> Option<
     })
 }
 
+/// What is known of a run besides its models.
+struct Known<'a> {
+    popularity: &'a Arc<Popularity>,
+    habits: Arc<Habits>,
+    sets: Arc<RowSets>,
+    actions: scorer::Actions,
+    near: Option<source::NearLast>,
+    exposures: Arc<Exposures>,
+}
+
 fn pipeline(
     config: &FeedConfig,
     models: &[String],
-    near: Option<source::NearLast>,
     viewers: Arc<Viewers>,
-    popularity: &Arc<Popularity>,
+    Known { popularity, habits, sets, actions, near, exposures }: Known<'_>,
     [similarity, varied_by]: [&Arc<dyn Similarity>; 2],
     reasons: impl FnOnce(Vec<SourceKind>) -> Reasons,
 ) -> Pipeline {
@@ -228,13 +300,28 @@ fn pipeline(
     for (model, name) in models.iter().enumerate() {
         add(Arc::new(source::ModelSource::new(name.clone(), model)), SourceKind::Model(model));
     }
+    for cascade in &config.cascades {
+        let model = |name: &str| models.iter().position(|known| known == name);
+        // Checked when the feed was made.
+        if let (Some(narrow), Some(select)) = (model(&cascade.narrow), model(&cascade.select)) {
+            let source = source::Cascade::new(cascade.name.clone(), narrow, cascade.to, select);
+            add(Arc::new(source), SourceKind::Model(select));
+        }
+    }
     if let Some(near) = near {
         add(Arc::new(near), SourceKind::Near);
     }
+    add(Arc::new(source::Followed(Arc::clone(&sets))), SourceKind::Followed);
     add(Arc::new(source::Popular::new(Arc::clone(popularity))), SourceKind::Popular);
     add(Arc::new(source::LivePopular), SourceKind::PopularNow);
     add(Arc::new(source::Latest::new(config.newcomers_max)), SourceKind::Latest);
+    add(Arc::new(source::Ruled), SourceKind::Rules);
+    if config.explore_share > 0.0 {
+        add(Arc::new(source::Drawn::new(config.explore_share)), SourceKind::Drawn);
+    }
+    let drawn = kinds.iter().position(|kind| *kind == SourceKind::Drawn);
 
+    let first = (exposures, config.first_exposures);
     let mut scorers: Vec<Box<dyn Scorer>> = Vec::new();
     for (model, name) in models.iter().enumerate() {
         let weight = if model == 0 { Some(1.0) } else { config.source_weights.get(name).copied() };
@@ -245,11 +332,17 @@ fn pipeline(
     let genres = config.category_kinds.clone();
     let (fresh_weight, half_life) = (config.cold_fresh_weight, config.cold_fresh_half_life_days);
     scorers.push(Box::new(scorer::Cold::new(Arc::clone(popularity), fresh_weight, half_life)));
+    let languages = config.filters.language_kinds.clone();
+    scorers.push(Box::new(scorer::Context::new(habits, config.cold_context_weight, languages)));
     scorers.push(Box::new(scorer::Retrieval::new()));
+    scorers.push(Box::new(actions));
     let half_life = config.fresh_half_life_days;
-    scorers.push(Box::new(scorer::Newcomer::new(config.newcomer_every, half_life, genres.clone())));
+    scorers.push(Box::new(scorer::Newcomer::new(config.newcomer_every, half_life, genres.clone(), first)));
     let (weight, n) = (config.refused_weight, config.refused_max);
     scorers.push(Box::new(scorer::Refused::new(Arc::clone(similarity), weight, n)));
+    let (decay, floor) = (config.author_decay, config.author_floor);
+    scorers.push(Box::new(scorer::AuthorDecay::new(decay, floor, config.author_kinds.clone())));
+    scorers.push(Box::new(scorer::Rules { category_kinds: genres.clone() }));
 
     let tradeoff = Tradeoff {
         similarity: Arc::clone(varied_by),
@@ -268,23 +361,61 @@ fn pipeline(
             pool: config.rerank_pool,
         }),
     };
+    let distinct = Distinct {
+        inner: reranker,
+        similarity: Arc::clone(varied_by),
+        least: config.near_duplicate,
+        window: config.near_duplicate_window,
+        pool: config.rerank_pool,
+    };
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     Pipeline {
         hydrate: Box::new(viewers),
         sources: source::Sources::new(sources, config.source_threads),
-        filters: vec![
-            Box::new(filter::Seen),
-            Box::new(filter::Hidden),
-            Box::new(filter::Excluded),
-            Box::new(filter::OwnUploads),
-            Box::new(filter::Categories::new(genres)),
-        ],
+        filters: filters(config, &sets),
         scorers,
-        reranker,
+        reranker: Box::new(Pinned(Box::new(distinct))),
+        explore: drawn.map(|drawn| Explore { share: config.explore_share, drawn }),
         served: Box::new(reasons(kinds)),
         candidates_per_source: config.candidates_per_source,
         trace_examples_max: config.trace_examples_max,
         trace_moves_max: config.trace_moves_max,
         ids: RequestIds::starting_at(start),
     }
+}
+
+fn filters(config: &FeedConfig, sets: &Arc<RowSets>) -> Vec<Box<dyn Filter>> {
+    let (asked, category_kinds) = (&config.filters, config.category_kinds.clone());
+    let is_strict = |name: &str| asked.strict.iter().any(|strict| strict == name);
+    let sets = || Arc::clone(sets);
+    vec![
+        Box::new(filter::Seen),
+        Box::new(filter::Served),
+        Box::new(filter::Hidden),
+        Box::new(filter::Excluded),
+        Box::new(filter::OwnUploads(sets())),
+        Box::new(filter::BlockedAuthors { author_kinds: config.author_kinds.clone(), sets: sets() }),
+        Box::new(filter::Categories { kinds: category_kinds.clone(), sets: sets() }),
+        Box::new(filter::Label {
+            name: "language",
+            asked: |request| request.language.as_deref(),
+            kinds: asked.language_kinds.clone(),
+            strict: is_strict("language"),
+            sets: sets(),
+        }),
+        Box::new(filter::Label {
+            name: "region",
+            asked: |request| request.region.as_deref(),
+            kinds: asked.region_kinds.clone(),
+            strict: is_strict("region"),
+            sets: sets(),
+        }),
+        Box::new(filter::Age {
+            kinds: asked.age_kinds.clone(),
+            ratings: asked.age_ratings.clone(),
+            strict: is_strict("age"),
+            sets: sets(),
+        }),
+        Box::new(filter::Asked { category_kinds, sets: sets() }),
+    ]
 }

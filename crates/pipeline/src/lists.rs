@@ -83,7 +83,8 @@ impl Feed {
         Ok(near)
     }
 
-    fn near_by_categories(
+    /// Videos that share most of a row's categories, for what no model knows.
+    pub(crate) fn near_by_categories(
         &self,
         stock: &Stock,
         row: u32,

@@ -234,7 +234,7 @@ fn failed(part: &str, error: &StageError) -> Failure {
 
 /// A stored video in our words: its labels as texts by kind, its title and creator where they can be found.
 fn live_video(video: StoredVideo) -> LiveVideo {
-    let labels = labels(&video.labels);
+    let labels = texts_by_kind(&video.labels);
     let first = |keys: &[&str]| keys.iter().find_map(|&key| labels.get(key)?.first().cloned());
     let title = match video.comment.trim() {
         "" => first(&["title", "name"]).unwrap_or_default(),
@@ -245,7 +245,8 @@ fn live_video(video: StoredVideo) -> LiveVideo {
     LiveVideo { id, title, hidden, categories, labels, creator, time }
 }
 
-fn labels(value: &Value) -> BTreeMap<String, Vec<String>> {
+/// Labels of any shape as texts by their kind.
+pub(crate) fn texts_by_kind(value: &Value) -> BTreeMap<String, Vec<String>> {
     fn texts(value: &Value) -> Vec<String> {
         match value {
             Value::String(text) => vec![text.clone()],
@@ -284,8 +285,8 @@ mod tests {
         assert_eq!(video.labels["genre"], ["Comedy", "Drama"]);
         assert_eq!(video.labels["year"], ["1999"]);
         assert!(!video.labels.contains_key("deep"));
-        assert_eq!(labels(&json!(["a", "b"]))["label"], ["a", "b"]);
-        assert!(labels(&json!(null)).is_empty());
+        assert_eq!(texts_by_kind(&json!(["a", "b"]))["label"], ["a", "b"]);
+        assert!(texts_by_kind(&json!(null)).is_empty());
     }
 
     #[test]

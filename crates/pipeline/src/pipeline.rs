@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::explore::Explore;
 use crate::source::Sources;
 use crate::trace::StagePart;
 use crate::{
@@ -136,6 +137,8 @@ pub struct Pipeline {
     pub scorers: Vec<Box<dyn Scorer>>,
     /// In which order.
     pub reranker: Box<dyn Reranker>,
+    /// Which places show videos drawn at random.
+    pub(crate) explore: Option<Explore>,
     /// After.
     pub served: Box<dyn Served>,
     /// Candidates that each source returns at most, unless a request reaches further.
@@ -217,7 +220,8 @@ impl Pipeline {
         self.score(&query, &mut candidates, &mut trace, &mut failures);
         // Equal scores stand in the order of their rows, so that the same state gives the same slate.
         candidates.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.row().cmp(&b.row())));
-        let (ranked, from) = self.rerank(&query, candidates, &mut trace, &mut failures);
+        let (mut ranked, mut from) = self.rerank(&query, candidates, &mut trace, &mut failures);
+        let explored = self.explore(&query, &allow, (&mut ranked, &mut from), &mut trace);
 
         let since = Instant::now();
         let places: Vec<Place<'_>> = window(&query, ranked.len())
@@ -231,6 +235,11 @@ impl Pipeline {
             Vec::new()
         });
         reasons.resize_with(places.len(), Reason::plain);
+        for (reason, place) in reasons.iter_mut().zip(&places) {
+            if explored.contains(&place.to) {
+                *reason = Reason::explored();
+            }
+        }
         trace.served_microseconds = microseconds(since);
         trace.microseconds = microseconds(begin);
         let request_id = self.ids.next();
@@ -256,6 +265,7 @@ impl Pipeline {
             parts: candidate.parts().iter().map(|(part, value)| (part.to_string(), *value)).collect(),
             ranks: retrieved.iter().map(|r| (name(r.source), r.rank as usize + 1)).collect(),
             reason,
+            propensity: candidate.propensity(),
         }
     }
 
@@ -438,6 +448,23 @@ impl Pipeline {
         });
     }
 
+    fn explore(
+        &self,
+        query: &Query,
+        allow: &Allow,
+        ranked: (&mut [Candidate], &mut [usize]),
+        trace: &mut Trace,
+    ) -> Vec<usize> {
+        let Some(explore) = &self.explore else { return Vec::new() };
+        let (begin, n) = (Instant::now(), ranked.0.len());
+        let places = explore.explore(query, allow.count(), window(query, n), ranked);
+        let part = StagePart { name: "explore".into(), count: places.len(), ..StagePart::default() };
+        let name = "explore".into();
+        let microseconds = microseconds(begin);
+        trace.stages.push(Stage { name, entered: n, left: n, microseconds, parts: vec![part] });
+        places
+    }
+
     fn rerank(
         &self,
         query: &Query,
@@ -505,7 +532,7 @@ fn checked(rows: Vec<(u32, f32)>, n_rows: usize) -> Result<Vec<(u32, f32)>, Stag
 }
 
 /// An order of all `n` positions: the re-ranker's, then what it left out.
-fn completed(mut order: Vec<usize>, n: usize) -> Result<Vec<usize>, StageError> {
+pub(crate) fn completed(mut order: Vec<usize>, n: usize) -> Result<Vec<usize>, StageError> {
     let mut placed = vec![false; n];
     for &at in &order {
         match placed.get_mut(at) {
@@ -519,6 +546,15 @@ fn completed(mut order: Vec<usize>, n: usize) -> Result<Vec<usize>, StageError> 
 }
 
 impl Reason {
+    /// What is true of a video that was drawn.
+    pub(crate) fn explored() -> Self {
+        Self {
+            kind: ReasonKind::Explored,
+            text: "picked at random, to learn what you like".into(),
+            video: None,
+        }
+    }
+
     /// What can be said when no single cause is known.
     pub(crate) fn plain() -> Self {
         Self { kind: ReasonKind::Taste, text: "among the highest scores for you".into(), video: None }

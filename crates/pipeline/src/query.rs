@@ -8,6 +8,7 @@ use upnext_data::History;
 use upnext_models::{Context, Recommender};
 
 use crate::pipeline::{StageError, guard};
+use crate::rules::ActiveRules;
 use crate::{Failure, Models, Request, Scores, Stock};
 
 /// How a video of the past came to count as wanted: what a reason may truly say.
@@ -53,6 +54,12 @@ pub struct Query {
     pub wanted: HashMap<u32, How>,
     /// Rows that the request excludes, sorted.
     pub excluded: Vec<u32>,
+    /// Rows that were just served, sorted.
+    pub served: Vec<u32>,
+    /// Outside ids of authors whom the viewer does not want to see.
+    pub blocked_authors: Vec<String>,
+    /// The rules that hold for this request.
+    pub rules: ActiveRules,
     /// What went wrong while this was put together.
     pub failures: Vec<Failure>,
     /// The viewer's vector of each tower, shared by requests until an event changes it.
@@ -102,6 +109,9 @@ impl Query {
             refused: Vec::new(),
             wanted: HashMap::new(),
             excluded,
+            served: Vec::new(),
+            blocked_authors: Vec::new(),
+            rules: ActiveRules::default(),
             failures: Vec::new(),
             towers,
             models,

@@ -12,12 +12,18 @@ pub(crate) enum SourceKind {
     Model(usize),
     /// Near the last videos by vectors.
     Near,
+    /// Of an author whom the viewer follows.
+    Followed,
+    /// Drawn at random.
+    Drawn,
     /// The run's popular videos.
     Popular,
     /// Wanted right now.
     PopularNow,
     /// Came in last.
     Latest,
+    /// What rules name.
+    Rules,
 }
 
 /// Gives reasons: from the source that ranks the video best and can name a video of the past, else the main
@@ -49,8 +55,22 @@ impl Reasons {
 
     fn reason(&self, query: &Query, place: &Place<'_>, failures: &mut Vec<Failure>) -> Reason {
         let row = place.candidate.row();
+        if let Some(pin) = query.rules.pin(row) {
+            let text = format!("placed here by the rule {}", pin.rule);
+            return Reason { kind: ReasonKind::Pinned, text, video: None };
+        }
         if place.from >= query.places() {
             return Reason { kind: ReasonKind::Varied, text: "to keep the list varied".into(), video: None };
+        }
+        let followed = (place.candidate.retrieved().iter())
+            .any(|retrieved| self.kinds.get(retrieved.source) == Some(&SourceKind::Followed));
+        if followed {
+            let author = query.stock.authors(row, &[]).join(", ");
+            return Reason {
+                kind: ReasonKind::Followed,
+                text: format!("by {author}, whom you follow"),
+                video: None,
+            };
         }
         if !query.is_cold() && query.stock.is_of_run(row) {
             let mut models: Vec<(bool, u32, usize)> = (place.candidate.retrieved().iter())

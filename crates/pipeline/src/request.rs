@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Trace};
+use crate::{ActionWeights, Expression, Failure, Trace};
 
 /// One question. Limits of [`crate::FeedConfig`] apply: what is beyond them is cut.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,8 +17,29 @@ pub struct Request {
     pub offset: usize,
     /// Outside ids that must not be shown.
     pub exclude: Vec<String>,
-    /// A video must be in all of these.
+    /// A video must be in all of these; `Comedy|Crime` is either of two.
     pub categories: Vec<String>,
+    /// What a video must be, in the language of [`Expression`].
+    pub filter: Option<Expression>,
+    /// The viewer's language, `en` for example: a video in another one is not shown.
+    pub language: Option<String>,
+    /// Where the viewer is, `NO` for example: a video for other regions is not shown.
+    pub region: Option<String>,
+    /// The highest age rating that may be shown.
+    pub age_max: Option<u32>,
+    /// Outside ids of authors whose videos are not shown.
+    pub block_authors: Vec<String>,
+    /// The viewer's session: what was served in it is not served again. Without a user, what is told of the user
+    /// `session:ID` counts.
+    pub session: Option<String>,
+    /// What the viewer looks at it on, as the log names it.
+    pub device: Option<String>,
+    /// The hour of the viewer's day, 0 to 23.
+    pub hour: Option<u8>,
+    /// Weights of actions; `None` takes the configured ones.
+    pub weights: Option<ActionWeights>,
+    /// Which rules are applied.
+    pub rules: RuleMode,
     /// The weight of relevance in the re-rank, 0 to 1; 1 is the plain ranking. `None` takes the configured one.
     pub lambda: Option<f32>,
     /// Milliseconds since 1970.
@@ -27,6 +48,18 @@ pub struct Request {
     pub seed: u64,
     /// Videos of the past that are left out, the newest: what would be shown to somebody who had stopped before.
     pub forget: usize,
+}
+
+/// Which rules are applied to a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuleMode {
+    /// Those that are no dry run; what the others would change is told.
+    #[default]
+    Live,
+    /// None; what all of them would change is told.
+    Dry,
+    /// All of them, dry runs included.
+    All,
 }
 
 /// `lambda` and `diversity` are two names of one number: `diversity` is `1 - lambda`.
@@ -99,6 +132,9 @@ pub struct Slot {
     pub ranks: Vec<(String, usize)>,
     /// Why it is here, in words.
     pub reason: Reason,
+    /// How likely its place was to show it, where a share of places explores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub propensity: Option<f64>,
 }
 
 /// Why a video is here.
@@ -128,8 +164,14 @@ pub enum ReasonKind {
     New,
     /// It would not be on this page without the re-rank.
     Varied,
+    /// Its author is followed.
+    Followed,
+    /// It was drawn at random.
+    Explored,
     /// The taste as a whole, without a single video to name.
     Taste,
+    /// A rule gives it this place.
+    Pinned,
 }
 
 #[cfg(test)]

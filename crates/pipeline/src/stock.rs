@@ -80,6 +80,11 @@ impl Live {
         self.hidden.iter().copied()
     }
 
+    /// Rows that the store gives categories.
+    pub fn categorised(&self) -> impl Iterator<Item = u32> + '_ {
+        self.categories.keys().copied()
+    }
+
     /// Videos that no model knows.
     pub fn newcomers(&self) -> &[LiveVideo] {
         &self.newcomers

@@ -259,7 +259,7 @@ impl Feed {
 
     fn slate(&self, map: &Map, stock: &Stock, user: &str, n: usize, forget: usize) -> Vec<Named> {
         let request = Request { user: Some(user.into()), n, now: now(), forget, ..Request::default() };
-        let slate = self.recommend(&request).slate;
+        let slate = self.pipeline.run(&request).slate;
         slate.iter().filter_map(|slot| Some(named(map, stock, stock.row(&slot.video)?))).collect()
     }
 

@@ -212,12 +212,26 @@ impl World {
         Self::made(main, None, config, more)
     }
 
+    /// Where the configuration may be refused.
+    pub(crate) fn try_with(config: FeedConfig) -> Result<Self, crate::FeedError> {
+        Self::try_made(Arc::new(Together::new("closed-blend", &dataset())), None, config, Vec::new())
+    }
+
     fn made(
         main: Arc<dyn Recommender>,
         fused: Option<Arc<dyn Recommender>>,
         config: FeedConfig,
         more: Vec<Arc<dyn Recommender>>,
     ) -> Self {
+        Self::try_made(main, fused, config, more).unwrap()
+    }
+
+    fn try_made(
+        main: Arc<dyn Recommender>,
+        fused: Option<Arc<dyn Recommender>>,
+        config: FeedConfig,
+        more: Vec<Arc<dyn Recommender>>,
+    ) -> Result<Self, crate::FeedError> {
         let dataset = dataset();
         let store = Arc::new(Memory::default());
         let models = FeedModels {
@@ -229,8 +243,8 @@ impl World {
             indexes: std::collections::BTreeMap::new(),
         };
         let main = Arc::new(Together::new("closed-blend", &dataset));
-        let feed = Feed::new(config, dataset, Relevance::default(), models, store.clone()).unwrap();
-        Self { feed, store, main }
+        let feed = Feed::new(config, dataset, Relevance::default(), models, store.clone())?;
+        Ok(Self { feed, store, main })
     }
 
     pub(crate) fn tell(&self, kind: &str, user: &str, video: &str) {

@@ -1,5 +1,10 @@
 //! What a viewer meets, told on the small world of `testing`.
 
+mod filters;
+mod ranking;
+mod rules;
+mod sessions;
+
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};

@@ -20,12 +20,29 @@ pub struct Trace {
     pub stages: Vec<Stage>,
     /// Which videos of the slate the re-rank moved; places count from 1.
     pub moves: Vec<Move>,
+    /// The rules that hold for this request, dry runs included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleTrace>,
+    /// What the dry runs among them would change of the slate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_change: Vec<RuleChange>,
     /// Time to learn who asks: history, filters' rows, live videos.
     pub hydrate_microseconds: u64,
     /// Time to give reasons.
     pub served_microseconds: u64,
     /// Time of the whole request.
     pub microseconds: u64,
+}
+
+impl Trace {
+    /// Sets every time to 0: what is left is the same for the same request on the same state.
+    pub fn forget_times(&mut self) {
+        (self.hydrate_microseconds, self.served_microseconds, self.microseconds) = (0, 0, 0);
+        for stage in &mut self.stages {
+            stage.microseconds = 0;
+            stage.parts.iter_mut().for_each(|part| part.microseconds = 0);
+        }
+    }
 }
 
 /// One stage.
@@ -75,6 +92,28 @@ pub struct Move {
     pub from: usize,
     /// Its place in the slate's order, from 1.
     pub to: usize,
+}
+
+/// A rule that holds for a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleTrace {
+    /// The rule's name.
+    pub rule: String,
+    /// Whether it was not applied, only told.
+    pub dry_run: bool,
+    /// Ranked videos that it concerns.
+    pub videos: usize,
+}
+
+/// What a dry run would change: places of the slate from 1, `None` where the video is not on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleChange {
+    /// Outside id.
+    pub video: String,
+    /// Its place now.
+    pub from: Option<usize>,
+    /// Its place if the rule were applied.
+    pub to: Option<usize>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]

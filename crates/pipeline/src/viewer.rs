@@ -1,17 +1,20 @@
 //! Who asks: the run's events, then the store's feedback, then the picks, as one past.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
-use upnext_data::{Action, Actions, Dataset, Event, History, Judgement, Past, Relevance};
+use upnext_data::{Action, Actions, Dataset, Event, History, Judgement, Order, Past, Relevance};
 use upnext_models::Recommender;
 use upnext_store::{Feedback, Presence, Store};
 
 use crate::config::Meaning;
-use crate::live::LiveView;
+use crate::live::{LiveView, texts_by_kind};
 use crate::pipeline::{Hydrate, StageError, guard};
 use crate::query::{How, Towers};
 use crate::remembered::Remembered;
+use crate::rules::Rules;
+use crate::served::Served;
 use crate::stock::Live;
 use crate::{Failure, FeedConfig, FeedbackConfig, Models, Query, Request, Stock};
 
@@ -36,9 +39,22 @@ pub struct PastVideo {
     pub only_shown: bool,
     /// Where it is known from.
     pub origin: Origin,
+    /// The time of the last event, as `time`.
+    pub last: i64,
+    /// Whether its author is not to be shown again.
+    pub blocks_author: bool,
 }
 
 impl PastVideo {
+    /// Whether it was last seen so long ago that it may be shown again. A refusal holds for ever, and so does what
+    /// has no time.
+    fn may_repeat(&self, days: f64, now: i64, is_run_timed: bool) -> bool {
+        const DAY_MILLISECONDS: f64 = 86_400_000.0;
+        let has_time = self.origin != Origin::Run || is_run_timed;
+        let age_days = now.saturating_sub(self.last) as f64 / DAY_MILLISECONDS;
+        days > 0.0 && has_time && self.judgement != Judgement::Negative && age_days > days
+    }
+
     /// What models see of it.
     pub(crate) fn as_past(&self) -> Past {
         Past {
@@ -113,6 +129,8 @@ impl Timeline {
                 how,
                 only_shown,
                 origin,
+                last: time,
+                blocks_author: false,
             });
             return;
         };
@@ -122,6 +140,7 @@ impl Timeline {
             (old, new) => new.or(old),
         };
         known.only_shown &= only_shown;
+        known.last = known.last.max(event.time);
         known.action = event.action;
         known.actions = known.actions.and(actions);
         known.origin = origin;
@@ -141,6 +160,13 @@ impl Timeline {
         // A refusal leaves the time of the first event, as the run's own joining does, unless it is live.
         if (turned && (judgement == Judgement::Positive || origin != Origin::Run)) || said_again {
             known.time = event.time;
+        }
+    }
+
+    /// Marks the author of a row that was added.
+    fn block_author(&mut self, row: u32) {
+        if let Some(&at) = self.at.get(&row) {
+            self.videos[at].blocks_author = true;
         }
     }
 
@@ -213,6 +239,8 @@ pub struct Viewers {
     live: Arc<LiveView>,
     /// Where each user's events begin.
     starts: Vec<usize>,
+    served: Arc<Served>,
+    rules: RwLock<Arc<Rules>>,
     remembered: Remembered<Viewing>,
 }
 
@@ -227,7 +255,9 @@ struct Viewing {
     /// … until before this one, when what was written for later comes to count.
     until: i64,
     user: Option<u32>,
-    seen: Vec<u32>,
+    /// By row, so that what is seen comes sorted.
+    past: Vec<PastVideo>,
+    blocked_authors: Vec<String>,
     refused: Vec<u32>,
     wanted: HashMap<u32, How>,
     history: History,
@@ -250,12 +280,48 @@ impl Viewers {
         models: Arc<Models>,
         store: Arc<dyn Store>,
         live: Arc<LiveView>,
+        rules: Rules,
     ) -> Self {
         let users = dataset.events().users();
         let starts =
             (0..=dataset.users.len() as u32).map(|user| users.partition_point(|&u| u < user)).collect();
+        let served = Arc::new(Served::new(config.served.clone()));
+        let rules = RwLock::new(Arc::new(rules));
         let remembered = Remembered::new(config.viewers_max);
-        Self { config, dataset, relevance, models, store, live, starts, remembered }
+        Self { config, dataset, relevance, models, store, live, starts, served, rules, remembered }
+    }
+
+    /// What was just served.
+    pub(crate) fn served(&self) -> &Served {
+        &self.served
+    }
+
+    /// The rules that hold.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets these rules hold from now on.
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// What puts a user into groups, as `kind:value`: the run's labels, then the store's.
+    fn labels_of(&self, user: &str, failures: &mut Vec<Failure>) -> Vec<String> {
+        let users = &self.dataset.users;
+        let of_run = users.row(user).map_or(&[][..], |row| users.labels_of(row));
+        let mut labels: Vec<String> =
+            of_run.iter().map(|&label| users.labels.name(label).to_string()).collect();
+        match guard(|| self.store.user(user).map_err(|error| StageError::new(error.to_string()))) {
+            Ok(Some(stored)) => {
+                for (kind, values) in texts_by_kind(&stored.labels) {
+                    labels.extend(values.iter().map(|value| format!("{kind}:{value}")));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => failures.push(failure("viewer", &error)),
+        }
+        labels
     }
 
     /// The models that requests are answered by.
@@ -310,8 +376,12 @@ impl Viewers {
                         since = since.max(piece.time);
                         let Some(row) = stock.row(&piece.video) else { continue };
                         let (event, judgement) = judge(piece, &self.config.feedback, &self.relevance);
-                        let action = self.config.feedback.meaning(&piece.kind).action();
-                        timeline.add_said(row, &event, Actions::of(action), judgement, Origin::Store);
+                        let meaning = self.config.feedback.meaning(&piece.kind);
+                        let said = Actions::of(meaning.action());
+                        timeline.add_said(row, &event, said, judgement, Origin::Store);
+                        if meaning == Meaning::BlockAuthor {
+                            timeline.block_author(row);
+                        }
                     }
                 }
                 Err(error) => failures.push(failure("history", &error)),
@@ -353,9 +423,6 @@ impl Viewers {
         let Read { mut past, since, until } =
             self.past_of((name, user), &request.picks, request.now, stock, failures);
         past.truncate(past.len().saturating_sub(request.forget));
-        let mut seen: Vec<u32> =
-            past.iter().filter(|video| !video.only_shown).map(|video| video.row).collect();
-        seen.sort_unstable();
         let refused = past.iter().rev().filter(|video| video.judgement == Judgement::Negative);
         let wanted = past.iter().filter(|video| video.judgement == Judgement::Positive);
         // Models know the rows of the run only.
@@ -363,16 +430,24 @@ impl Viewers {
         let (older, newest) = known.split_at(known.len().saturating_sub(self.config.history_events_max));
         let favourites = older.iter().filter(|video| video.judgement == Judgement::Positive);
         let kept = favourites.take(self.config.history_favourites).chain(newest);
+        let blocking = past.iter().filter(|video| video.blocks_author);
+        let blocked = blocking.flat_map(|video| stock.authors(video.row, &self.config.author_kinds));
+        let blocked_authors = blocked.map(String::from).collect();
+        let refused = refused.map(|video| video.row).collect();
+        let wanted = wanted.map(|video| (video.row, video.how)).collect();
+        let history = History::new(kept.map(|video| video.as_past()));
+        past.sort_by_key(|video| video.row);
         Viewing {
             version,
             live: Arc::clone(&stock.live),
             since,
             until,
             user,
-            refused: refused.map(|video| video.row).collect(),
-            wanted: wanted.map(|video| (video.row, video.how)).collect(),
-            history: History::new(kept.map(|video| video.as_past())),
-            seen,
+            past,
+            blocked_authors,
+            refused,
+            wanted,
+            history,
             towers: Arc::new(Towers::new(self.models.n_towers())),
         }
     }
@@ -405,6 +480,9 @@ impl Viewers {
         bounded.n = bounded.n.min(config.places_max - bounded.offset);
         bounded.exclude.truncate(config.exclude_max);
         bounded.categories.truncate(config.categories_max);
+        bounded.block_authors.truncate(config.filters.block_authors_max);
+        // Who has no name is known by the session: what is told of `session:ID` counts in it.
+        bounded.user = bounded.user.or_else(|| bounded.session.as_ref().map(|id| format!("session:{id}")));
         bounded
     }
 }
@@ -413,16 +491,33 @@ impl Hydrate for Arc<Viewers> {
     fn hydrate(&self, request: &Request) -> Result<Query, StageError> {
         let mut failures = Vec::new();
         let stock = self.live.stock(request.now, &mut failures);
-        let request = self.bounded(request);
+        let mut request = self.bounded(request);
+        let recalled = self.served.recall(&request, Instant::now());
+        // Places count over what the session was served, then over the rest.
+        request.offset = request.offset.saturating_sub(recalled.of_session);
         let viewing = self.viewing(&request, &stock, &mut failures);
         let mut query = Query::new(request, stock, Arc::clone(&self.models));
-        query.seen.clone_from(&viewing.seen);
+        let (days, now, is_timed) =
+            (self.config.repeat_after_days, query.request.now, self.dataset.order == Order::Timed);
+        let seen = (viewing.past.iter())
+            .filter(|video| !video.only_shown && !video.may_repeat(days, now, is_timed))
+            .map(|video| video.row);
+        query.seen = seen.collect();
+        query.served = recalled.videos.iter().filter_map(|id| query.stock.row(id)).collect();
+        query.served.sort_unstable();
+        query.blocked_authors = query.request.block_authors.clone();
+        query.blocked_authors.extend_from_slice(&viewing.blocked_authors);
         query.refused.clone_from(&viewing.refused);
         query.wanted.clone_from(&viewing.wanted);
         query.history.clone_from(&viewing.history);
         query.towers = Arc::clone(&viewing.towers);
-        query.failures = failures;
         query.context.user = viewing.user;
+        let user = query.request.user.clone();
+        let labels =
+            |failures: &mut Vec<Failure>| user.map_or(Vec::new(), |user| self.labels_of(&user, failures));
+        query.rules = self.rules().active(&query, labels, &mut failures);
+        query.rules.pass(recalled.of_session, &query.served);
+        query.failures = failures;
         Ok(query)
     }
 

@@ -213,6 +213,7 @@ fn request() -> impl Strategy<Value = Request> {
             now,
             seed,
             forget,
+            ..Request::default()
         })
 }
 

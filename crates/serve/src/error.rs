@@ -43,6 +43,14 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Not the rules that were put.
+    #[error("{path}: {reason}; expected rules as PUT /api/v2/rules took them: mend or remove the file")]
+    Rules {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Reachable from elsewhere, and anybody could write.
     #[error(
         "{address} can be reached from other machines, so an API key is required for writing: give one with `--key`, or listen on 127.0.0.1"

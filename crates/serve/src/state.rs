@@ -12,6 +12,7 @@ use upnext_pipeline::{Feed, Response, Shelves};
 use upnext_store::Store;
 
 use crate::error::ApiError;
+use crate::rules::KeptRules;
 use crate::telemetry::Telemetry;
 use crate::{Pictures, ServeConfig, ServeError};
 
@@ -60,6 +61,7 @@ struct Inner {
     map: RwLock<TasteMap>,
     pictures: RwLock<Arc<dyn Pictures>>,
     traces: Mutex<VecDeque<Arc<Traced>>>,
+    rules: Mutex<KeptRules>,
     telemetry: Telemetry,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
@@ -106,14 +108,17 @@ impl AppState {
             map: RwLock::new(TasteMap::Absent("this service was started without one".into())),
             pictures: RwLock::new(Arc::new(HashMap::new())),
             traces: Mutex::default(),
+            rules: Mutex::default(),
             telemetry: Telemetry::default(),
             exposed: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Serves this feed from now on. Requests in flight finish with the one they began with.
+    /// Serves this feed from now on. Requests in flight finish with the one they began with. Rules that were
+    /// put over HTTP hold on.
     pub fn publish(&self, feed: Arc<Feed>) {
+        self.hand_rules_to(&feed);
         *self.inner.feed.write().unwrap_or_else(PoisonError::into_inner) = Some(feed);
     }
 
@@ -177,6 +182,10 @@ impl AppState {
                 "GET /api/v2/map says whether one is drawn",
             )),
         }
+    }
+
+    pub(crate) fn kept_rules_cell(&self) -> &Mutex<KeptRules> {
+        &self.inner.rules
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {

@@ -55,6 +55,14 @@ fn query() -> impl Strategy<Value = String> {
         "query",
         "video",
         "user",
+        "filter",
+        "language",
+        "age_max",
+        "session",
+        "hour",
+        "weights",
+        "rules",
+        "kind",
         "odd",
     ]);
     let value = prop_oneof![

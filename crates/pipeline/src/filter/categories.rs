@@ -1,46 +1,45 @@
 //! What the request asks for by category.
 
+use std::sync::Arc;
+
 use crate::pipeline::{Filter, StageError};
+use crate::rows::RowSets;
 use crate::{Allow, Query};
 
 /// Keeps the videos that are in every category of the request: by a label of the run, `genre:Comedy` for
-/// `Comedy`, or by the store's categories.
+/// `Comedy`, or by the store's categories. `Comedy|Crime` is either of the two.
 pub struct Categories {
-    kinds: Vec<String>,
+    /// The kinds of label that a category may name.
+    pub kinds: Vec<String>,
+    /// The run's rows.
+    pub sets: Arc<RowSets>,
 }
 
-/// One category: the rows of the labels that stand for it, and its name in the store.
+/// One category, or one of several: the labels of the run that stand for it, and its names in the store.
 struct Wanted<'a> {
     labels: Vec<u32>,
-    name: &'a str,
+    names: Vec<&'a str>,
 }
 
 impl Categories {
-    /// With the kinds of label that a category may name.
-    pub fn new(kinds: Vec<String>) -> Self {
-        Self { kinds }
-    }
-
-    fn wanted<'a>(&self, query: &'a Query) -> Vec<Wanted<'a>> {
+    fn wanted<'a>(&self, query: &Query, category: &'a str) -> Wanted<'a> {
         let labels = &query.stock.dataset.videos.labels;
-        let of_kind = |name: &str| {
-            let written_out = labels.row(name);
+        let names: Vec<&str> = category.split('|').collect();
+        let of_kind = |name: &&str| {
             let by_kind = self.kinds.iter().filter_map(|kind| labels.row(&format!("{kind}:{name}")));
-            by_kind.chain(written_out).collect()
+            by_kind.chain(labels.row(name)).collect::<Vec<u32>>()
         };
-        query.request.categories.iter().map(|name| Wanted { labels: of_kind(name), name }).collect()
+        Wanted { labels: names.iter().flat_map(of_kind).collect(), names }
     }
 
-    fn fits(query: &Query, row: u32, wanted: &[Wanted<'_>]) -> bool {
+    fn fits(query: &Query, row: u32, wanted: &Wanted<'_>) -> bool {
         let stored = query.stock.stored_categories(row);
         let labels: &[u32] = match query.stock.is_of_run(row) {
             true => &query.stock.dataset.videos.video(row).labels,
             false => &[],
         };
-        wanted.iter().all(|wanted| {
-            stored.iter().any(|category| category == wanted.name)
-                || wanted.labels.iter().any(|label| labels.binary_search(label).is_ok())
-        })
+        stored.iter().any(|category| wanted.names.contains(&category.as_str()))
+            || wanted.labels.iter().any(|label| labels.binary_search(label).is_ok())
     }
 }
 
@@ -50,16 +49,22 @@ impl Filter for Categories {
     }
 
     fn withhold(&self, query: &Query, allow: &mut Allow) -> Result<(), StageError> {
-        if query.request.categories.is_empty() {
-            return Ok(());
+        for category in &query.request.categories {
+            let find = || {
+                let wanted = self.wanted(query, category);
+                let mut fitting = Allow::none(query.stock.n_rows());
+                let of_run = wanted.labels.iter().flat_map(|&label| self.sets.of_label(label)).copied();
+                let stored = query.stock.live.categorised().filter(|&row| Self::fits(query, row, &wanted));
+                of_run.chain(stored).for_each(|row| fitting.permit(row));
+                fitting
+            };
+            allow.keep_only(&self.sets.answer(&format!("category {category}"), &query.stock, find));
         }
-        let wanted = self.wanted(query);
-        let unfit: Vec<u32> = allow.rows().filter(|&row| !Self::fits(query, row, &wanted)).collect();
-        unfit.into_iter().for_each(|row| allow.refuse(row));
         Ok(())
     }
 
     fn keeps(&self, query: &Query, row: u32) -> Result<bool, StageError> {
-        Ok(query.request.categories.is_empty() || Self::fits(query, row, &self.wanted(query)))
+        let mut categories = query.request.categories.iter();
+        Ok(categories.all(|category| Self::fits(query, row, &self.wanted(query, category))))
     }
 }

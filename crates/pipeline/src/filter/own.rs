@@ -1,10 +1,13 @@
 //! What the viewer uploaded.
 
+use std::sync::Arc;
+
 use crate::pipeline::{Filter, StageError};
+use crate::rows::RowSets;
 use crate::{Allow, Query};
 
 /// Removes videos whose creator bears the viewer's id.
-pub struct OwnUploads;
+pub struct OwnUploads(pub Arc<RowSets>);
 
 impl Filter for OwnUploads {
     fn name(&self) -> &str {
@@ -14,11 +17,7 @@ impl Filter for OwnUploads {
     fn withhold(&self, query: &Query, allow: &mut Allow) -> Result<(), StageError> {
         let Some(user) = &query.request.user else { return Ok(()) };
         if let Some(creator) = query.stock.dataset.videos.creators.row(user) {
-            for (row, video) in query.stock.dataset.videos.videos().iter().enumerate() {
-                if video.creator == Some(creator) {
-                    allow.refuse(row as u32);
-                }
-            }
+            self.0.of_creator(creator).iter().for_each(|&row| allow.refuse(row));
         }
         let first = query.stock.dataset.videos.len() as u32;
         for (row, video) in (first..).zip(query.stock.live.newcomers()) {

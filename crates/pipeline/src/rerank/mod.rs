@@ -1,16 +1,20 @@
 //! The fourth stage: the order in which candidates are shown.
 
 mod caps;
+mod distinct;
 mod dpp;
 mod labels;
 mod mmr;
+mod pinned;
 mod tradeoff;
 mod vectors;
 
 pub use caps::{Caps, caps};
+pub use distinct::Distinct;
 pub use dpp::{Dpp, dpp};
 pub use labels::SharedLabels;
 pub use mmr::{Mmr, mmr};
+pub use pinned::Pinned;
 pub use tradeoff::Tradeoff;
 pub use vectors::Vectors;
 

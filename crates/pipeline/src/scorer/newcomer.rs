@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use crate::pipeline::{Scorer, StageError, part};
 use crate::popularity::freshness;
-use crate::{Candidate, Query};
+use crate::{Candidate, Exposures, Query};
 
 /// Newcomers are ordered by how promising they are: the larger of freshness and live popularity, plus the share
 /// of the viewer's wanted videos that have one of their categories. The j-th of them (from 0) then gets the
-/// score of place `every/2 + j*every` of the others: they can enter every slate and never flood one.
+/// score of place `every/2 + j*every` of the others: they can enter every slate and never flood one. Those that were shown fewer than
+/// `first` times come before all others, the least shown first: each gets its chance.
 pub struct Newcomer {
+    exposures: Arc<Exposures>,
+    first: u32,
     every: usize,
     half_life_days: f64,
     kinds: Vec<String>,
@@ -19,8 +22,13 @@ pub struct Newcomer {
 
 impl Newcomer {
     /// One place in `every`; freshness is halved after `half_life_days`; tastes are labels of `kinds`.
-    pub fn new(every: usize, half_life_days: f64, kinds: Vec<String>) -> Self {
-        Self { every: every.max(1), half_life_days, kinds, name: part("newcomer") }
+    pub fn new(
+        every: usize,
+        half_life_days: f64,
+        kinds: Vec<String>,
+        (exposures, first): (Arc<Exposures>, u32),
+    ) -> Self {
+        Self { exposures, first, every: every.max(1), half_life_days, kinds, name: part("newcomer") }
     }
 }
 
@@ -55,12 +63,16 @@ impl Scorer for Newcomer {
             let close = genres.iter().filter_map(|genre| taste.get(genre)).copied().fold(0.0, f64::max);
             fresh.max(now) + close
         };
-        let mut newcomers: Vec<(f64, usize)> = (candidates.iter().enumerate())
-            .filter(|(_, c)| !stock.is_of_run(c.row()))
-            .map(|(at, c)| (promise(c.row()), at))
+        let new = || candidates.iter().enumerate().filter(|(_, c)| !stock.is_of_run(c.row()));
+        let shown = self.exposures.of(new().map(|(_, c)| stock.id(c.row())));
+        let mut newcomers: Vec<(u32, f64, usize)> = (new().zip(shown))
+            .map(|((at, c), shown)| (shown.min(self.first), promise(c.row()), at))
             .collect();
-        newcomers.sort_by(|a, b| b.0.total_cmp(&a.0).then(candidates[a.1].row().cmp(&candidates[b.1].row())));
-        for (j, &(promise, at)) in newcomers.iter().enumerate() {
+        newcomers.sort_by(|a, b| {
+            let rows = candidates[a.2].row().cmp(&candidates[b.2].row());
+            a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(rows)
+        });
+        for (j, &(_, promise, at)) in newcomers.iter().enumerate() {
             let place = self.every / 2 + j * self.every;
             let value = match (place.checked_sub(1).and_then(|before| known.get(before)), known.get(place)) {
                 (Some(above), Some(below)) => f64::midpoint(*above, *below),

@@ -95,7 +95,7 @@ fn operation(route: &Route) -> OperationBuilder {
                 .schema(Some(text())),
         );
     }
-    for (name, description) in route.query {
+    for (name, description) in &route.query {
         operation = operation.parameter(
             ParameterBuilder::new()
                 .name(*name)

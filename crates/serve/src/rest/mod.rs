@@ -8,6 +8,7 @@ mod lists;
 mod map;
 mod page;
 mod pictures;
+mod rules;
 mod users;
 mod v2;
 
@@ -38,7 +39,7 @@ pub(crate) struct Route {
     access: Access,
     tag: &'static str,
     summary: &'static str,
-    query: &'static [(&'static str, &'static str)],
+    query: Vec<(&'static str, &'static str)>,
     body: Option<&'static str>,
     answer: &'static str,
 }
@@ -52,7 +53,7 @@ impl Route {
         summary: &'static str,
     ) -> Self {
         let access = if method == "GET" { Access::Open } else { Access::Write };
-        Self { method, path, handler, access, tag, summary, query: &[], body: None, answer: "" }
+        Self { method, path, handler, access, tag, summary, query: Vec::new(), body: None, answer: "" }
     }
 
     /// Whether it changes something.
@@ -64,8 +65,9 @@ impl Route {
         Self { access, ..self }
     }
 
-    fn query(self, query: &'static [(&'static str, &'static str)]) -> Self {
-        Self { query, ..self }
+    fn query(mut self, more: &[(&'static str, &'static str)]) -> Self {
+        self.query.extend_from_slice(more);
+        self
     }
 
     fn body(self, example: &'static str) -> Self {
@@ -98,7 +100,9 @@ const FEEDBACK: &str = r#"[{"FeedbackType":"read","UserId":"bob","ItemId":"v1","
 const ONE_FEEDBACK: &str = r#"{"FeedbackType":"read","UserId":"bob","ItemId":"v1","Value":0.8,"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":""}"#;
 const SCORES: &str = r#"[{"Id":"v1","Score":0.9}]"#;
 const SLATE: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"items":[{"id":"v1","score":1.2,"title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":false,"sources":["markov"],"parts":{"closed-blend":1.2},"ranks":{"markov":1},"reason":{"kind":"because_liked","text":"because you liked Ronin","video":"v7"}}],"trace":{"stages":[{"name":"sources","in":0,"out":1842,"microseconds":400,"parts":[{"name":"markov","count":500,"microseconds":120}]}]},"failures":[]}"#;
-const SHELVES: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"shelves":[{"name":"Top picks for you","subtitle":"From what you wanted","items":[{"id":"v1","score":1.2,"title":"Heat"}]}],"trace":{"stages":[]},"failures":[]}"#;
+const SHELVES: &str = r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","took_microseconds":900,"shelves":[{"kind":"top_picks","name":"Top picks for you","subtitle":"From what you wanted","items":[{"id":"v1","score":1.2,"title":"Heat"}]}],"trace":{"stages":[]},"failures":[]}"#;
+
+const RULES: &str = r#"{"rules":[{"name":"autumn","action":"pin","place":1,"amount":0.5,"videos":["v1"],"audience":{},"dry_run":false}],"put":true,"durable":true}"#;
 
 const N: (&str, &str) = ("n", "how many; the configuration bounds it");
 const OFFSET: (&str, &str) = ("offset", "how many places to skip");
@@ -116,7 +120,30 @@ const PAGED: &[(&str, &str)] = &[N, CURSOR];
 const FEW: &[(&str, &str)] = &[N];
 const LISTED: &[(&str, &str)] = &[N, OFFSET, CATEGORY, USER_ID];
 const RECOMMENDED: &[(&str, &str)] = &[N, OFFSET, CATEGORY, WRITE_BACK, DELAY];
-const ASKED: &[(&str, &str)] = &[N, OFFSET, EXCLUDE, CATEGORY, PICK, LAMBDA, DIVERSITY];
+const ASKED: &[(&str, &str)] = &[
+    N,
+    OFFSET,
+    EXCLUDE,
+    CATEGORY,
+    PICK,
+    LAMBDA,
+    DIVERSITY,
+    ("filter", "what a video must be: genre:Comedy and not (tag:gore or year < 1990)"),
+    ("language", "of the viewer: a video in another one is not shown"),
+    ("region", "of the viewer: a video for other regions is not shown"),
+    ("age_max", "the highest age rating that may be shown"),
+    ("block_author", "an author whose videos are not shown; may stand more than once"),
+    ("session", "an id: what was served in it is not served again, so that each request is the next page"),
+    ("device", "what the viewer looks at it on, as the log names it"),
+    ("hour", "of the viewer's day, 0 to 23"),
+    ("weights", "what actions are worth: like:1,watch:0.2,hate:-5"),
+    ("rules", "dry: rules are not applied; the trace tells what they would change"),
+];
+
+const SHELF: &[(&str, &str)] = &[
+    ("kind", "only top_picks, because_you_watched, more_like, most_popular, trending_now or new"),
+    ("video", "which, for more_like"),
+];
 
 /// Every route but the page's.
 pub(crate) fn routes() -> Vec<Route> {
@@ -132,15 +159,20 @@ fn v2_routes() -> Vec<Route> {
         route("GET", "/api/v2/recommend/{user}", get(v2::recommend), "A slate for a user, with scores, sources, reasons and trace")
             .query(ASKED)
             .answer(SLATE),
+        route("GET", "/api/v2/recommend", get(v2::recommend_by_query), "The same for a user, a session, or somebody unknown")
+            .query(ASKED)
+            .query(&[("user", "who")])
+            .answer(SLATE),
         route("POST", "/api/v2/recommend", post(v2::recommend_by_body), "The same, asked by a body; without a user it goes by the picks")
             .access(Access::Open)
-            .body(r#"{"user":"bob","n":10,"picks":["v7"],"exclude":["v3"],"categories":["Crime"],"lambda":0.8}"#)
+            .body(r#"{"user":"bob","n":10,"picks":["v7"],"exclude":["v3"],"categories":["Crime"],"filter":"not tag:gore","session":"s1","weights":{"like":1.0},"lambda":0.8}"#)
             .answer(SLATE),
-        route("GET", "/api/v2/feed/{user}", get(v2::feed), "A feed of shelves for a user").query(ASKED).answer(SHELVES),
+        route("GET", "/api/v2/feed/{user}", get(v2::feed), "A feed of shelves for a user, or one kind of them").query(ASKED).query(SHELF).answer(SHELVES),
         route("GET", "/api/v2/trace/{request_id}", get(v2::trace), "An earlier answer, by its request id; the newest few hundred are remembered")
             .answer(SLATE),
         route("GET", "/api/v2/explain", get(v2::explain), "Why a video is shown to a user, or which stage lost it")
-            .query(&[("user", "who"), ("video", "which"), N, OFFSET, EXCLUDE, CATEGORY, PICK, LAMBDA, DIVERSITY])
+            .query(ASKED)
+            .query(&[("user", "who"), ("video", "which")])
             .answer(r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","video":"v1","verdict":"shown","text":"place 3 of 10","parts":[["closed-blend",1.2]]}"#),
         route("POST", "/api/v2/events", post(v2::events), "Events, durable when answered; the very next answer reflects them")
             .body(r#"[{"user":"bob","video":"v1","action":"like","value":1.0,"time":1767225600000}]"#)
@@ -154,6 +186,16 @@ fn v2_routes() -> Vec<Route> {
         route("GET", "/api/v2/videos", get(v2::videos), "Videos by title; without a query well-known ones, varied by genre")
             .query(&[("query", "words of the title"), N])
             .answer(r#"{"videos":[{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":true}]}"#),
+        route("GET", "/api/v2/onboarding", get(v2::onboarding), "Well-known videos, varied by genre, for somebody new to pick from")
+            .query(FEW)
+            .answer(r#"{"videos":[{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":true}]}"#),
+        route("GET", "/api/v2/rules", get(rules::get), "The rules that hold: pins, boosts, buries")
+            .access(Access::People)
+            .answer(RULES),
+        route("PUT", "/api/v2/rules", put(rules::put), "Rules in place of those that hold; all of them or none")
+            .body(r#"[{"name":"autumn","action":"pin","place":1,"videos":["v1"],"until":"2026-12-01T00:00:00Z","audience":{"segment":"cold"}},{"name":"less gore","action":"bury","amount":0.5,"filter":"tag:gore","dry_run":true}]"#)
+            .answer(RULES),
+        route("DELETE", "/api/v2/rules", delete(rules::delete), "The rules of the configuration hold again").answer(RULES),
         route("GET", "/api/v2/videos/{id}/picture", get(pictures::picture), "The picture of a video, a small JPEG; 404 where it has none or is hidden"),
         route("GET", "/api/v2/map", get(map::map), "The taste map: a point for each video, in ten-thousandths; status drawing until it is there")
             .answer(r#"{"status":"ready","space":"labels and text","width":83,"videos":6270,"unknown":0,"measured":2000,"ids":["v1"],"hidden":[],"groups":[{"name":"Crime","n":1}],"group":[0],"projections":[{"name":"neighbours","places":[120,-4031,77],"variance":null,"trustworthiness":0.9,"purity":{"value":0.6,"shuffled":0.1,"deviation":0.001},"silhouette":null}],"modalities":[{"name":"labels and text","known":6270,"width":83,"purity":null,"silhouette":null}]}"#),

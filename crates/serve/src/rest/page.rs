@@ -2,7 +2,8 @@
 
 use axum::Json;
 use serde::Serialize;
-use upnext_pipeline::{Feed, Request, lambda_from};
+use serde::de::{Deserialize, IntoDeserializer};
+use upnext_pipeline::{ActionWeights, Expression, Feed, Request, RuleMode, ShelfKind, lambda_from};
 
 use crate::AppState;
 use crate::error::ApiError;
@@ -61,17 +62,82 @@ impl AppState {
             user: user.map(str::to_owned),
             picks: params.all("pick"),
             exclude: params.all("exclude"),
+            block_authors: params.all("block_author"),
             lambda: weight(params.number("lambda")?, params.number("diversity")?)?,
+            weights: params.one("weights").map(ActionWeights::parse).transpose().map_err(wrong_weights)?,
             ..self.listed(feed, params)?
         };
         self.check_lists(feed, &request)?;
-        Ok(request)
+        let number = |name, max| match params.one(name) {
+            None => Ok(None),
+            Some(_) => params.count(name, 0, 0, max).map(Some),
+        };
+        let said = Said {
+            filter: params.one("filter"),
+            language: params.one("language"),
+            region: params.one("region"),
+            device: params.one("device"),
+            session: params.one("session"),
+            rules: params.one("rules"),
+            age_max: number("age_max", AGE_MAX)?,
+            hour: number("hour", HOUR_MAX)?,
+        };
+        self.with_said(feed, request, &said)
+    }
+
+    /// A request with what a query or a body says in words.
+    pub(super) fn with_said(
+        &self,
+        feed: &Feed,
+        request: Request,
+        said: &Said<'_>,
+    ) -> Result<Request, ApiError> {
+        for (name, text) in [
+            ("language", said.language),
+            ("region", said.region),
+            ("device", said.device),
+            ("session", said.session),
+        ] {
+            text.iter().try_for_each(|text| self.check_id(name, text))?;
+        }
+        let limits = feed.config().filters.limits();
+        let filter =
+            said.filter.map(|text| Expression::parse(text, limits)).transpose().map_err(|error| {
+                let hint =
+                    "genre:Comedy and not (tag:gore or year < 1990), for example; docs/rules.md tells all";
+                ApiError::bad("bad_parameter", format!("`filter`: {error}"), hint)
+            })?;
+        let rules = match said.rules {
+            None => RuleMode::Live,
+            Some("dry") => RuleMode::Dry,
+            Some(other) => {
+                let message = format!("`rules` is {other:?}; expected dry");
+                return Err(ApiError::bad("bad_parameter", message, "without it, rules are applied"));
+            }
+        };
+        let within = |name, number: Option<usize>, max| match number {
+            Some(number) => within(name, &number.to_string(), Some(number), 0, max).map(Some),
+            None => Ok(None),
+        };
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Ok(Request {
+            filter,
+            rules,
+            language: owned(said.language),
+            region: owned(said.region),
+            device: owned(said.device),
+            session: owned(said.session),
+            age_max: within("age_max", said.age_max, AGE_MAX)?.map(|age| age as u32),
+            hour: within("hour", said.hour, HOUR_MAX)?.map(|hour| hour as u8),
+            ..request
+        })
     }
 
     pub(super) fn check_lists(&self, feed: &Feed, request: &Request) -> Result<(), ApiError> {
         let limits = feed.config();
         self.check_ids("picks", &request.picks, limits.picks_max)?;
         self.check_ids("excluded ids", &request.exclude, limits.exclude_max)?;
+        self.check_ids("blocked authors", &request.block_authors, limits.filters.block_authors_max)?;
         self.check_ids("categories", &request.categories, limits.categories_max)
     }
 
@@ -82,6 +148,35 @@ impl AppState {
         within("offset", &offset.to_string(), Some(offset), 0, places.saturating_sub(n))?;
         Ok(())
     }
+}
+
+const AGE_MAX: usize = 150;
+const HOUR_MAX: usize = 23;
+
+/// What a query or a body says in words.
+#[derive(Default)]
+pub(super) struct Said<'a> {
+    pub(super) filter: Option<&'a str>,
+    pub(super) language: Option<&'a str>,
+    pub(super) region: Option<&'a str>,
+    pub(super) device: Option<&'a str>,
+    pub(super) session: Option<&'a str>,
+    pub(super) rules: Option<&'a str>,
+    pub(super) age_max: Option<usize>,
+    pub(super) hour: Option<usize>,
+}
+
+pub(super) fn wrong_weights(error: upnext_pipeline::WeightsError) -> ApiError {
+    ApiError::bad("bad_parameter", format!("`weights`: {error}"), "like:1,watch:0.2,hate:-5 for example")
+}
+
+/// The kind of shelf of that name.
+pub(super) fn shelf_kind(name: &str) -> Result<ShelfKind, ApiError> {
+    let kind = ShelfKind::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(name));
+    kind.map_err(|_| {
+        let hint = "one of top_picks, because_you_watched, more_like, most_popular, trending_now, new";
+        ApiError::bad("bad_parameter", format!("`kind` is {name:?}; expected a kind of shelf"), hint)
+    })
 }
 
 pub(super) fn weight(lambda: Option<f32>, diversity: Option<f32>) -> Result<Option<f32>, ApiError> {

@@ -8,10 +8,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
-use upnext_pipeline::{Explanation, Failure, Feed, HistoryItem, Reason, Request, Slot, Trace, Verdict};
+use upnext_pipeline::{
+    ActionWeights, Explanation, Failure, Feed, HistoryItem, Reason, Request, ShelfKind, Slot, Trace, Verdict,
+};
 use upnext_store::{Feedback, Write};
 
-use super::page::{now, weight};
+use super::page::{Said, now, shelf_kind, weight, wrong_weights};
 use crate::error::ApiError;
 use crate::extract::{Body, Named, Params};
 use crate::moment::Moment;
@@ -37,6 +39,7 @@ pub(super) struct Envelope {
 
 #[derive(Serialize)]
 struct Shelf {
+    kind: ShelfKind,
     name: String,
     subtitle: String,
     items: Vec<Item>,
@@ -54,6 +57,8 @@ struct Item {
     #[serde(serialize_with = "as_object")]
     ranks: Vec<(String, usize)>,
     reason: Reason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    propensity: Option<f64>,
 }
 
 /// What a page shows of a video.
@@ -92,6 +97,7 @@ fn items(feed: &Feed, pictures: &dyn Pictures, slate: &[Slot]) -> Vec<Item> {
         parts: slot.parts.clone(),
         ranks: slot.ranks.clone(),
         reason: slot.reason.clone(),
+        propensity: slot.propensity,
     };
     slate.iter().map(item).collect()
 }
@@ -118,6 +124,7 @@ fn envelope(feed: &Feed, pictures: &dyn Pictures, traced: &Traced) -> Envelope {
                     .shelves
                     .iter()
                     .map(|shelf| Shelf {
+                        kind: shelf.kind,
                         name: shelf.name.clone(),
                         subtitle: shelf.subtitle.clone(),
                         items: items(feed, pictures, &shelf.items),
@@ -159,14 +166,29 @@ async fn ask(state: AppState, feed: Arc<Feed>, request: Request) -> Result<Json<
         .await
 }
 
-const ASKED: &[&str] = &["n", "offset", "exclude", "category", "pick", "lambda", "diversity"];
+/// The parameters of a request, and those of a route beside them.
+fn only(params: &Params, beside: &[&str]) -> Result<(), ApiError> {
+    let asked = super::ASKED.iter().map(|(name, _)| *name);
+    params.only(&asked.chain(beside.iter().copied()).collect::<Vec<_>>())
+}
+
+/// For a user, a session, or somebody unknown.
+pub(super) async fn recommend_by_query(
+    State(state): State<AppState>,
+    params: Params,
+) -> Result<Json<Envelope>, ApiError> {
+    only(&params, &["user"])?;
+    let feed = state.ready_feed()?;
+    let request = state.asked(&feed, params.one("user"), &params)?;
+    ask(state, feed, request).await
+}
 
 pub(super) async fn recommend(
     State(state): State<AppState>,
     Named(user): Named<String>,
     params: Params,
 ) -> Result<Json<Envelope>, ApiError> {
-    params.only(ASKED)?;
+    only(&params, &[])?;
     let feed = state.ready_feed()?;
     let request = state.asked(&feed, Some(&user), &params)?;
     ask(state, feed, request).await
@@ -186,8 +208,19 @@ pub(super) struct Question {
     exclude: Vec<String>,
     #[serde(default)]
     categories: Vec<String>,
+    #[serde(default)]
+    block_authors: Vec<String>,
     lambda: Option<f32>,
     diversity: Option<f32>,
+    filter: Option<String>,
+    language: Option<String>,
+    region: Option<String>,
+    device: Option<String>,
+    session: Option<String>,
+    rules: Option<String>,
+    age_max: Option<usize>,
+    hour: Option<usize>,
+    weights: Option<BTreeMap<String, f64>>,
 }
 
 pub(super) async fn recommend_by_body(
@@ -206,10 +239,23 @@ pub(super) async fn recommend_by_body(
         offset: question.offset,
         exclude: question.exclude,
         categories: question.categories,
+        block_authors: question.block_authors,
+        weights: question.weights.as_ref().map(ActionWeights::new).transpose().map_err(wrong_weights)?,
         now: now(),
         ..Request::default()
     };
     state.check_lists(&feed, &request)?;
+    let said = Said {
+        filter: question.filter.as_deref(),
+        language: question.language.as_deref(),
+        region: question.region.as_deref(),
+        device: question.device.as_deref(),
+        session: question.session.as_deref(),
+        rules: question.rules.as_deref(),
+        age_max: question.age_max,
+        hour: question.hour,
+    };
+    let request = state.with_said(&feed, request, &said)?;
     ask(state, feed, request).await
 }
 
@@ -218,13 +264,24 @@ pub(super) async fn feed(
     Named(user): Named<String>,
     params: Params,
 ) -> Result<Json<Envelope>, ApiError> {
-    params.only(ASKED)?;
+    only(&params, &["kind", "video"])?;
     let feed = state.ready_feed()?;
     let request = state.asked(&feed, Some(&user), &params)?;
+    let kind = params.one("kind").map(shelf_kind).transpose()?;
+    let video = match kind {
+        Some(ShelfKind::MoreLike) => Some(params.required("video")?.to_owned()),
+        _ => None,
+    };
     state
         .read(move |state| {
             let start = Instant::now();
-            let answer = Answer::Shelves(feed.shelves(&request));
+            let shelves = match kind {
+                None => feed.shelves(&request),
+                Some(kind) => feed
+                    .shelf(&request, kind, video.as_deref())
+                    .ok_or_else(|| ApiError::unknown("item", video.as_deref().unwrap_or_default()))?,
+            };
+            let answer = Answer::Shelves(shelves);
             Ok(answered(state, &feed, request.user, start, answer))
         })
         .await
@@ -252,7 +309,7 @@ pub(super) async fn explain(
     State(state): State<AppState>,
     params: Params,
 ) -> Result<Json<Explanation>, ApiError> {
-    params.only(&["user", "video", "n", "offset", "exclude", "category", "pick", "lambda", "diversity"])?;
+    only(&params, &["user", "video"])?;
     let feed = state.ready_feed()?;
     let video = params.required("video")?.to_owned();
     state.check_id("video", &video)?;
@@ -272,7 +329,8 @@ pub(super) async fn explain(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewEvent {
-    user: String,
+    user: Option<String>,
+    session: Option<String>,
     video: String,
     action: String,
     #[serde(default)]
@@ -295,10 +353,15 @@ pub(super) async fn events(
     let now = now();
     let mut feedback = Vec::with_capacity(events.len());
     for (at, event) in events.into_iter().enumerate() {
+        let session = event.session.map(|session| format!("session:{session}"));
+        let user = event.user.or(session).ok_or_else(|| {
+            let message = format!("the body is wrong at `[{at}]`: missing field `user`");
+            ApiError::bad("bad_field", message, "give a `user`, or the `session` of somebody unknown")
+        })?;
         feedback.push(Feedback {
             time: state.time_of(&format!("[{at}].time"), event.time, now)?,
             kind: event.action,
-            user: event.user,
+            user,
             video: event.video,
             value: event.value,
             labels: Value::Null,
@@ -407,17 +470,26 @@ pub(super) async fn videos(State(state): State<AppState>, params: Params) -> Res
         state.check_id("query", &query)?;
     }
     let n = params.count("n", state.config().n_default, 1, state.config().n_max)?;
-    state
-        .read(move |state| {
-            let found = feed.search(&query, n).into_iter();
-            let pictures = state.pictures();
-            let videos = found.map(|found| {
-                let shown = shown(&feed, &*pictures, &found.id);
-                Found { id: found.id, wanted: found.score, shown }
-            });
-            Ok(Json(Videos { videos: videos.collect() }))
-        })
-        .await
+    state.read(move |state| Ok(Json(found(&feed, &*state.pictures(), &query, n)))).await
+}
+
+/// Well-known videos, varied, for somebody new to pick from.
+pub(super) async fn onboarding(
+    State(state): State<AppState>,
+    params: Params,
+) -> Result<Json<Videos>, ApiError> {
+    params.only(&["n"])?;
+    let feed = state.ready_feed()?;
+    let n = params.count("n", state.config().n_default, 1, state.config().n_max)?;
+    state.read(move |state| Ok(Json(found(&feed, &*state.pictures(), "", n)))).await
+}
+
+fn found(feed: &Feed, pictures: &dyn Pictures, query: &str, n: usize) -> Videos {
+    let videos = feed.search(query, n).into_iter().map(|found| {
+        let shown = shown(feed, pictures, &found.id);
+        Found { id: found.id, wanted: found.score, shown }
+    });
+    Videos { videos: videos.collect() }
 }
 
 pub(super) async fn report(State(state): State<AppState>) -> Json<Value> {

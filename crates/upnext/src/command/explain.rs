@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use upnext_pipeline::Request;
 
-use crate::command::recommend::now;
+use crate::command::recommend::{filter, now};
 use crate::config::Config;
 use crate::output;
 
@@ -25,6 +25,9 @@ pub(crate) struct ExplainArgs {
     /// Length of the list that it is in, or is not
     #[arg(long, default_value_t = 10)]
     n: usize,
+    /// What every shown video is, as in `recommend`
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,7 +49,9 @@ impl ExplainArgs {
             return Err(crate::WrongUse(what).into());
         }
         let opened = crate::command::serve::open_feed(&self.run, &config)?;
-        let request = Request { user: Some(self.user.clone()), n: self.n, now: now(), ..Request::default() };
+        let filter = self.filter.as_deref().map(|text| filter(text, &config)).transpose()?;
+        let user = Some(self.user.clone());
+        let request = Request { user, n: self.n, filter, now: now(), ..Request::default() };
         let explanation = opened.feed.explain(&request, &self.video);
         if self.json {
             return output::print(&serde_json::to_string(&explanation)?);

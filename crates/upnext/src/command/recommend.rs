@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use clap::Args;
 use rayon::prelude::*;
-use upnext_pipeline::{Feed, Request};
+use upnext_pipeline::{Expression, Feed, Request};
 
 use crate::config::Config;
+use crate::loading::moment;
 use crate::{WrongUse, output, progress};
 
 /// Arguments of `recommend`.
@@ -41,15 +42,31 @@ pub(crate) struct RecommendArgs {
     /// Every shown video is in all of these
     #[arg(long, value_delimiter = ',')]
     category: Vec<String>,
+    /// What every shown video is: 'genre:Comedy and not (tag:gore or year < 1990)'
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
     /// Weight of relevance in the re-rank, 0 to 1; 1 is the plain ranking
     #[arg(long)]
     lambda: Option<f32>,
+    /// Answer as at this moment, from what the store has up to it: a date or time (UTC), seconds or milliseconds since 1970. The same
+    /// moment gives the same bytes
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// One JSON object, trace included
     #[arg(long)]
     json: bool,
+}
+
+/// An expression of `--filter`.
+///
+/// # Errors
+/// Says where it goes wrong.
+pub(crate) fn filter(text: &str, config: &Config) -> Result<Expression> {
+    let limits = config.feed.filters.limits();
+    Expression::parse(text, limits).map_err(|error| WrongUse::of("--filter", error).into())
 }
 
 /// Milliseconds since 1970.
@@ -81,6 +98,12 @@ impl RecommendArgs {
         if self.user.is_some() && self.out.is_some() {
             return Err(WrongUse::of("--out", "expected --all with it; for one user, redirect --json").into());
         }
+        let as_of = self.as_of.as_deref().map(|text| {
+            moment(text).ok_or_else(|| {
+                WrongUse::of("--as-of", format!("`{text}`: expected a date or time, or milliseconds"))
+            })
+        });
+        let as_of = as_of.transpose()?;
         let opened = crate::command::serve::open_feed(&self.run, &config)?;
         let feed = &opened.feed;
         let request = Request {
@@ -91,20 +114,26 @@ impl RecommendArgs {
             exclude: self.exclude,
             categories: self.category,
             lambda: self.lambda,
-            now: now(),
+            filter: self.filter.as_deref().map(|text| filter(text, &config)).transpose()?,
+            now: as_of.unwrap_or_else(now),
             seed: 1,
-            forget: 0,
+            ..Request::default()
         };
         match (self.user, self.out) {
-            (Some(user), _) => one(feed, &request, &user, self.json),
+            (Some(user), _) => one(feed, &request, &user, as_of.is_some(), self.json),
             (None, Some(out)) => all(feed, &opened.users, &request, &out, self.json),
             (None, None) => bail!(WrongUse("expected --user, or --all with --out".into())),
         }
     }
 }
 
-fn one(feed: &Feed, request: &Request, user: &str, json: bool) -> Result<()> {
-    let response = feed.recommend(request);
+fn one(feed: &Feed, request: &Request, user: &str, is_replay: bool, json: bool) -> Result<()> {
+    let mut response = feed.recommend(request);
+    if is_replay {
+        // What differs from run to run says nothing of the answer.
+        response.request_id = format!("{:016x}", request.now);
+        response.trace.forget_times();
+    }
     if json {
         return output::print(&serde_json::to_string(&response)?);
     }

@@ -47,6 +47,9 @@ pub(crate) struct ServeArgs {
     json: bool,
 }
 
+/// The file beside the store that keeps rules put over HTTP.
+const RULES_FILE: &str = "rules.json";
+
 /// The store's file in a run folder.
 pub(crate) const STORE_FILE: &str = "store.sqlite";
 
@@ -88,6 +91,7 @@ impl ServeArgs {
         };
         let feed = Feed::new(config.feed, set, relevance, models, store)?;
         state.publish(Arc::new(feed));
+        state.keep_rules_in(file.with_file_name(RULES_FILE))?;
         state.set_map(TasteMap::Drawing);
         thread::Builder::new().name("taste map".into()).spawn(move || painter.run())?;
         if let Some(report) = report {
@@ -243,5 +247,8 @@ pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
     let relevance = folder.manifest.relevance.parse()?;
     let users = folder.dataset.users.names().iter().map(str::to_string).collect();
     let feed = Feed::new(config.feed.clone(), Arc::new(folder.dataset), relevance, models, store)?;
+    if let Some(rules) = upnext_serve::rules_in(&path.join(RULES_FILE))? {
+        feed.set_rules(rules)?;
+    }
     Ok(Opened { feed: Arc::new(feed), users })
 }
