@@ -43,6 +43,9 @@ pub(crate) struct EvalArgs {
     /// Lengths of lists
     #[arg(long, value_delimiter = ',', default_value = "10,20")]
     k: Vec<usize>,
+    /// Ask at most so many questions, drawn by the seed: each costs a score for every video
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    questions: Option<u32>,
     /// Seed of split, models and bootstrap
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -152,6 +155,7 @@ impl EvalArgs {
             learning: self.learning.read()?,
             remarks: Vec::new(),
             sweep,
+            questions_max: self.questions.map(|n| n as usize),
         };
         let missing: Vec<&str> =
             FLOORS.into_iter().filter(|floor| !conditions.models.contains(floor)).map(Kind::name).collect();
