@@ -223,6 +223,12 @@ impl Feed {
         Ok(())
     }
 
+    /// Models that score every video for each request although the catalogue is larger than [`FeedConfig::exact_videos_max`].
+    pub fn slow_models(&self) -> Vec<&str> {
+        let is_large = self.dataset.videos.len() > self.config.exact_videos_max;
+        if is_large { self.viewers.asked().slow() } else { Vec::new() }
+    }
+
     /// The settings.
     pub fn config(&self) -> &FeedConfig {
         &self.config

@@ -69,7 +69,7 @@ pub use request_id::RequestIds;
 pub use rerank::Similarity;
 pub use rows::RowSets;
 pub use rules::{ActiveRules, Pin, Rule, RuleAction, RuleAudience, RuleError, Segment, Shift};
-pub use scores::{Asked, Models, Scores};
+pub use scores::{Asked, IndexOf, Models, Scores, TowerOf};
 pub use shelf::{Shelf, ShelfKind, Shelves};
 pub use stock::{Live, LiveVideo, Stock};
 pub use taste::{Journey, JourneyStep, MapView, Named, OnMap, Path, PathStep};

@@ -15,6 +15,12 @@ use crate::pipeline::StageError;
 /// Where the rows to choose from are fewer than one in so many, they are gathered before the search, which passes over the rest.
 const GATHERED_SHARE: usize = 3;
 
+/// The index over the vectors of a model, where there is one.
+pub type IndexOf<'a> = dyn Fn(&dyn Recommender) -> Option<Arc<dyn Index>> + 'a;
+
+/// The viewer's vector of a tower, by its number: as it is known, else made by the function.
+pub type TowerOf<'a> = dyn Fn(usize, &dyn Fn() -> Vec<f32>) -> Arc<[f32]> + 'a;
+
 /// A model of a feed, and how it is asked.
 #[derive(Clone)]
 pub struct Asked {
@@ -83,11 +89,7 @@ pub struct Models {
 impl Models {
     /// Models of catalogues of up to `all_max` videos are asked for all scores; those of larger ones in the way their
     /// [`Shape`] allows. `index_of` gives an index over the vectors of a model, where there is one.
-    pub fn new(
-        models: Vec<Arc<dyn Recommender>>,
-        all_max: usize,
-        index_of: &dyn Fn(&dyn Recommender) -> Option<Arc<dyn Index>>,
-    ) -> Self {
+    pub fn new(models: Vec<Arc<dyn Recommender>>, all_max: usize, index_of: &IndexOf<'_>) -> Self {
         let mut n_towers = 0;
         let asked = models.iter().map(|model| Asked::new(model, all_max, index_of, &mut n_towers)).collect();
         Self { asked, models, n_towers }
@@ -127,7 +129,7 @@ impl Asked {
     fn new(
         model: &Arc<dyn Recommender>,
         all_max: usize,
-        index_of: &dyn Fn(&dyn Recommender) -> Option<Arc<dyn Index>>,
+        index_of: &IndexOf<'_>,
         n_towers: &mut usize,
     ) -> Self {
         let way = match model.shape() {
@@ -153,7 +155,7 @@ impl Asked {
         Self { model: Arc::clone(model), way }
     }
 
-    /// The scores for a past. `tower` gives the viewer's vector of a tower, by its number, or makes it by the function.
+    /// The scores for a past.
     ///
     /// # Errors
     /// Where a score is not finite.
@@ -161,7 +163,7 @@ impl Asked {
         &self,
         history: &History,
         context: &Context,
-        tower: &dyn Fn(usize, &dyn Fn() -> Vec<f32>) -> Arc<[f32]>,
+        tower: &TowerOf<'_>,
     ) -> Result<Scores, StageError> {
         let n = self.model.n_videos();
         match &self.way {
@@ -269,18 +271,7 @@ impl Scores {
     pub fn of(&self, row: u32) -> f32 {
         match &self.kind {
             Kind::All(values) => values.get(row as usize).copied().unwrap_or(self.least),
-            Kind::Few { entries, .. } => {
-                entries.binary_search_by_key(&row, |&(row, _)| row).map_or(0.0, |at| entries[at].1)
-            }
-            Kind::Inner { model, user, .. } => match model.shape() {
-                Shape::Inner(tower) if (row as usize) < tower.items().n_rows() => {
-                    dot(user, tower.items().row(row as usize))
-                }
-                _ => self.least,
-            },
-            Kind::Blend(parts) => {
-                parts.iter().map(|(weight, part)| weight * part.scaled(row)).sum::<f64>() as f32
-            }
+            _ => self.of_rows(&[row])[0] as f32,
         }
     }
 
@@ -296,15 +287,48 @@ impl Scores {
 
     /// The score in deviations from the mean over the catalogue: comparable between viewers and models.
     pub fn scaled(&self, row: u32) -> f64 {
+        self.scaled_of(&[row])[0]
+    }
+
+    /// The same for several rows, which ascend.
+    pub fn scaled_of(&self, rows: &[u32]) -> Vec<f64> {
         if self.is_flat() {
-            return 0.0;
+            return vec![0.0; rows.len()];
         }
+        let mut scores = self.of_rows(rows);
+        scores.iter_mut().for_each(|score| *score = (*score - self.mean) / self.deviation);
+        scores
+    }
+
+    /// The scores of rows, which ascend: what is sparse is gone through once, side by side with them.
+    fn of_rows(&self, rows: &[u32]) -> Vec<f64> {
         match &self.kind {
-            // Already on that scale but for its deviation, and not rounded on the way.
-            Kind::Blend(parts) => {
-                parts.iter().map(|(weight, part)| weight * part.scaled(row)).sum::<f64>() / self.deviation
+            Kind::All(_) => rows.iter().map(|&row| f64::from(self.of(row))).collect(),
+            Kind::Few { entries, .. } => {
+                let mut rest = &entries[..];
+                let score = |&row: &u32| {
+                    rest = &rest[rest.partition_point(|&(other, _)| other < row)..];
+                    rest.first().filter(|entry| entry.0 == row).map_or(0.0, |entry| f64::from(entry.1))
+                };
+                rows.iter().map(score).collect()
             }
-            _ => (f64::from(self.of(row)) - self.mean) / self.deviation,
+            Kind::Inner { model, user, .. } => match model.shape() {
+                Shape::Inner(tower) => {
+                    let (items, n) = (tower.items(), tower.items().n_rows());
+                    let score = |&row: &u32| {
+                        if (row as usize) < n { dot(user, items.row(row as usize)) } else { self.least }
+                    };
+                    rows.iter().map(score).map(f64::from).collect()
+                }
+                _ => vec![f64::from(self.least); rows.len()],
+            },
+            Kind::Blend(parts) => {
+                let mut sums = vec![0.0; rows.len()];
+                for (weight, part) in parts.iter() {
+                    sums.iter_mut().zip(part.scaled_of(rows)).for_each(|(sum, score)| *sum += weight * score);
+                }
+                sums
+            }
         }
     }
 
@@ -368,7 +392,8 @@ impl Scores {
                 }
                 rows.sort_unstable();
                 rows.dedup();
-                best(rows.iter().map(|&row| (row, self.of(row))).collect(), n)
+                let scores = self.of_rows(&rows).into_iter().map(|score| score as f32);
+                best(rows.iter().copied().zip(scores).collect(), n)
             }
         })
     }

@@ -329,6 +329,11 @@ impl Viewers {
         self.models.models()
     }
 
+    /// The same, and how they are asked.
+    pub(crate) fn asked(&self) -> &Models {
+        &self.models
+    }
+
     /// How many events the run has of a user.
     pub fn n_events_in_run(&self, user: u32) -> usize {
         self.starts[user as usize + 1] - self.starts[user as usize]

@@ -127,10 +127,9 @@ fn remove_others(folder: &Path, built: &[Built]) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let is_index = path.extension().is_some_and(|extension| extension == "bin" || extension == "new");
-        if is_index && !built.iter().any(|built| built.file == path) {
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::warn!("{}: an old index cannot be removed: {error}", path.display());
-            }
+        let is_old = is_index && !built.iter().any(|built| built.file == path);
+        if is_old && let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!("{}: an old index cannot be removed: {error}", path.display());
         }
     }
 }

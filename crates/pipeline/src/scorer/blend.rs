@@ -30,8 +30,12 @@ impl Scorer for Blend {
             return Ok(());
         }
         let scores = query.scores(self.model)?;
-        for candidate in candidates.iter_mut().filter(|c| query.stock.is_of_run(c.row())) {
-            candidate.add(&self.name, self.weight * scores.scaled(candidate.row()));
+        let mut of_run: Vec<&mut Candidate> =
+            candidates.iter_mut().filter(|candidate| query.stock.is_of_run(candidate.row())).collect();
+        of_run.sort_unstable_by_key(|candidate| candidate.row());
+        let rows: Vec<u32> = of_run.iter().map(|candidate| candidate.row()).collect();
+        for (candidate, score) in of_run.into_iter().zip(scores.scaled_of(&rows)) {
+            candidate.add(&self.name, self.weight * score);
         }
         Ok(())
     }

@@ -90,6 +90,11 @@ impl ServeArgs {
             state: state.clone(),
         };
         let feed = Feed::new(config.feed, set, relevance, models, store)?;
+        for model in feed.slow_models() {
+            tracing::warn!(
+                "the model {model} scores every video for each request; a catalogue of this size is better served without it"
+            );
+        }
         state.publish(Arc::new(feed));
         state.keep_rules_in(file.with_file_name(RULES_FILE))?;
         state.set_map(TasteMap::Drawing);
