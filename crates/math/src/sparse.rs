@@ -215,7 +215,9 @@ impl Sparse {
                     for (&middle, &weight) in columns.iter().zip(values) {
                         sum.add_row(other, middle as usize, weight);
                     }
-                    sum.take(|column, value| keep(row, column, value).then_some(value))
+                    let mut out = sum.take(|column, value| keep(row, column, value).then_some(value));
+                    out.sort_unstable_by_key(|&(column, _)| column);
+                    out
                 },
             )
             .collect();
@@ -330,9 +332,8 @@ impl Sum {
         }
     }
 
-    /// What `change` makes of the touched columns, by column; zeros are left behind for the next sum.
+    /// What `change` makes of the touched columns, in the order in which they were; zeros are left behind for the next sum.
     pub fn take(&mut self, mut change: impl FnMut(u32, f32) -> Option<f32>) -> Vec<(u32, f32)> {
-        self.touched.sort_unstable();
         let mut entries = Vec::with_capacity(self.touched.len());
         for column in self.touched.drain(..) {
             self.is_touched[column as usize] = false;
@@ -377,8 +378,9 @@ mod tests {
         let mut sum = Sum::new(3);
         for _ in 0..2 {
             rows.iter().for_each(|&(row, weight)| sum.add_row(&sparse, row as usize, weight));
-            let without = |column, value| (column != 1).then_some(value);
-            assert_eq!(sum.take(without), [(0, zeros[0]), (2, zeros[2])]);
+            let mut taken = sum.take(|column, value| (column != 1).then_some(value));
+            taken.sort_unstable_by_key(|&(column, _)| column);
+            assert_eq!(taken, [(0, zeros[0]), (2, zeros[2])]);
         }
         assert_eq!(sum.take(|_, value| Some(value)), []);
     }
