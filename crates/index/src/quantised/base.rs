@@ -93,7 +93,7 @@ impl Lists {
         self.groups.bytes.dots(query, group_dots);
         groups.clear();
         self.groups.keys(group_dots, 0..self.groups.len(), by_product, groups);
-        let n = wanted.saturating_mul(LISTS_A_WANTED * groups.len()) / self.len() + GROUPS_MIN;
+        let n = GROUPS_MIN.saturating_add(wanted.saturating_mul(LISTS_A_WANTED * groups.len()) / self.len());
         keep(groups, n);
         lists.clear();
         dots.resize(self.len().next_multiple_of(ROWS), 0.0);

@@ -42,7 +42,7 @@ pub(super) fn lists(rows: &[f32], dim: usize, n_lists: usize, seed: u64) -> List
     let all: Vec<Vec<f32>> = members.par_iter().enumerate().map(of_group).collect();
     let mut lists =
         Lists { lists: Centres::new(all.concat(), dim), groups: Centres::new(groups, dim), starts };
-    for _ in 0..if n_groups > 1 { ROUNDS_TOGETHER } else { 0 } {
+    for _ in 0..ROUNDS_TOGETHER {
         let members = by_list(&lists_of(n, dim, &lists, &|at, out| out.copy_from_slice(row(at))), n_lists);
         let mut values = std::mem::take(&mut lists.lists.values);
         values.par_chunks_mut(dim).zip(&members).for_each(|(centre, list)| mean(centre, list, &row));

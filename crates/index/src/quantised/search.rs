@@ -214,7 +214,7 @@ impl State {
             Scan { state: self, filter, rescored: effort.rescored, threshold, chunks: Vec::new(), scratch };
         // Under a mask lists without allowed rows do not count, so more are chosen, and again more where these are not enough.
         let is_masked = matches!(filter, Filter::Mask(_));
-        let mut wanted = effort.lists;
+        let mut wanted = effort.lists.max(1);
         let mut chosen = if is_masked { wanted.saturating_mul(2) } else { wanted };
         loop {
             let Scratch { bytes, near, found, .. } = &mut *scan.scratch;

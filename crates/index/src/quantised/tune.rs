@@ -6,9 +6,9 @@ use upnext_math::linalg::{Accumulate, Precision, View, ViewMut, multiply};
 use upnext_math::seed::Random;
 use upnext_math::top_k;
 
-use super::Config;
 use super::search::{Filter, Scratch};
 use super::state::State;
+use super::{Config, LISTS_MAX};
 use crate::Metric;
 
 /// How much a search looks at.
@@ -69,7 +69,7 @@ impl Tuned {
             false => 0.0,
         };
         let times = low.2 + share.clamp(0.0, 1.0) * (high.2 - low.2);
-        let lists = low.1 * (high.1 / low.1).max(1.0).powf(share);
+        let lists = (low.1 * (high.1 / low.1).max(1.0).powf(share)).min(LISTS_MAX as f32);
         Effort { lists: lists.ceil() as usize, rescored: (times * k as f32).ceil() as usize }
     }
 }
