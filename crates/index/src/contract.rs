@@ -340,6 +340,12 @@ fn the_stated_recall_is_reached_on_queries_of_the_same_kind_with_and_without_fil
                     assert_eq!(hits.len(), k);
                     n_found += hits.iter().filter(|hit| truth.contains(&hit.row)).count();
                 }
+                let full = index.search_with(all.row(n), k, allow, Effort::full()).unwrap();
+                assert_eq!(
+                    full,
+                    flat.search(all.row(n), k, allow).unwrap(),
+                    "{metric:?}, {bits:?}, {allow:?}"
+                );
                 let recall = n_found as f64 / (100 * k) as f64;
                 assert!(recall > 0.92, "{metric:?}, {bits:?}, {allow:?}: {recall}");
             }

@@ -256,7 +256,9 @@ impl<'a> Scan<'a, '_> {
         // The more of the nearest have nothing that is allowed, the less their order says.
         let (mut n_with_rows, mut n_without) = (0, 0);
         entries.clear();
-        while n_with_rows + n_without < near.lists.len() && n_with_rows < most + n_without.min(most) {
+        while n_with_rows + n_without < near.lists.len()
+            && n_with_rows < most.saturating_add(n_without.min(most))
+        {
             let list = number_of(near.lists[n_with_rows + n_without]) as usize;
             let (bias, before) = (near.dots[list], entries.len());
             for block in base.packed.starts[list]..base.packed.starts[list + 1] {
