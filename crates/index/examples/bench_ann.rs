@@ -76,18 +76,18 @@ impl Bench {
             ["effort", k] => {
                 let k: usize = k.parse().expect("k");
                 let effort = self.index.effort(k);
-                json!({"margin": effort.margin, "times": effort.rescored as f64 / k as f64})
+                json!({"lists": effort.lists, "times": effort.rescored as f64 / k as f64})
             }
             ["filter", name, path] => {
                 let set: Bitmap = numbers(path, u32::from_le_bytes).into_iter().collect();
                 self.filters.insert(name.into(), set);
                 json!({})
             }
-            ["search", k, threads, filter, margin, times, out] => {
+            ["search", k, threads, filter, lists, times, out] => {
                 let k: usize = k.parse().expect("k");
-                let effort = margin.parse().ok().map(|margin| {
+                let effort = lists.parse().ok().map(|lists| {
                     let times: f32 = times.parse().expect("times of k");
-                    Effort { margin, rescored: (times * k as f32).ceil() as usize }
+                    Effort { lists, rescored: (times * k as f32).ceil() as usize }
                 });
                 let cpu = cpu_seconds("/proc/thread-self/schedstat");
                 let (seconds, hits) = self.search(k, threads.parse().expect("threads"), filter, effort);

@@ -340,11 +340,31 @@ fn the_stated_recall_is_reached_on_queries_of_the_same_kind_with_and_without_fil
                     assert_eq!(hits.len(), k);
                     n_found += hits.iter().filter(|hit| truth.contains(&hit.row)).count();
                 }
+                let full = index.search_with(all.row(n), k, allow, Effort::full()).unwrap();
+                assert_eq!(
+                    full,
+                    flat.search(all.row(n), k, allow).unwrap(),
+                    "{metric:?}, {bits:?}, {allow:?}"
+                );
                 let recall = n_found as f64 / (100 * k) as f64;
                 assert!(recall > 0.92, "{metric:?}, {bits:?}, {allow:?}: {recall}");
             }
         }
     }
+}
+
+#[test]
+fn copies_of_a_row_do_not_make_every_search_look_further() {
+    let (n, dim) = (4_000, 16);
+    let mut values = clustered(n, dim, 11).values().to_vec();
+    let copied = values[..dim].to_vec();
+    values[..400 * dim].chunks_exact_mut(dim).for_each(|row| row.copy_from_slice(&copied));
+    let index = Quantised::build(&Matrix::from_rows(n, dim, values), &Config::new(Metric::L2)).unwrap();
+    let effort = index.effort(10);
+    assert!(2 * effort.lists < index.n_lists(), "{effort:?} of {} lists", index.n_lists());
+    // Which of them are found is all the same, but there are as many as were asked for, with however little effort.
+    let nothing = Effort { lists: 0, rescored: 0 };
+    assert_eq!(index.search_with(&copied, 500, Allow::All, nothing).unwrap().len(), 500);
 }
 
 #[test]

@@ -14,12 +14,12 @@ use upnext_math::codes::{Bits, Line, ROWS};
 use upnext_math::memory::in_large_pages;
 use upnext_math::seed;
 
-use crate::quantised::base::{Base, Lists, NONE, Packed, Vectors};
+use crate::quantised::base::{Base, Centres, Lists, NONE, Packed, Vectors};
 use crate::quantised::tune::Tuned;
 use crate::{Config, DIM_MAX, IndexError, Metric, Quantised, ROWS_MAX};
 
 const MAGIC: [u8; 8] = *b"UPNXNEAR";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEAD: usize = 8 + 4 + 4 + 8 + 8 + 3 * 32;
 const ALIGNED: usize = 4_096;
 
@@ -71,15 +71,17 @@ fn write(base: &Base, path: &Path) -> std::io::Result<()> {
         config.tuning_queries as u64,
         base.bits.count() as u64,
         base.n_lists() as u64,
+        base.lists.groups.len() as u64,
         base.packed.rows.len() as u64,
         base.tuned.steps.len() as u64,
     ];
     numbers.iter().for_each(|number| body.extend(number.to_le_bytes()));
-    for &(k, margin, times) in &base.tuned.steps {
-        body.extend([k, margin.to_bits(), times.to_bits()].iter().flat_map(|x| x.to_le_bytes()));
+    for &(k, lists, times) in &base.tuned.steps {
+        body.extend([k, lists.to_bits(), times.to_bits()].iter().flat_map(|x| x.to_le_bytes()));
     }
-    body.extend(bytemuck::cast_slice::<f32, u8>(&base.lists.centres));
-    body.extend(bytemuck::cast_slice::<f32, u8>(&base.lists.spreads));
+    body.extend(bytemuck::cast_slice::<f32, u8>(&base.lists.lists.values));
+    body.extend(bytemuck::cast_slice::<f32, u8>(&base.lists.groups.values));
+    body.extend(bytemuck::cast_slice::<u32, u8>(&base.lists.starts));
     body.extend(bytemuck::cast_slice::<u32, u8>(&base.packed.starts));
     for lines in [&base.packed.rows, &base.packed.lines] {
         body.extend(lines.iter().flat_map(|line| bytemuck::cast::<[u32; ROWS], [u8; 64]>(line.0)));
@@ -166,8 +168,20 @@ fn read(path: &Path) -> Result<Base, IndexError> {
 /// The parts of a body; none where they do not fit together.
 fn parse(body: &[u8], n_rows: usize, vectors: Vectors) -> Option<Base> {
     let mut rest = Parts(body);
-    let [dim, metric, seed, recall, lists, config_bits, tuning_queries, bits, n_lists, n_blocks, n_steps] =
-        rest.longs::<11>()?;
+    let [
+        dim,
+        metric,
+        seed,
+        recall,
+        lists,
+        config_bits,
+        tuning_queries,
+        bits,
+        n_lists,
+        n_groups,
+        n_blocks,
+        n_steps,
+    ] = rest.longs::<12>()?;
     let metric = match metric {
         0 => Metric::InnerProduct,
         1 => Metric::Cosine,
@@ -183,7 +197,8 @@ fn parse(body: &[u8], n_rows: usize, vectors: Vectors) -> Option<Base> {
     let dim = usize::try_from(dim).ok().filter(|dim| (1..=DIM_MAX).contains(dim))?;
     // Each list and block takes bytes of the body, so no more are possible than it has.
     let small = |n: u64| usize::try_from(n).ok().filter(|&n| n <= body.len());
-    let (n_lists, n_blocks, n_steps) = (small(n_lists)?, small(n_blocks)?, small(n_steps)?);
+    let (n_lists, n_groups) = (small(n_lists)?, small(n_groups)?);
+    let (n_blocks, n_steps) = (small(n_blocks)?, small(n_steps)?);
     let config = Config {
         metric,
         seed,
@@ -197,13 +212,16 @@ fn parse(body: &[u8], n_rows: usize, vectors: Vectors) -> Option<Base> {
     let steps: Vec<_> = steps.chunks_exact(3).map(|x| (x[0], float(x[1]), float(x[2]))).collect();
     let floats = |words: Vec<u32>| words.into_iter().map(float).collect::<Vec<f32>>();
     let centres = floats(rest.words(n_lists.checked_mul(dim)?)?);
-    let spreads = floats(rest.words(n_lists)?);
+    let groups = floats(rest.words(n_groups.checked_mul(dim)?)?);
+    let group_starts = rest.words(n_groups + 1)?;
     let starts = rest.words(n_lists + 1)?;
     let rows = rest.lines(n_blocks)?;
     let lines = rest.lines(n_blocks.checked_mul(bits.lines(dim))?)?;
 
-    let is_climbing =
-        starts.first() == Some(&0) && starts.is_sorted() && starts.last() == Some(&(n_blocks as u32));
+    let climbs = |starts: &[u32], to: usize| {
+        starts[0] == 0 && starts.is_sorted() && starts.last() == Some(&(to as u32))
+    };
+    let is_climbing = climbs(&starts, n_blocks) && climbs(&group_starts, n_lists);
     let are_steps = !steps.is_empty() && steps.is_sorted_by(|a, b| a.0 < b.0) && steps[0].0 > 0;
     if n_lists == 0 || !is_climbing || !are_steps || rest.0.iter().any(|&byte| byte != 0) {
         return None;
@@ -235,7 +253,11 @@ fn parse(body: &[u8], n_rows: usize, vectors: Vectors) -> Option<Base> {
         dim,
         bits,
         rotation: Arc::new(Rotation::new(dim, seed::mix(config.seed))),
-        lists: Arc::new(Lists::new(centres, spreads, dim, metric)),
+        lists: Arc::new(Lists {
+            lists: Centres::new(centres, dim),
+            groups: Centres::new(groups, dim),
+            starts: group_starts,
+        }),
         packed: Arc::new(Packed { starts, lines, rows, places, slots, vectors }),
         tuned: Tuned { steps },
         config,
@@ -346,7 +368,7 @@ mod tests {
         assert!(refusal(b"not an index at all").contains("does not begin as one"));
         let mut newer = whole;
         newer[8] = 9;
-        assert!(refusal(&newer).contains("format 9; this build reads 1: build the index again"));
+        assert!(refusal(&newer).contains("format 9; this build reads 2: build the index again"));
     }
 
     #[test]

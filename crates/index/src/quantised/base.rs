@@ -1,13 +1,15 @@
 //! What was built: lists, codes and exact vectors. It never changes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use memmap2::Mmap;
 use upnext_math::Rotation;
-use upnext_math::codes::{self, Bits, Bounds, ByteQuery, Bytes, Line, ROWS};
+use upnext_math::codes::{self, Bits, ByteQuery, Bytes, Line, ROWS};
 use upnext_math::dot::dot;
 
 use super::Config;
+use super::search::{key, number_of};
 use super::tune::Tuned;
 use crate::Metric;
 
@@ -27,56 +29,101 @@ pub(crate) struct Base {
     pub(crate) tuned: Tuned,
 }
 
-/// The centres of lists, rotated.
+/// The centres of lists, rotated. Lists of a group stand side by side, so that a query is compared with groups first, and then with the
+/// lists of the best of them.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    /// `(n_lists, dim)`.
-    pub(crate) centres: Vec<f32>,
-    /// The mean squared distance of a list's rows from its centre.
-    pub(crate) spreads: Vec<f32>,
-    /// Half the squared length of each centre, and the whole.
-    pub(super) halves: Vec<f32>,
-    pub(super) squares: Vec<f32>,
-    /// What rows of a list score less than its centre, on average, and how far they lie around it in one direction.
-    pub(super) less: Vec<f32>,
-    pub(super) deviations: Vec<f32>,
-    /// Centres as bytes, which every query is compared with.
-    pub(super) bytes: Bytes,
+    pub(crate) lists: Centres,
+    pub(crate) groups: Centres,
+    /// The first list of each group, and the end.
+    pub(crate) starts: Vec<u32>,
+}
+
+/// Centres, `(n, dim)`, and as bytes.
+#[derive(Debug)]
+pub(crate) struct Centres {
+    pub(crate) values: Vec<f32>,
+    /// Half the squared length of each.
+    halves: Vec<f32>,
+    bytes: Bytes,
+}
+
+/// The lists that were chosen, and room to choose.
+#[derive(Debug, Default)]
+pub(super) struct Near {
+    /// The nearest first.
+    pub(super) lists: Vec<u64>,
+    /// The product of each list's centre with the query, where its group was looked at.
+    pub(super) dots: Vec<f32>,
+    groups: Vec<u64>,
+    group_dots: Vec<f32>,
+}
+
+/// Groups are looked at until they have so many times the lists that are wanted, and no fewer than so many.
+const LISTS_A_WANTED: usize = 8;
+const GROUPS_MIN: usize = 4;
+
+impl Centres {
+    pub(crate) fn new(values: Vec<f32>, dim: usize) -> Self {
+        let halves = values.chunks_exact(dim).map(|centre| 0.5 * dot(centre, centre)).collect();
+        Self { halves, bytes: Bytes::new(&values, dim), values }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.halves.len()
+    }
+
+    /// How near each of some is, as a key.
+    fn keys(&self, dots: &[f32], of: Range<usize>, by_product: bool, keys: &mut Vec<u64>) {
+        keys.extend(of.map(|at| {
+            let less = if by_product { 0.0 } else { self.halves[at] };
+            key(dots[at] - less, at as u32)
+        }));
+    }
 }
 
 impl Lists {
-    pub(crate) fn new(centres: Vec<f32>, spreads: Vec<f32>, dim: usize, metric: Metric) -> Self {
-        let squares: Vec<f32> = centres.chunks_exact(dim).map(|centre| dot(centre, centre)).collect();
-        let halves: Vec<f32> = squares.iter().map(|square| 0.5 * square).collect();
-        let less = match metric {
-            Metric::L2 => halves.iter().zip(&spreads).map(|(half, spread)| half + 0.5 * spread).collect(),
-            Metric::Cosine | Metric::InnerProduct => vec![0.0; spreads.len()],
-        };
-        let deviations = spreads.iter().map(|spread| (spread / dim as f32).sqrt()).collect();
-        let bytes = Bytes::new(&centres, dim);
-        Self { centres, spreads, halves, squares, less, deviations, bytes }
+    pub(super) fn len(&self) -> usize {
+        self.lists.len()
     }
 
-    /// What bounds the scores of each list's rows: they lie around the centre, and a query gains by that in proportion to its
-    /// distance from the centre, or by an inner product to its own length.
-    pub(super) fn bounds(&self, metric: Metric, square: f32, margin: f32) -> Bounds<'_> {
-        let given = Bounds {
-            less: &self.less,
-            squares: &self.squares,
-            square,
-            weight: 2.0,
-            deviations: &self.deviations,
-            margin,
-        };
-        match metric {
-            Metric::L2 | Metric::Cosine => given,
-            // Where nothing is taken, nothing is added either: `less` is all zeros then.
-            Metric::InnerProduct => Bounds { squares: &self.less, weight: 0.0, ..given },
+    /// Chooses lists by the distance of their centres, or by the product where a score is one and lengths count.
+    pub(super) fn nearest(&self, query: &ByteQuery, by_product: bool, wanted: usize, near: &mut Near) {
+        let Near { lists, dots, groups, group_dots } = near;
+        self.groups.bytes.dots(query, group_dots);
+        groups.clear();
+        self.groups.keys(group_dots, 0..self.groups.len(), by_product, groups);
+        let n = GROUPS_MIN.saturating_add(wanted.saturating_mul(LISTS_A_WANTED * groups.len()) / self.len());
+        keep(groups, n);
+        lists.clear();
+        dots.resize(self.len().next_multiple_of(ROWS), 0.0);
+        for &group in &*groups {
+            let at = number_of(group) as usize;
+            let (from, to) = (self.starts[at] as usize, self.starts[at + 1] as usize);
+            self.lists.bytes.dots_of(from / ROWS..to.div_ceil(ROWS), query, dots);
+            self.lists.keys(dots, from..to, by_product, lists);
         }
+        keep(lists, wanted);
+        lists.sort_unstable();
+    }
+
+    /// The list of a rotated vector.
+    pub(super) fn list_of(&self, rotated: &[f32], query: &mut ByteQuery, near: &mut Near) -> usize {
+        query.set(rotated);
+        self.nearest(query, false, 1, near);
+        number_of(near.lists[0]) as usize
     }
 
     pub(super) fn centre(&self, list: usize, dim: usize) -> &[f32] {
-        &self.centres[list * dim..][..dim]
+        &self.lists.values[list * dim..][..dim]
+    }
+}
+
+/// Keeps the first of keys, in any order.
+fn keep(keys: &mut Vec<u64>, n: usize) {
+    if n < keys.len() {
+        keys.select_nth_unstable(n);
+        keys.truncate(n);
     }
 }
 
@@ -129,7 +176,7 @@ pub(super) struct Coded {
 
 impl Base {
     pub(crate) fn n_lists(&self) -> usize {
-        self.lists.spreads.len()
+        self.lists.len()
     }
 
     /// Rows at building.
@@ -155,15 +202,6 @@ impl Base {
 
     pub(super) fn slot(&self, row: u32) -> Option<u32> {
         self.packed.slots.get(row as usize).copied().filter(|&slot| slot != NONE)
-    }
-
-    /// The list of a rotated vector.
-    pub(super) fn nearest_list(&self, rotated: &[f32]) -> usize {
-        let mut query = ByteQuery::default();
-        query.set(rotated);
-        let mut dots = Vec::new();
-        self.lists.bytes.dots(&query, &mut dots);
-        upnext_math::dot::largest_difference(&dots[..self.n_lists()], &self.lists.halves)
     }
 
     /// Codes a rotated vector of a list.

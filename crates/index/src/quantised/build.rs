@@ -4,25 +4,20 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use upnext_math::codes::{self, Bits, Line, ROWS};
-use upnext_math::dot::squared_distance;
 use upnext_math::memory::in_large_pages;
 use upnext_math::{Rotation, seed};
 
-use super::base::{Base, Coded, Lists, NONE, Packed, Vectors, code};
+use super::base::{Base, Centres, Coded, Lists, NONE, Packed, Vectors, code};
 use super::state::State;
 use super::tune::{self, Tuned};
 use super::{Config, LISTS_MAX, kmeans};
 use crate::{IndexError, Metric, ROWS_MAX};
 
-/// Rows of the sample for each list, and rounds over them: more of either moves centres little.
+/// Rows of the sample for each list: more move centres little.
 const SAMPLE: usize = 32;
-const ROUNDS: usize = 6;
 
 /// Codes of 4 bits beyond this many bytes leave the cache, and half as many are read sooner than twice as good ones.
 const FOUR_BITS_BYTES_MAX: usize = 32 << 20;
-
-/// Rows a list has at least, on average: with fewer, empty lanes of blocks are most of it.
-const ROWS_A_LIST: usize = 24;
 
 /// Vectors by their place among rows.
 pub(super) type VectorOf<'a> = dyn Fn(usize) -> &'a [f32] + Sync + 'a;
@@ -67,7 +62,7 @@ impl Base {
         vector_of: &VectorOf,
         dim: usize,
         config: &Config,
-        centres: Option<&Lists>,
+        lists: Option<&Arc<Lists>>,
     ) -> Self {
         let n = rows.len();
         let rotation = Rotation::new(dim, seed::mix(config.seed));
@@ -79,12 +74,12 @@ impl Base {
             0..=FOUR_BITS_BYTES_MAX => Bits::Four,
             _ => Bits::Two,
         });
-        let centres = match centres {
-            Some(lists) => lists.centres.clone(),
-            None => new_centres(n, dim, config, &rotated),
+        let lists = match lists {
+            Some(lists) => Arc::clone(lists),
+            None => Arc::new(new_lists(n, dim, config, &rotated)),
         };
-        let n_lists = centres.len() / dim;
-        let members = kmeans::by_list(&kmeans::nearest(n, dim, &centres, &rotated), n_lists);
+        let n_lists = lists.len();
+        let members = kmeans::by_list(&kmeans::lists_of(n, dim, &lists, &rotated), n_lists);
 
         let per_block = bits.lines(dim);
         let mut starts = vec![0u32];
@@ -102,12 +97,11 @@ impl Base {
         let mut block_rows = vec![Line([NONE; ROWS]); n_blocks];
         let mut vectors: Vec<f32> = in_large_pages(n * dim);
         vectors.resize(n * dim, 0.0);
-        let mut spreads = vec![0.0f32; n_lists];
 
         let mut parts = Vec::with_capacity(n_lists);
         let (mut lines_left, mut rows_left, mut vectors_left) =
             (&mut lines[..], &mut block_rows[..], &mut vectors[..]);
-        for (list, spread) in members.iter().zip(&mut spreads) {
+        for list in &members {
             let blocks = list.len().div_ceil(ROWS);
             let (lines, rest) = lines_left.split_at_mut(blocks * per_block);
             lines_left = rest;
@@ -115,27 +109,22 @@ impl Base {
             rows_left = rest;
             let (vectors, rest) = vectors_left.split_at_mut(list.len() * dim);
             vectors_left = rest;
-            parts.push((list, lines, rows, vectors, spread));
+            parts.push((list, lines, rows, vectors));
         }
-        parts.into_par_iter().enumerate().for_each(|(number, (list, lines, to_rows, vectors, spread))| {
-            let centre = &centres[number * dim..][..dim];
+        parts.into_par_iter().enumerate().for_each(|(number, (list, lines, to_rows, vectors))| {
+            let centre = lists.centre(number, dim);
             let mut x = vec![0.0; dim];
             let mut coded = Coded { codes: Vec::new(), scale: 0.0, bias: 0.0 };
             for (within, &at) in list.iter().enumerate() {
                 let at = at as usize;
                 vectors[within * dim..][..dim].copy_from_slice(vector_of(at));
                 rotated(at, &mut x);
-                *spread += squared_distance(&x, centre) / list.len() as f32;
                 code(bits, config.metric, centre, &x, &mut coded);
                 let block = &mut lines[within / ROWS * per_block..][..per_block];
                 codes::write(bits, block, within % ROWS, &coded.codes, coded.scale, coded.bias);
                 to_rows[within / ROWS].0[within % ROWS] = rows[at];
             }
         });
-        // Lists without rows get what others have: rows may come.
-        let usual = spreads.iter().sum::<f32>() / n_lists as f32;
-        spreads.iter_mut().zip(&members).filter(|(_, list)| list.is_empty()).for_each(|(s, _)| *s = usual);
-
         let n_numbers = rows.iter().max().map_or(0, |&row| row as usize + 1);
         let mut slots = vec![NONE; n_numbers];
         for (block, rows) in block_rows.iter().enumerate() {
@@ -148,7 +137,7 @@ impl Base {
             config: config.clone(),
             bits,
             rotation: Arc::new(rotation),
-            lists: Arc::new(Lists::new(centres, spreads, dim, config.metric)),
+            lists,
             packed: Arc::new(Packed {
                 starts,
                 lines,
@@ -157,7 +146,7 @@ impl Base {
                 slots,
                 vectors: Vectors::Owned(vectors),
             }),
-            tuned: Tuned::guess(bits),
+            tuned: Tuned::guess(n_lists, bits),
         }
     }
 
@@ -170,17 +159,13 @@ impl Base {
     }
 }
 
-/// Centres of a sample.
-fn new_centres(
-    n: usize,
-    dim: usize,
-    config: &Config,
-    rotated: &(dyn Fn(usize, &mut [f32]) + Sync),
-) -> Vec<f32> {
-    let by_size = 4 * (n as f64).sqrt() as usize;
-    let n_lists = config.lists.unwrap_or(by_size.min(n / ROWS_A_LIST)).clamp(1, LISTS_MAX).min(n.max(1));
+/// Lists of a sample.
+fn new_lists(n: usize, dim: usize, config: &Config, rotated: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Lists {
+    let n_lists =
+        config.lists.unwrap_or(((n as f64).powf(0.8) / 8.0) as usize).clamp(1, LISTS_MAX).min(n.max(1));
     if n == 0 {
-        return vec![0.0; dim];
+        let one = || Centres::new(vec![0.0; dim], dim);
+        return Lists { lists: one(), groups: one(), starts: vec![0, 1] };
     }
     let n_sample = (SAMPLE * n_lists).min(n);
     let mut random = seed::Random::new(config.seed);
@@ -193,7 +178,7 @@ fn new_centres(
         .collect();
     let mut sample = vec![0.0; n_sample * dim];
     sample.par_chunks_mut(dim).zip(&drawn).for_each(|(out, &at)| rotated(at, out));
-    kmeans::centres(&sample, dim, n_lists, ROUNDS, random.next_u64())
+    kmeans::lists(&sample, dim, n_lists, random.next_u64())
 }
 
 fn check_rows(rows: &[u32]) -> Result<(), IndexError> {

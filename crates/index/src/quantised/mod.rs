@@ -1,5 +1,5 @@
-//! Inverted lists over codes: rows are gathered around centres, a query looks at the lists whose rows can still be among the best,
-//! compares codes of 2 or 4 bits, and scores the best of these again exactly.
+//! Inverted lists over codes: rows are gathered around centres, a query looks at the lists of the nearest centres, compares codes of
+//! 2 or 4 bits, and scores the best of these again exactly.
 //!
 //! What was built (`base`) never changes; rows that come later lie in chunks beside each list (`fresh`), rows that go are struck out of
 //! bitmaps. Each change makes a new `State` that shares nearly all with the last, and puts it in its place: a search takes
@@ -48,7 +48,7 @@ pub struct Config {
 impl Config {
     /// The usual settings: recall 0.95.
     pub fn new(metric: Metric) -> Self {
-        Self { metric, seed: 1, recall: 0.95, lists: None, bits: None, tuning_queries: 200 }
+        Self { metric, seed: 1, recall: 0.95, lists: None, bits: None, tuning_queries: 400 }
     }
 
     fn check(&self) -> Result<(), IndexError> {

@@ -3,30 +3,19 @@
 use std::cell::Cell;
 
 use upnext_math::codes::{self, Blocks, ByteQuery, Entry, Found, Query, ROWS};
-use upnext_math::dot::dot;
 use upnext_math::memory::prefetch;
 
 use super::Effort;
-use super::base::NONE;
+use super::base::{NONE, Near};
 use super::fresh::{CHUNK_ROWS, Chunk};
 use super::state::State;
-use crate::{Allow, Bitmap, Hit, IndexError};
+use crate::{Allow, Bitmap, Hit, IndexError, Metric};
 
 /// So many allowed rows are scored exactly without a look at codes.
 const EXACT_MAX: usize = 2_000;
 
-/// Lists that are looked at before the bound is asked again.
-const LISTS_AT_ONCE: usize = 8;
-
-/// Of so many lists one tells what bounds are common, and the lists above the so-manieth of these are looked at first: about 40.
-const SAMPLE: usize = 16;
-const SAMPLE_FIRST: usize = 3;
-
-/// From this share of all rows on, a filter is asked only for rows that would be found: fewer questions, and masks stay as they are.
-const ASK_FROM: f32 = 0.3;
-
-/// The least margin under a filter: where it allows nothing near the query, what was tuned without one may be too little.
-const FILTERED_MARGIN: f32 = 3.5;
+/// Where a filter allows nothing near the query, what few lists were enough without one are too few.
+const FILTERED_LISTS_MIN: usize = 24;
 
 /// Vectors that are asked for before it is their turn.
 const AHEAD: usize = 6;
@@ -38,17 +27,10 @@ pub(super) struct Scratch {
     rotated: Vec<f32>,
     codes: Query,
     bytes: ByteQuery,
-    dots: Vec<f32>,
-    bounds: Vec<f32>,
-    sample: Vec<u32>,
-    banded: Found,
-    lists: Vec<u64>,
+    near: Near,
     entries: Vec<Entry>,
     found: Found,
     selected: Vec<u64>,
-    /// Blocks looked at and rows scored exactly by the last search.
-    pub(super) blocks: usize,
-    pub(super) rescored: usize,
 }
 
 impl Scratch {
@@ -66,7 +48,7 @@ impl Scratch {
 
 /// A filter within the scan.
 #[derive(Clone, Copy)]
-enum Filter<'a> {
+pub(super) enum Filter<'a> {
     None,
     /// Blocks are masked before they are looked at.
     Mask(&'a [u32]),
@@ -86,11 +68,11 @@ fn score_of(ordered: u32) -> f32 {
 }
 
 /// The better score first, then the lower number.
-fn key(score: f32, number: u32) -> u64 {
+pub(super) fn key(score: f32, number: u32) -> u64 {
     u64::from(!ordered(score)) << 32 | u64::from(number)
 }
 
-fn number_of(key: u64) -> u32 {
+pub(super) fn number_of(key: u64) -> u32 {
     key as u32
 }
 
@@ -123,7 +105,6 @@ impl State {
         effort: Option<Effort>,
         scratch: &mut Scratch,
     ) -> Vec<Hit> {
-        (scratch.blocks, scratch.rescored) = (0, 0);
         let k = k.min(self.len);
         if k == 0 {
             return Vec::new();
@@ -139,9 +120,11 @@ impl State {
         });
         effort.rescored = effort.rescored.clamp(k, self.len);
         match allow {
-            Allow::All => self.scan(query, k, Filter::None, effort, scratch),
+            Allow::All => self.scan(query, k, Filter::None, effort, scratch).rescore(query, k),
             Allow::Bitmap(set) => self.within(query, k, set, effort, scratch),
-            Allow::Predicate(ask) => self.scan(query, k, Filter::Ask(&|row| ask(row)), effort, scratch),
+            Allow::Predicate(ask) => {
+                self.scan(query, k, Filter::Ask(&|row| ask(row)), effort, scratch).rescore(query, k)
+            }
             Allow::Rows(rows) if rows.len() <= EXACT_MAX.max(2 * k) => {
                 let mut rows = rows.to_vec();
                 rows.sort_unstable();
@@ -167,19 +150,16 @@ impl State {
         if set.len() <= EXACT_MAX.max(2 * k) {
             return self.exact(query, k, set.rows(), &|row| set.contains(row), scratch);
         }
-        if set.len() as f32 >= ASK_FROM * self.len as f32 {
-            return self.scan(query, k, Filter::Ask(&|row| set.contains(row)), effort, scratch);
-        }
-        self.scan(query, k, Filter::Mask(set.words()), effort, scratch)
+        self.scan(query, k, Filter::Mask(set.words()), effort, scratch).rescore(query, k)
     }
 
-    /// Where a tenth is allowed, the `k` nearest of these lie among the `10 k` nearest of all, so lists are bounded as for so many. But
-    /// what is allowed may have to do with what is asked: the margin has a floor, and more rows are scored exactly.
+    /// Where a tenth is allowed, the `k` nearest of these lie among the `10 k` nearest of all, so as many lists are looked at as for so
+    /// many. But what is allowed may have to do with what is asked: there are more of both.
     fn filtered_effort(&self, k: usize, share: f32) -> Effort {
         let tuned = &self.base.tuned;
         let among = (k as f32 / share.clamp(1e-6, 1.0)) as usize;
-        let rescored = tuned.effort(k).rescored * 5 / 4;
-        Effort { margin: tuned.effort(among).margin.max(FILTERED_MARGIN), rescored }
+        let lists = (tuned.effort(among).lists * 5 / 4).max(FILTERED_LISTS_MIN);
+        Effort { lists, rescored: tuned.effort(k).rescored * 3 / 2 }
     }
 
     /// Scores all allowed rows.
@@ -209,85 +189,53 @@ impl State {
                 hits.push(key(metric.score(query, &chunk.vectors[slot]), chunk.row(slot)));
             }
         }
-        scratch.rescored = hits.len();
         best(&mut hits, k)
     }
 
-    /// Looks at the lists whose rows may be among the best, by codes, and scores the best of these exactly.
-    fn scan(
-        &self,
+    /// Looks at the nearest lists, by codes.
+    pub(super) fn scan<'a, 'b>(
+        &'a self,
         query: &[f32],
         k: usize,
-        filter: Filter,
+        filter: Filter<'a>,
         effort: Effort,
-        scratch: &mut Scratch,
-    ) -> Vec<Hit> {
+        scratch: &'b mut Scratch,
+    ) -> Scan<'a, 'b> {
         let base = &*self.base;
         scratch.rotated.clear();
         scratch.rotated.extend_from_slice(query);
         base.rotation.apply(&mut scratch.rotated);
         scratch.codes.set(base.bits, &scratch.rotated);
         scratch.bytes.set(&scratch.rotated);
-        base.lists.bytes.dots(&scratch.bytes, &mut scratch.dots);
-        let square = dot(query, query);
-        if effort.margin == f32::INFINITY {
-            scratch.bounds.clear();
-            scratch.bounds.resize(base.n_lists(), f32::INFINITY);
-        } else {
-            let given = base.lists.bounds(base.config.metric, square, effort.margin);
-            codes::bounds(&scratch.dots, given, &mut scratch.bounds);
-        }
-        let bounds = std::mem::take(&mut scratch.bounds);
-        let mut sample = std::mem::take(&mut scratch.sample);
-        sample.clear();
-        sample.extend(bounds.iter().step_by(SAMPLE).map(|&bound| !ordered(bound)));
-
-        let room = (2 * effort.rescored).max(effort.rescored + 128);
-        scratch.found.clear(room.min(self.len.max(64) + 2 * ROWS));
-        let mut scan = Scan {
-            state: self,
-            filter,
-            rescored: effort.rescored,
-            threshold: f32::NEG_INFINITY,
-            chunks: Vec::new(),
-            scratch,
-        };
-        let (mut at_most, mut rank) = (f32::INFINITY, SAMPLE_FIRST);
-        let mut lists = std::mem::take(&mut scan.scratch.lists);
-        'lists: loop {
-            // The best lists that were not looked at yet, about as many as all before: sorting all would take long.
-            let above = match rank < sample.len() {
-                true => score_of(!*sample.select_nth_unstable(rank).1).max(scan.threshold),
-                false => scan.threshold,
-            };
-            codes::between(&bounds, above, at_most, &mut scan.scratch.banded);
-            let banded = &scan.scratch.banded;
-            lists.clear();
-            let each = banded.scores.iter().zip(&banded.slots).take(banded.n);
-            lists.extend(each.map(|(&bound, &list)| key(bound, list)));
-            lists.sort_unstable();
-            for lists in lists.chunks(LISTS_AT_ONCE) {
-                // Lists stand in the order of their bounds: behind one that cannot be better none can.
-                let n = lists.iter().take_while(|&&list| score_of_key(list) > scan.threshold).count();
-                scan.lists(&lists[..n]);
-                if n < lists.len() {
-                    break 'lists;
-                }
-            }
-            if above <= scan.threshold {
+        let by_product = base.config.metric == Metric::InnerProduct;
+        let room = (2 * effort.rescored).max(effort.rescored + 128).min(self.len.max(64) + 2 * ROWS);
+        let threshold = f32::NEG_INFINITY;
+        let mut scan =
+            Scan { state: self, filter, rescored: effort.rescored, threshold, chunks: Vec::new(), scratch };
+        // Under a mask lists without allowed rows do not count, so more are chosen, and again more where these are not enough.
+        let is_masked = matches!(filter, Filter::Mask(_));
+        let mut wanted = effort.lists.max(1);
+        let mut chosen = if is_masked { wanted.saturating_mul(2) } else { wanted };
+        loop {
+            let Scratch { bytes, near, found, .. } = &mut *scan.scratch;
+            base.lists.nearest(bytes, by_product, chosen, near);
+            found.clear(room);
+            (scan.threshold, scan.chunks) = (threshold, Vec::new());
+            let is_looked_at = scan.lists(wanted) || chosen >= base.n_lists();
+            let is_found = scan.scratch.found.n >= k || wanted >= base.n_lists();
+            if is_looked_at && is_found {
                 break;
             }
-            (at_most, rank) = (above, 2 * rank);
+            chosen = chosen.saturating_mul(4);
+            wanted = if is_found { wanted } else { wanted.saturating_mul(4) };
         }
-        scan.scratch.lists = lists;
-        scan.scratch.bounds = bounds;
-        scan.scratch.sample = sample;
-        scan.rescore(query, k)
+        scan.prune();
+        scan
     }
 }
 
 /// A scan under way.
-struct Scan<'a, 'b> {
+pub(super) struct Scan<'a, 'b> {
     state: &'a State,
     filter: Filter<'a>,
     rescored: usize,
@@ -298,15 +246,21 @@ struct Scan<'a, 'b> {
 }
 
 impl<'a> Scan<'a, '_> {
-    /// Looks at the rows of lists.
-    fn lists(&mut self, lists: &[u64]) {
+    /// Looks at the rows of the lists that were chosen, until so many of these have some; whether so many have.
+    fn lists(&mut self, most: usize) -> bool {
         let state = self.state;
         let base = &*state.base;
         let mut entries = std::mem::take(&mut self.scratch.entries);
+        let mut near = std::mem::take(&mut self.scratch.near);
+        let is_masked = matches!(self.filter, Filter::Mask(_));
+        // The more of the nearest have nothing that is allowed, the less their order says.
+        let (mut n_with_rows, mut n_without) = (0, 0);
         entries.clear();
-        for &list in lists {
-            let list = number_of(list) as usize;
-            let bias = self.scratch.dots[list];
+        while n_with_rows + n_without < near.lists.len()
+            && n_with_rows < most.saturating_add(n_without.min(most))
+        {
+            let list = number_of(near.lists[n_with_rows + n_without]) as usize;
+            let (bias, before) = (near.dots[list], entries.len());
             for block in base.packed.starts[list]..base.packed.starts[list + 1] {
                 let mut mask = u32::from(state.mask(block as usize));
                 if let Filter::Mask(set) = self.filter {
@@ -316,10 +270,13 @@ impl<'a> Scan<'a, '_> {
                     entries.push(Entry { block, mask, bias });
                 }
             }
+            let counts = !is_masked || entries.len() > before;
+            *if counts { &mut n_with_rows } else { &mut n_without } += 1;
         }
+        near.lists.truncate(n_with_rows + n_without);
         self.blocks(Blocks::new(base.bits, base.dim, &base.packed.lines), &entries, 0);
         if !state.fresh.is_empty() {
-            for &list in lists {
+            for &list in &near.lists {
                 let list = number_of(list) as usize;
                 for chunk in state.fresh.chunks(list).iter().filter(|chunk| !chunk.masks.is_empty()) {
                     entries.clear();
@@ -328,7 +285,7 @@ impl<'a> Scan<'a, '_> {
                         if let Filter::Mask(set) = self.filter {
                             mask &= codes::members(&chunk.rows[block], set);
                         }
-                        let bias = self.scratch.dots[list];
+                        let bias = near.dots[list];
                         entries.push(Entry { block: block as u32, mask, bias });
                     }
                     self.chunks.push(chunk);
@@ -338,11 +295,12 @@ impl<'a> Scan<'a, '_> {
             }
         }
         self.scratch.entries = entries;
+        self.scratch.near = near;
+        n_with_rows >= most
     }
 
     /// Looks at blocks, whose slots count from `offset` on.
     fn blocks(&mut self, blocks: Blocks, entries: &[Entry], offset: u32) {
-        self.scratch.blocks += entries.len();
         let mut rest = entries;
         loop {
             let from = self.scratch.found.n;
@@ -413,12 +371,19 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
+    /// The slots of the rows that were kept, those first that seem best, and how many blocks were looked at.
+    pub(super) fn ranked(self) -> (Vec<u32>, usize) {
+        let Scratch { found, entries, .. } = self.scratch;
+        let each = found.scores.iter().zip(&found.slots).take(found.n);
+        let mut keys: Vec<u64> = each.map(|(&score, &slot)| key(score, slot)).collect();
+        keys.sort_unstable();
+        (keys.into_iter().map(number_of).collect(), entries.len())
+    }
+
     /// The best by their exact scores.
-    fn rescore(mut self, query: &[f32], k: usize) -> Vec<Hit> {
-        self.prune();
+    fn rescore(self, query: &[f32], k: usize) -> Vec<Hit> {
         let metric = self.state.base.config.metric;
         let n = self.scratch.found.n;
-        self.scratch.rescored = n;
         let mut keys = std::mem::take(&mut self.scratch.selected);
         keys.clear();
         for at in 0..n {

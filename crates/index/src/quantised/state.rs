@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use upnext_math::codes::{Line, ROWS};
+use upnext_math::codes::{ByteQuery, Line, ROWS};
 
-use super::base::{Base, Coded, NONE};
+use super::base::{Base, Coded, NONE, Near};
 use super::fresh::{CHUNK_ROWS, Fresh, Place};
 
 /// Masks of a page: a change copies 4 KiB.
@@ -60,7 +60,8 @@ impl State {
     pub(super) fn insert(&mut self, row: u32, vector: Arc<[f32]>, fresh: &mut HashMap<u32, Place>) {
         let mut rotated = vector.to_vec();
         self.base.rotation.apply(&mut rotated);
-        let list = self.base.nearest_list(&rotated);
+        let (mut query, mut near) = (ByteQuery::default(), Near::default());
+        let list = self.base.lists.list_of(&rotated, &mut query, &mut near);
         let mut coded = Coded { codes: Vec::new(), scale: 0.0, bias: 0.0 };
         self.base.code(list, &rotated, &mut coded);
         fresh.insert(row, self.fresh.insert(list, row, vector, &coded, self.base.bits));
@@ -105,7 +106,7 @@ impl State {
         // With half or twice as many rows, other lists would have been made.
         let is_alike = 2 * rows.len() > base.len() && rows.len() < 2 * base.len();
         let vector_of = |at: usize| rows[at].1;
-        let lists = is_alike.then_some(&*base.lists);
+        let lists = is_alike.then_some(&base.lists);
         let folded = Base::build_prepared(&numbers, &vector_of, base.dim, config, lists);
         if is_alike { Base { tuned: base.tuned.clone(), ..folded } } else { folded.tuned() }
     }
@@ -119,7 +120,7 @@ impl State {
         let packed = &base.packed;
         let lines = packed.lines.len() + packed.rows.len();
         // Centres twice, as numbers and as bytes.
-        let lists = base.n_lists() * (5 * base.dim + 28);
+        let lists = (base.n_lists() + base.lists.groups.len()) * (5 * base.dim + 12);
         let per_chunk = CHUNK_ROWS * (4 * base.bits.lines(base.dim) + 4 + 16 + 4 * base.dim);
         let masks = 2 * base.n_blocks();
         let numbers = 4 * (packed.slots.len() + packed.places.len() + packed.starts.len());

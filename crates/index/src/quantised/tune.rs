@@ -6,16 +6,16 @@ use upnext_math::linalg::{Accumulate, Precision, View, ViewMut, multiply};
 use upnext_math::seed::Random;
 use upnext_math::top_k;
 
-use super::Config;
-use super::search::Scratch;
+use super::search::{Filter, Scratch};
 use super::state::State;
-use crate::{Allow, Metric};
+use super::{Config, LISTS_MAX};
+use crate::Metric;
 
 /// How much a search looks at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
-    /// A list is looked at if rows so many deviations better than its usual ones would be among the best so far. Infinity: all lists.
-    pub margin: f32,
+    /// So many of the nearest lists are looked at.
+    pub lists: usize,
     /// Rows that are scored exactly, at least `k`.
     pub rescored: usize,
 }
@@ -23,11 +23,11 @@ pub struct Effort {
 impl Effort {
     /// Every row, exactly: what [`Flat`](crate::Flat) does.
     pub fn full() -> Self {
-        Self { margin: f32::INFINITY, rescored: usize::MAX }
+        Self { lists: usize::MAX, rescored: usize::MAX }
     }
 }
 
-/// For some `k`, ascending: the margin, and how many times `k` rows are scored exactly.
+/// For some `k`, ascending: how many lists are looked at, and how many times `k` rows are scored exactly.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tuned {
     pub(crate) steps: Vec<(u32, f32, f32)>,
@@ -36,29 +36,41 @@ pub(crate) struct Tuned {
 /// The numbers of rows that are tuned for; between them efforts are mixed.
 const KS: [usize; 4] = [1, 10, 100, 500];
 
-/// What is tried of rows scored exactly, in times of `k`, the fewest first.
-const TIMES: [f32; 14] = [1.05, 1.15, 1.3, 1.5, 1.8, 2.2, 2.7, 3.3, 4.0, 5.0, 6.5, 9.0, 13.0, 20.0];
+/// What is tried of rows scored exactly, in times of `k`: from so many on, each so many times the last.
+const TIMES: usize = 28;
+const TIMES_MIN: f32 = 1.05;
+const TIMES_STEP: f32 = 1.22;
 
-/// Beyond this margin nearly every list is looked at.
-const MARGIN_MAX: f32 = 9.0;
+fn times(at: usize) -> f32 {
+    TIMES_MIN * TIMES_STEP.powi(at as i32)
+}
+
+/// More rows are never scored exactly.
+const RESCORED_MAX: usize = 5_000;
+
+/// Numbers of lists that are tried: from so many on, each so many times the last.
+const LISTS_MIN: f32 = 4.0;
+const LISTS_STEP: f32 = 1.15;
 
 impl Tuned {
-    pub(super) fn guess(bits: Bits) -> Self {
+    pub(super) fn guess(n_lists: usize, bits: Bits) -> Self {
         let times = if bits == Bits::Two { 5.0 } else { 2.5 };
-        Self { steps: vec![(1, 3.0, 4.0 * times), (100, 3.0, times)] }
+        let lists = LISTS_MIN.max(0.02 * n_lists as f32);
+        Self { steps: vec![(1, lists, 4.0 * times), (100, 2.0 * lists, times)] }
     }
 
-    /// The effort for `k` rows.
+    /// The effort for `k` rows: between two steps and beyond the last, lists grow with a power of `k`.
     pub(super) fn effort(&self, k: usize) -> Effort {
-        let at = self.steps.partition_point(|step| (step.0 as usize) < k);
-        let (low, high) = (self.steps[at.saturating_sub(1)], self.steps[at.min(self.steps.len() - 1)]);
+        let at =
+            self.steps.partition_point(|step| (step.0 as usize) < k).clamp(1, self.steps.len().max(2) - 1);
+        let (low, high) = (self.steps[at - 1], self.steps[at.min(self.steps.len() - 1)]);
         let share = match high.0 > low.0 {
-            true => ((k as f32).ln() - (low.0 as f32).ln()) / ((high.0 as f32).ln() - (low.0 as f32).ln()),
+            true => (k as f32 / low.0 as f32).ln() / (high.0 as f32 / low.0 as f32).ln(),
             false => 0.0,
         };
-        let mixed = |low: f32, high: f32| low + share.clamp(0.0, 1.0) * (high - low);
-        let rescored = (mixed(low.2, high.2) * k as f32).ceil() as usize;
-        Effort { margin: mixed(low.1, high.1), rescored }
+        let times = low.2 + share.clamp(0.0, 1.0) * (high.2 - low.2);
+        let lists = (low.1 * (high.1 / low.1).max(1.0).powf(share)).min(LISTS_MAX as f32);
+        Effort { lists: lists.ceil() as usize, rescored: (times * k as f32).ceil() as usize }
     }
 }
 
@@ -69,7 +81,7 @@ pub(super) fn tune(state: &State, config: &Config) -> Tuned {
     let n = base.len();
     let n_queries = config.tuning_queries.min(n / 4);
     if n_queries == 0 {
-        return Tuned::guess(base.bits);
+        return Tuned::guess(base.n_lists(), base.bits);
     }
     let mut random = Random::new(config.seed ^ 0x7475_6e65);
     let places: Vec<usize> = (0..n_queries)
@@ -78,54 +90,51 @@ pub(super) fn tune(state: &State, config: &Config) -> Tuned {
             from + random.below(to - from)
         })
         .collect();
-    let rows_by_place: Vec<u32> = {
-        let all = base.packed.rows.iter().flat_map(|rows| rows.0);
-        all.filter(|&row| row != super::base::NONE).collect()
-    };
     let most = KS[KS.len() - 1].min(n / 8).max(1);
-    let truths = truths(state, &places, most, &rows_by_place);
-    let mut steps = Vec::new();
-    for k in KS.into_iter().filter(|&k| k <= most) {
-        let measure = |margin: f32, times: f32| {
-            let rescored = (times * k as f32).ceil() as usize;
-            measure(state, &places, &rows_by_place, &truths, k, Effort { margin, rescored })
-        };
-        let mut best: Option<(f64, f32, usize)> = None;
-        let mut worse = 0;
-        for (at, &times) in TIMES.iter().enumerate() {
-            // Fewer exact scores than this never suffice, with however many lists.
-            let enough = |(recall, _): (f64, f64)| recall >= f64::from(config.recall);
-            let at_most = best.map_or(MARGIN_MAX, |(_, margin, _)| margin);
-            if !enough(measure(at_most, times)) {
-                continue;
-            }
-            let (mut low, mut high) = (-2.0, at_most);
-            while high - low > 0.02 * (1.0 + high.abs()) {
-                let middle = 0.5 * (low + high);
-                if enough(measure(middle, times)) { high = middle } else { low = middle }
-            }
-            let (_, cost) = measure(high, times);
-            if best.is_none_or(|(least, ..)| cost < least) {
-                best = Some((cost, high, at));
-                worse = 0;
-            } else {
-                worse += 1;
-                if worse == 3 {
-                    break;
+    let truths = truths(state, &places, most);
+    let ks: Vec<usize> = KS.into_iter().filter(|&k| k <= most).collect();
+    // A line comes at the pace of the cache, a vector after a wait that is partly hidden.
+    let (a_block, a_row) = (3.0 * base.bits.lines(base.dim) as f64, 25.0 + 0.5 * base.dim as f64);
+    let mut best: Vec<Option<(f64, f32, f32)>> = vec![None; ks.len()];
+    // A tenth of what may be missed is kept in hand: other queries may be a little harder than those that were drawn.
+    let recall = f64::from(config.recall + 0.1 * (1.0 - config.recall));
+    let mut lists = LISTS_MIN;
+    loop {
+        let (found, blocks) = measure(state, &places, &truths, &ks, lists as usize);
+        let looking = blocks * a_block;
+        for ((best, found), &k) in best.iter_mut().zip(&found).zip(&ks) {
+            let enough = |found: &usize| *found as f64 >= recall * (k * n_queries) as f64;
+            if let Some(at) = found.iter().position(enough) {
+                let cost = looking + f64::from(times(at)) * k as f64 * a_row;
+                if best.is_none_or(|(least, ..)| cost < least) {
+                    *best = Some((cost, lists, times(at)));
                 }
             }
         }
-        let (margin, at) = best.map_or((MARGIN_MAX, TIMES.len() - 1), |(_, margin, at)| (margin, at));
-        steps.push((k as u32, margin, TIMES[at]));
+        // More lists cost more, whatever they save.
+        let is_done = best.iter().all(|best| best.is_some_and(|(least, ..)| looking > least));
+        if is_done || lists as usize >= base.n_lists() {
+            break;
+        }
+        lists = (lists * LISTS_STEP).max(lists + 1.0);
     }
-    Tuned { steps }
+    let most = (f64::INFINITY, lists, times(TIMES - 1));
+    let step = |(&k, best): (&usize, Option<(f64, f32, f32)>)| {
+        let (_, lists, times) = best.unwrap_or(most);
+        (k as u32, lists, times)
+    };
+    Tuned { steps: ks.iter().zip(best).map(step).collect() }
 }
 
-/// The nearest rows of each query but itself, ascending.
-fn truths(state: &State, places: &[usize], k: usize, rows: &[u32]) -> Vec<Vec<u32>> {
+/// The nearest rows of each query but itself: slots, and scores but for what only depends on the query. The best first.
+fn truths(state: &State, places: &[usize], k: usize) -> Vec<Vec<(u32, f32)>> {
     let base = &*state.base;
     let (dim, vectors) = (base.dim, base.packed.vectors.all());
     let n = base.len();
+    let slots: Vec<u32> = {
+        let all = base.packed.rows.iter().flat_map(|rows| rows.0).zip(0u32..);
+        all.filter(|(row, _)| *row != super::base::NONE).map(|(_, slot)| slot).collect()
+    };
     let halves: Vec<f32> = match base.config.metric {
         Metric::L2 => vectors.par_chunks_exact(dim).map(|x| 0.5 * upnext_math::dot::dot(x, x)).collect(),
         _ => vec![0.0; n],
@@ -149,43 +158,56 @@ fn truths(state: &State, places: &[usize], k: usize, rows: &[u32]) -> Vec<Vec<u3
         for (at, scores) in scores.chunks_exact_mut(n).enumerate() {
             scores.iter_mut().zip(&halves).for_each(|(score, half)| *score -= half);
             scores[places[from + at]] = f32::NEG_INFINITY;
-            let mut truth: Vec<u32> = top_k(scores, k).iter().map(|&at| rows[at as usize]).collect();
-            // The best first, so that the first of them are the truth of a smaller k.
-            truth.truncate(k);
-            truths.push(truth);
+            let best = top_k(scores, k);
+            truths.push(best.iter().map(|&at| (slots[at as usize], scores[at as usize])).collect());
         }
         truths
     };
     parts.into_par_iter().flat_map_iter(of_part).collect()
 }
 
-/// The recall of an effort, and what it costs in nanoseconds, roughly.
+/// How many of the nearest all queries together find in so many lists, for each `k` and all that is tried of [`times`]; and how many blocks a query
+/// looks at.
 fn measure(
     state: &State,
     places: &[usize],
-    rows: &[u32],
-    truths: &[Vec<u32>],
-    k: usize,
-    effort: Effort,
-) -> (f64, f64) {
+    truths: &[Vec<(u32, f32)>],
+    ks: &[usize],
+    lists: usize,
+) -> (Vec<Vec<usize>>, f64) {
     let base = &*state.base;
-    let (dim, vectors) = (base.dim, base.packed.vectors.all());
-    let one = |(&place, truth): (&usize, &Vec<u32>)| {
-        Scratch::with(|scratch| {
-            let query = &vectors[place * dim..][..dim];
-            let other = |row: u32| row != rows[place];
-            let allow = Allow::Predicate(&other);
-            let hits = state.search_prepared(query, k, allow, Some(effort), scratch);
-            let mut found: Vec<u32> = hits.iter().map(|hit| hit.row).collect();
-            found.sort_unstable();
-            let n = truth[..k].iter().filter(|row| found.binary_search(row).is_ok()).count();
-            (n, scratch.blocks, scratch.rescored)
-        })
+    let one = |(&place, truth): (&usize, &Vec<(u32, f32)>)| {
+        let query = &base.packed.vectors.all()[place * base.dim..][..base.dim];
+        let effort = Effort { lists, rescored: RESCORED_MAX.min(base.len()) };
+        let (ranked, blocks) =
+            Scratch::with(|scratch| state.scan(query, 1, Filter::None, effort, scratch).ranked());
+        let mut scores = truth.clone();
+        scores.sort_unstable_by_key(|(slot, _)| *slot);
+        // Where the nearest rows stand among those that seem best, and their scores. The query itself is not one of them.
+        let itself = ranked.iter().position(|&slot| base.place(slot) == place).unwrap_or(usize::MAX);
+        let at = |(at, slot): (usize, &u32)| {
+            let found = scores.binary_search_by_key(slot, |(slot, _)| *slot).ok()?;
+            Some((at - usize::from(at > itself), scores[found].1))
+        };
+        let found: Vec<(usize, f32)> = ranked.iter().enumerate().filter_map(at).collect();
+        let of_k = |&k: &usize| {
+            // Rows as near as the last of `k` are as good.
+            let last = truth[k - 1].1;
+            let enough = last - 1e-6 * last.abs();
+            let good: Vec<usize> =
+                found.iter().filter(|(_, score)| *score >= enough).map(|(at, _)| *at).collect();
+            let at_most = |at| (times(at) * k as f32).ceil() as usize;
+            (0..TIMES).map(|t| good.partition_point(|&at| at < at_most(t)).min(k)).collect::<Vec<_>>()
+        };
+        (ks.iter().map(of_k).collect::<Vec<_>>(), blocks)
     };
-    let add = |a: (usize, usize, usize), b: (usize, usize, usize)| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
-    let (n, blocks, rescored) = places.par_iter().zip(truths).map(one).reduce(|| (0, 0, 0), add);
-    // A line comes at the pace of the cache, a vector after a wait that is partly hidden.
-    let cost =
-        blocks as f64 * 2.5 * base.bits.lines(dim) as f64 + rescored as f64 * (25.0 + 0.12 * dim as f64);
-    (n as f64 / (k * places.len()) as f64, cost)
+    let all: Vec<(Vec<Vec<usize>>, usize)> = places.par_iter().zip(truths).map(one).collect();
+    let mut found = vec![vec![0; TIMES]; ks.len()];
+    for (of_query, _) in &all {
+        for (sum, more) in found.iter_mut().zip(of_query) {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+    }
+    let blocks: usize = all.iter().map(|(_, blocks)| blocks).sum();
+    (found, blocks as f64 / places.len() as f64)
 }

@@ -91,24 +91,6 @@ fn push(found: &mut Found, lanes: u16, scores: __m512, slots: __m512i) {
     found.n += lanes.count_ones() as usize;
 }
 
-#[target_feature(enable = "avx512f")]
-pub(super) fn between(values: &[f32], above: f32, at_most: f32, found: &mut Found) {
-    let (blocks, rest) = values.as_chunks::<ROWS>();
-    let mut places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    for block in blocks {
-        #[expect(unsafe_code, reason = "a load takes a pointer")]
-        // SAFETY: an array of 16 numbers.
-        let block = unsafe { _mm512_loadu_ps(block.as_ptr()) };
-        let better = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(block, _mm512_set1_ps(above));
-        let lanes = _mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(better, block, _mm512_set1_ps(at_most));
-        if lanes != 0 {
-            push(found, lanes, block, places);
-        }
-        places = _mm512_add_epi32(places, _mm512_set1_epi32(ROWS as i32));
-    }
-    super::plain::between(rest, blocks.len() * ROWS, above, at_most, found);
-}
-
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) fn dots(lines: &[Line], scales: &[f32], query: &ByteQuery, out: &mut [f32]) {
     let groups = query.words.len();

@@ -453,54 +453,6 @@ impl Bytes {
     }
 }
 
-/// What decides how good the rows around a centre can be, beside its product with the query.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds<'a> {
-    /// What is taken from each centre's product.
-    pub less: &'a [f32],
-    /// What is added to each centre's squared length.
-    pub squares: &'a [f32],
-    /// The squared length of the query.
-    pub square: f32,
-    /// How many products are taken from these squares: 2 gives the squared distance.
-    pub weight: f32,
-    /// How far rows lie around each centre, in one direction.
-    pub deviations: &'a [f32],
-    /// How many deviations are granted.
-    pub margin: f32,
-}
-
-/// `product - less + margin * deviation * root(square + squares - weight * product)`, for each centre.
-pub fn bounds(products: &[f32], given: Bounds, out: &mut Vec<f32>) {
-    let n = products.len().min(given.less.len()).min(given.squares.len()).min(given.deviations.len());
-    out.resize(n, 0.0);
-    let to = &mut out[..];
-    widest!(bounds_of(products: &[f32], given: Bounds, to: &mut [f32]));
-}
-
-#[inline(always)]
-fn bounds_of(products: &[f32], given: Bounds, out: &mut [f32]) {
-    let n = out.len();
-    let (products, less) = (&products[..n], &given.less[..n]);
-    let (squares, deviations) = (&given.squares[..n], &given.deviations[..n]);
-    for at in 0..n {
-        let square = (given.square + squares[at] - given.weight * products[at]).max(0.0);
-        out[at] = products[at] - less[at] + given.margin * deviations[at] * square.sqrt();
-    }
-}
-
-/// The numbers above one bound and not above another, with their places, in order.
-pub fn between(values: &[f32], above: f32, at_most: f32, found: &mut Found) {
-    found.clear(values.len());
-    #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code, reason = "the compiler cannot know the machine")]
-    if is_x86_feature_detected!("avx512f") {
-        // SAFETY: the machine has been asked.
-        return unsafe { avx512::between(values, above, at_most, found) };
-    }
-    plain::between(values, 0, above, at_most, found);
-}
-
 /// Which of 16 numbers have their bit set in a set of bits; beyond its end none has.
 pub fn members(numbers: &Line, set: &[u32]) -> u32 {
     #[cfg(target_arch = "x86_64")]
@@ -652,35 +604,6 @@ mod tests {
         assert_eq!(members(&numbers, &set) & 0x3f, 0b00_1101);
         assert_eq!(members(&numbers, &set), plain::members(&numbers, &set));
         assert_eq!(members(&numbers, &[]), 0);
-    }
-
-    #[test]
-    fn numbers_between_bounds_are_found_in_order() {
-        let values: Vec<f32> = (0..37).map(|at| (at * 7 % 37) as f32).collect();
-        let (mut found, mut plain) = (Found::default(), Found::default());
-        between(&values, 3.0, 30.0, &mut found);
-        plain.clear(values.len());
-        plain::between(&values, 0, 3.0, 30.0, &mut plain);
-        assert_eq!((found.n, &found.slots[..27]), (27, &plain.slots[..27]));
-        assert_eq!(found.scores[..27], plain.scores[..27]);
-        assert!(found.slots[..27].is_sorted() && found.scores[..27].contains(&30.0));
-        between(&values, f32::NEG_INFINITY, f32::INFINITY, &mut found);
-        assert_eq!(found.n, 37);
-    }
-
-    #[test]
-    fn a_bound_is_the_product_and_a_share_of_the_distance() {
-        let mut out = Vec::new();
-        let given = Bounds {
-            less: &[1.0],
-            squares: &[4.0],
-            square: 9.0,
-            weight: 2.0,
-            deviations: &[0.5],
-            margin: 3.0,
-        };
-        bounds(&[2.0, 9.0], given, &mut out);
-        assert_eq!(out, [2.0 - 1.0 + 3.0 * 0.5 * 3.0]);
     }
 
     #[test]

@@ -67,12 +67,3 @@ pub(super) fn members(numbers: &Line, set: &[u32]) -> u32 {
         |number: u32| set.get(number as usize / 32).is_some_and(|word| word >> (number % 32) & 1 == 1);
     numbers.0.iter().enumerate().map(|(lane, &number)| u32::from(is_in(number)) << lane).sum()
 }
-
-pub(super) fn between(values: &[f32], first: usize, above: f32, at_most: f32, found: &mut Found) {
-    for (at, &value) in values.iter().enumerate() {
-        if value > above && value <= at_most {
-            (found.scores[found.n], found.slots[found.n]) = (value, (first + at) as u32);
-            found.n += 1;
-        }
-    }
-}
