@@ -330,6 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_replaced_goes_on_answering_those_who_opened_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.bin");
+        let (first, second) = (small(2), small(3));
+        first.save(&path).unwrap();
+        let opened = Quantised::open(&path).unwrap();
+        second.save(&path).unwrap();
+        let query = [0.1, -0.2, 0.3, 0.4, -0.5];
+        let answers = |index: &Quantised| index.search(&query, 60, Allow::All).unwrap();
+        assert_eq!(answers(&opened), answers(&first));
+        assert_eq!(answers(&Quantised::open(&path).unwrap()), answers(&second));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(answers(&opened), answers(&first));
+    }
+
+    #[test]
     fn an_index_without_rows_is_saved_too() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.bin");

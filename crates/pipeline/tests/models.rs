@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use upnext_data::{Action, Catalogue, Dataset, Event, Events, Order, Relevance, Users};
 use upnext_features::Content;
+use upnext_index::{Config, Index, Metric, Quantised};
 use upnext_models::zoo::{Kind, Zoo};
-use upnext_models::{Recommender, Settings, Training};
+use upnext_models::{Recommender, Settings, Shape, Training};
 use upnext_pipeline::rerank::SharedLabels;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels, Request};
 use upnext_store::{Feedback, Memory, Sqlite, Store, StoreConfig, StoredVideo, Write};
@@ -64,18 +65,35 @@ fn feed(main: Kind, store: Arc<dyn Store>, config: FeedConfig) -> Feed {
         ..Training::of(&interactions, dataset.order, 1)
     };
     let mut zoo = Zoo::new(training);
-    let mut fit = |kind| -> Arc<dyn Recommender> { zoo.fit(kind, &[]).unwrap().model };
+    // As they are served.
+    let mut fit = |kind| -> Arc<dyn Recommender> {
+        let model = zoo.fit(kind, &[]).unwrap().model;
+        model.compact(200).unwrap_or(model)
+    };
+    let main = fit(main);
     let models = FeedModels {
-        main: fit(main),
+        indexes: indexes(&main),
+        main,
         sources: [Kind::Markov, Kind::ItemKnn, Kind::Ease, Kind::Content, Kind::Popular]
             .map(&mut fit)
             .to_vec(),
         similarity: Arc::new(SharedLabels::new(Arc::clone(&dataset))),
         fused: None,
         neighbours: fit(Kind::ItemKnn),
-        indexes: std::collections::BTreeMap::new(),
     };
     Feed::new(config, dataset, relevance, models, store).unwrap()
+}
+
+/// An index for each part that scores by vectors.
+fn indexes(model: &Arc<dyn Recommender>) -> BTreeMap<String, Arc<dyn Index>> {
+    match model.shape() {
+        Shape::Blend(parts) => parts.iter().flat_map(|part| indexes(&part.model)).collect(),
+        Shape::Inner(tower) => {
+            let index = Quantised::build(tower.items(), &Config::new(Metric::InnerProduct)).unwrap();
+            BTreeMap::from([(model.name().to_string(), Arc::new(index) as Arc<dyn Index>)])
+        }
+        _ => BTreeMap::new(),
+    }
 }
 
 fn feedback(kind: &str, user: &str, video: &str, time: i64) -> Feedback {
@@ -104,6 +122,28 @@ fn a_like_moves_what_comes_next_to_the_top_of_the_very_next_answer() {
         assert!(rise("comedy8") > 0, "{main}: {} to {}", place(&before, "comedy8"), place(&after, "comedy8"));
         let first: HashSet<&str> = after.slate[..4].iter().map(|slot| &slot.video[..5]).collect();
         assert!(first.contains("comed"), "{main}: {first:?}");
+    }
+}
+
+#[test]
+fn a_catalogue_that_is_asked_in_parts_gives_the_slate_of_one_that_is_scored_whole() {
+    for main in [Kind::ClosedBlend, Kind::Ials, Kind::Profile, Kind::ItemKnn] {
+        let asked = |exact_videos_max| {
+            feed(main, Arc::new(Memory::default()), FeedConfig { exact_videos_max, ..FeedConfig::default() })
+        };
+        let (whole, parts) = (asked(40), asked(0));
+        assert!(whole.slow_models().is_empty());
+        let has_near =
+            |feed: &Feed| feed.pipeline().sources.iter().any(|source| source.name() == "near-last");
+        assert_eq!((has_near(&whole), has_near(&parts)), (false, main != Kind::ItemKnn), "{main}");
+        for user in ["u0", "u17", "u44", "stranger"] {
+            let ids = |feed: &Feed| -> Vec<String> {
+                let response = feed.recommend(&plain(user, 8));
+                assert!(response.failures.is_empty(), "{main}: {:?}", response.failures);
+                response.slate.into_iter().map(|slot| slot.video).collect()
+            };
+            assert_eq!(ids(&parts), ids(&whole), "{main}, {user}");
+        }
     }
 }
 

@@ -81,7 +81,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
     let desk = desk();
     desk.trained();
     let before = desk.files();
-    let wrong: [(&str, &[&str]); 61] = [
+    let wrong: [(&str, &[&str]); 65] = [
         ("", &["Usage"]),
         ("dance", &["dance"]),
         ("demo --once --loud", &["--loud"]),
@@ -112,6 +112,10 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("train run --models popular,markof", &["--models", "`markof`", "markov"]),
         ("train run --allow-leak most", &["--allow-leak", "`most`", "shared_pairs"]),
         ("train run --split tomorrow", &["--split", "`tomorrow`", "leave-last-out"]),
+        ("index", &["RUN"]),
+        ("index run --recall 2", &["--recall", "0.5 to 0.999"]),
+        ("recommend run --user u1 --as-of soon", &["--as-of", "`soon`"]),
+        ("train run --questions 0", &["--questions", "0"]),
         ("map", &["FILE"]),
         ("map log.csv --out map.xls", &["--out", ".html"]),
         ("map log.csv --viewer nobody", &["--viewer", "`nobody`"]),
