@@ -41,6 +41,14 @@ impl Bitmap {
         Self::default()
     }
 
+    /// From bits, the lowest row in the lowest bit of the first word.
+    pub fn from_words(words: impl Iterator<Item = u64>) -> Self {
+        let words: Vec<u32> = (words.flat_map(|word| [word as u32, (word >> 32) as u32]))
+            .take(ROWS_MAX as usize / 32)
+            .collect();
+        Self { n: words.iter().map(|word| word.count_ones() as usize).sum(), words }
+    }
+
     /// Adds a row. Rows that no index can have are passed over.
     pub fn insert(&mut self, row: u32) {
         if row >= ROWS_MAX {
@@ -118,5 +126,7 @@ mod tests {
         set.remove(31);
         set.remove(9_999);
         assert_eq!((set.len(), set.contains(31), set.contains(70)), (3, false, true));
+        let set = Bitmap::from_words([1 | 1 << 40, 1 << 63].into_iter());
+        assert_eq!((set.len(), set.rows().collect::<Vec<_>>()), (3, vec![0, 40, 127]));
     }
 }

@@ -37,7 +37,8 @@ impl Quantised {
         let state = self.folded_state();
         let error = |source| IndexError::File { path: path.into(), what: "written", source };
         let mut aside = path.as_os_str().to_owned();
-        aside.push(".new");
+        // Others may write the same file at this moment.
+        aside.push(format!(".{}.new", std::process::id()));
         write(&state.base, Path::new(&aside)).map_err(error)?;
         std::fs::rename(&aside, path).map_err(error)
     }

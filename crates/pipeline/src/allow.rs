@@ -69,6 +69,11 @@ impl Allow {
         self.n_permitted = words.iter().map(|word| word.count_ones() as usize).sum();
     }
 
+    /// The bits, the lowest row in the lowest bit of the first word.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.words.iter().copied()
+    }
+
     /// How many rows there are, permitted or not.
     pub fn n_rows(&self) -> usize {
         self.n_rows

@@ -195,6 +195,13 @@ impl Default for FeedConfig {
     }
 }
 
+/// Threads of sources are at most so many.
+const SOURCE_THREADS_MAX: usize = 256;
+
+/// The sources that every feed may have.
+pub(crate) const OWN_SOURCES: [&str; 7] =
+    ["near-last", "followed", "popular", "popular-now", "latest", "rules", "random"];
+
 /// A source in which one model narrows and another selects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -371,6 +378,8 @@ pub struct FilterConfig {
     pub expression_bytes_max: usize,
     /// How deep an expression may be nested.
     pub expression_depth_max: usize,
+    /// Tests of labels and numbers in an expression.
+    pub expression_tests_max: usize,
     /// Answers of filters that are remembered, a bit for each video each.
     pub remembered_max: usize,
     /// Ages of ratings that are words.
@@ -389,6 +398,7 @@ impl Default for FilterConfig {
             block_authors_max: 1_000,
             expression_bytes_max: 2_000,
             expression_depth_max: 20,
+            expression_tests_max: 20,
             remembered_max: 64,
             age_ratings: ratings.map(|(rating, age)| (rating.to_string(), age)).into(),
         }
@@ -505,6 +515,28 @@ impl FeedConfig {
         some("newcomer_every", self.newcomer_every)?;
         some("source_deadline_milliseconds", self.source_deadline_milliseconds as usize)?;
         unit("near_decay", f64::from(self.near_decay))?;
+        if self.source_threads > SOURCE_THREADS_MAX {
+            let found = self.source_threads.to_string();
+            return Err(ConfigError { key: "source_threads", found, expected: "at most 256" });
+        }
+        if let Some((name, _)) =
+            self.source_deadlines_milliseconds.iter().find(|(_, deadline)| **deadline == 0)
+        {
+            let expected = "at least 1 for each source";
+            return Err(ConfigError {
+                key: "source_deadlines_milliseconds",
+                found: format!("{name} = 0"),
+                expected,
+            });
+        }
+        for (at, cascade) in self.cascades.iter().enumerate() {
+            let before = self.cascades[..at].iter().any(|other| other.name == cascade.name);
+            if cascade.to == 0 || before || OWN_SOURCES.contains(&cascade.name.as_str()) {
+                let found = format!("{} to {}", cascade.name, cascade.to);
+                let expected = "names that no other source has, each with to of at least 1";
+                return Err(ConfigError { key: "cascades", found, expected });
+            }
+        }
         unit("explore_share", self.explore_share)?;
         some("cap_category", self.cap_category)?;
         some("cap_author", self.cap_author)?;

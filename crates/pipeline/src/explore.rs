@@ -15,8 +15,8 @@ pub(crate) struct Explore {
 }
 
 impl Explore {
-    /// Changes the places of `window` among the ranked, `from` along with them; returns which places explore. Of `n_permitted` videos
-    /// each was as likely to be drawn.
+    /// Changes the places of `window` among the ranked, `from` along with them; returns which places explore. Of the `n_permitted` videos
+    /// those that stand below the window are as likely to be drawn as each other.
     pub(crate) fn explore(
         &self,
         query: &Query,
@@ -31,8 +31,12 @@ impl Explore {
                 .find(|retrieved| retrieved.source == self.drawn)
                 .map(|drawn| drawn.rank)
         };
-        let mut drawn: Vec<(u32, u32)> =
-            ranked.iter().filter_map(|candidate| Some((place_in(candidate)?, candidate.row()))).collect();
+        // What stands in the window anyway, and what a rule pins, is no exploration.
+        let is_pinned = |row: u32| query.rules.pins.iter().any(|pin| pin.row == row);
+        let mut drawn: Vec<(u32, u32)> = (ranked[window.end..].iter())
+            .filter(|candidate| !is_pinned(candidate.row()))
+            .filter_map(|candidate| Some((place_in(candidate)?, candidate.row())))
+            .collect();
         drawn.sort_unstable();
         let mut drawn = drawn.into_iter().map(|(_, row)| row);
         // Another stream than the one that drew.
@@ -40,13 +44,8 @@ impl Explore {
         let mut lot = || (mix(random.next_u64()) >> 11) as f64 / (1u64 << 53) as f64;
         let mut places = Vec::new();
         for place in window.clone() {
-            let is_pinned = query.rules.pins.iter().any(|pin| pin.row == ranked[place].row());
-            let explores = lot() < self.share && !is_pinned;
-            let next = if explores {
-                drawn.find(|&row| !ranked[..place].iter().any(|c| c.row() == row))
-            } else {
-                None
-            };
+            let may_explore = !is_pinned(ranked[place].row()) && drawn.len() > 0;
+            let next = if lot() < self.share && may_explore { drawn.next() } else { None };
             let at = next.and_then(|row| ranked.iter().position(|candidate| candidate.row() == row));
             if let Some(at) = at {
                 ranked.swap(place, at);
@@ -54,9 +53,9 @@ impl Explore {
                 places.push(place);
             }
             let propensity = match at {
-                Some(_) => self.share / n_permitted.max(1) as f64,
-                None if is_pinned => 1.0,
-                None => 1.0 - self.share,
+                Some(_) => self.share / n_permitted.saturating_sub(window.end).max(1) as f64,
+                None if may_explore => 1.0 - self.share,
+                None => 1.0,
             };
             ranked[place].set_propensity(propensity);
         }

@@ -14,6 +14,8 @@ pub struct ExpressionLimits {
     pub bytes_max: usize,
     /// `not`s and parentheses within each other.
     pub depth_max: usize,
+    /// Tests of labels and numbers; each may look at every video.
+    pub tests_max: usize,
 }
 
 /// An expression that was read.
@@ -70,6 +72,14 @@ pub enum ExpressionError {
         /// The bound.
         max: usize,
     },
+    /// Too many tests.
+    #[error("the expression has {tests} tests; expected at most {max}: ask for less at once")]
+    Many {
+        /// How many.
+        tests: usize,
+        /// The bound.
+        max: usize,
+    },
     /// Not what stands in this place.
     #[error("at character {at} of the expression stands {found}; expected {expected}")]
     Unexpected {
@@ -94,7 +104,12 @@ impl Expression {
         let mut reader = Reader { tokens: tokens(text)?, at: 0, depth_max: limits.depth_max };
         let node = reader.any(0)?;
         match reader.peek() {
-            Token::End => Ok(Self { text: text.to_string(), node }),
+            Token::End => match tests(&node) {
+                tests if tests > limits.tests_max => {
+                    Err(ExpressionError::Many { tests, max: limits.tests_max })
+                }
+                _ => Ok(Self { text: text.to_string(), node }),
+            },
             _ => Err(reader.unexpected("`and`, `or` or the end")),
         }
     }
@@ -112,6 +127,14 @@ impl Expression {
     /// Every row it holds for.
     pub(crate) fn rows(&self, stock: &Stock, sets: &RowSets, category_kinds: &[String]) -> Allow {
         rows(&self.node, &Of { stock, category_kinds }, sets)
+    }
+}
+
+fn tests(node: &Node) -> usize {
+    match node {
+        Node::Is(..) | Node::Compare(..) => 1,
+        Node::Not(inner) => tests(inner),
+        Node::All(parts) | Node::Any(parts) => parts.iter().map(tests).sum(),
     }
 }
 
@@ -394,10 +417,17 @@ mod tests {
     use crate::stock::{Live, LiveVideo};
     use crate::testing::dataset;
 
-    const LIMITS: ExpressionLimits = ExpressionLimits { bytes_max: 200, depth_max: 5 };
+    const LIMITS: ExpressionLimits = ExpressionLimits { bytes_max: 200, depth_max: 5, tests_max: 8 };
 
     fn parse(text: &str) -> Result<Expression, ExpressionError> {
         Expression::parse(text, LIMITS)
+    }
+
+    #[test]
+    fn more_tests_than_may_be_are_counted() {
+        let nine = ["tag:a"; 9].join(" or ");
+        assert_eq!(parse(&nine).unwrap_err(), ExpressionError::Many { tests: 9, max: 8 });
+        assert!(parse(&["tag:a"; 8].join(" or ")).is_ok());
     }
 
     /// The small world, `fresh` (a comedy of 2024 by ann) that no model knows, and `space3` a comedy by the store.

@@ -9,6 +9,7 @@ use upnext_index::Index;
 use upnext_models::{Recommender, Shape};
 use upnext_store::Store;
 
+use crate::config::OWN_SOURCES;
 use crate::explore::Explore;
 use crate::live::LiveView;
 use crate::pipeline::{Filter, Outcome, Reranker, Scorer, Source, guard};
@@ -24,6 +25,9 @@ use crate::{
     WeightsError, filter, scorer, source,
 };
 
+/// The name of the index over the vectors that lists are varied by.
+pub const FUSED_INDEX: &str = "varied-by";
+
 /// The models of a feed.
 #[derive(Clone)]
 pub struct FeedModels {
@@ -38,7 +42,8 @@ pub struct FeedModels {
     pub fused: Option<Arc<dyn Recommender>>,
     /// Whose answer to a single video are its neighbours.
     pub neighbours: Arc<dyn Recommender>,
-    /// Indexes over the vectors of models whose scores are inner products, by the model's name: asked for instead of going through
+    /// Indexes over the vectors of models whose scores are inner products, by the model's name, and [`FUSED_INDEX`] over those of
+    /// `fused`: asked for instead of going through
     /// the catalogue where that is larger than [`FeedConfig::exact_videos_max`].
     pub indexes: BTreeMap<String, Arc<dyn Index>>,
 }
@@ -116,8 +121,7 @@ impl Feed {
                 return Err(FeedError::Model { model, n_videos, expected });
             }
         }
-        let mut taken: HashSet<String> =
-            ["popular", "popular-now", "latest"].into_iter().map(String::from).collect();
+        let mut taken: HashSet<String> = OWN_SOURCES.into_iter().map(String::from).collect();
         let mut used: Vec<Arc<dyn Recommender>> = Vec::new();
         for model in std::iter::once(&models.main).chain(&models.sources) {
             if taken.insert(model.name().to_string()) || used.is_empty() {
@@ -132,6 +136,21 @@ impl Feed {
                     return Err(FeedError::Cascade { cascade, name: name.clone(), known });
                 }
             }
+        }
+        let cascades = || config.cascades.iter().map(|cascade| cascade.name.as_str());
+        if let Some(name) = cascades().find(|name| model_names.iter().any(|model| model == name)) {
+            let (key, expected) = ("cascades", "names that no model has");
+            return Err(ConfigError { key, found: name.into(), expected }.into());
+        }
+        let is_source = |name: &str| {
+            OWN_SOURCES.contains(&name)
+                || model_names.iter().any(|model| model == name)
+                || cascades().any(|other| other == name)
+        };
+        if let Some(name) = config.source_deadlines_milliseconds.keys().find(|name| !is_source(name)) {
+            let (key, expected) =
+                ("source_deadlines_milliseconds", "names of sources, as they stand in a trace");
+            return Err(ConfigError { key, found: name.clone(), expected }.into());
         }
         let index_of = |model: &dyn Recommender| models.indexes.get(model.name()).cloned();
         let used = Arc::new(Models::new(used, config.exact_videos_max, &index_of));
@@ -196,8 +215,9 @@ impl Feed {
     pub fn recommend(&self, request: &Request) -> Response {
         let outcome = self.pipeline.outcome(request);
         let slate = self.pipeline.slate(&outcome);
-        self.remember(request, &slate);
+        // Before this answer is remembered: a dry run is of the same question.
         let (trace, failures) = self.with_dry_runs(request, &outcome);
+        self.remember(request, &slate);
         Response { request_id: outcome.request_id, slate, trace, failures }
     }
 
@@ -270,9 +290,11 @@ fn near_last(config: &FeedConfig, used: &Models, models: &FeedModels) -> Option<
         }
     }
     let is_large = models.main.n_videos() > config.exact_videos_max;
-    let mut candidates = models.fused.iter().chain(used.models()).filter(|_| is_large).flat_map(leaves);
-    candidates.find_map(|model| {
-        let index = Arc::clone(models.indexes.get(model.name())?);
+    let fused = models.fused.iter().map(|model| (FUSED_INDEX, Arc::clone(model)));
+    let others = used.models().iter().flat_map(leaves).collect::<Vec<_>>();
+    let others = others.iter().map(|model| (model.name(), Arc::clone(model)));
+    fused.chain(others).filter(|_| is_large).find_map(|(name, model)| {
+        let index = Arc::clone(models.indexes.get(name)?);
         Some(source::NearLast::new(model, index, config.near_last, config.near_decay))
     })
 }

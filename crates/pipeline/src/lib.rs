@@ -57,7 +57,7 @@ pub use config::{
 pub use explain::{Because, Explanation, FilterView, SourceView, Verdict};
 pub use exposure::Exposures;
 pub use expression::{Expression, ExpressionError, ExpressionLimits};
-pub use feed::{Feed, FeedError, FeedModels};
+pub use feed::{FUSED_INDEX, Feed, FeedError, FeedModels};
 pub use habit::Habits;
 pub use lists::Scored;
 pub use look::{About, Card, HistoryItem, Viewer};

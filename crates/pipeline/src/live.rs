@@ -174,7 +174,8 @@ impl Inner {
             // A failed reading counts as one too, so that a broken store is not asked without end.
             next.videos = Reading { version: Some(version.videos), at: Instant::now(), took: at.elapsed() };
             if failures.iter().any(|failure| failure.part == "stock") {
-                next.videos.version = None;
+                // No version of the store: it is read again, and nobody waits for it.
+                next.videos.version = Some(u64::MAX);
             }
         }
         let at = Instant::now();
@@ -205,7 +206,7 @@ impl Inner {
             }
             cursor = page.cursor;
         }
-        let hidden = self.store.hidden(limit).map_err(failed)?;
+        let hidden = self.store.hidden(usize::MAX).map_err(failed)?;
         Ok(Live::new(dataset, videos, &hidden))
     }
 

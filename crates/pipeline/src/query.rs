@@ -58,6 +58,8 @@ pub struct Query {
     pub served: Vec<u32>,
     /// Outside ids of authors whom the viewer does not want to see.
     pub blocked_authors: Vec<String>,
+    /// Outside ids of authors whom the viewer follows.
+    pub followed_authors: Vec<String>,
     /// The rules that hold for this request.
     pub rules: ActiveRules,
     /// What went wrong while this was put together.
@@ -111,6 +113,7 @@ impl Query {
             excluded,
             served: Vec::new(),
             blocked_authors: Vec::new(),
+            followed_authors: Vec::new(),
             rules: ActiveRules::default(),
             failures: Vec::new(),
             towers,

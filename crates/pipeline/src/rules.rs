@@ -215,9 +215,10 @@ impl Rules {
         }
         active.pins.sort_by_key(|pin| pin.place);
         // A pin stands above a boost or a bury, wherever it is written.
-        for shift in &mut active.shifts {
+        let pins: HashMap<u32, &Pin> = active.pins.iter().map(|pin| (pin.row, pin)).collect();
+        for shift in active.shifts.iter_mut().filter(|shift| shift.amount < 0.0) {
             shift.rows.retain(|row| {
-                let pin = active.pins.iter().find(|pin| pin.row == *row && shift.amount < 0.0);
+                let pin = pins.get(row);
                 if let Some(pin) = pin {
                     let id = query.stock.id(*row);
                     let what = format!(
@@ -416,6 +417,10 @@ impl ActiveRules {
 impl crate::FilterConfig {
     /// How long and deep an expression may be.
     pub fn limits(&self) -> ExpressionLimits {
-        ExpressionLimits { bytes_max: self.expression_bytes_max, depth_max: self.expression_depth_max }
+        ExpressionLimits {
+            bytes_max: self.expression_bytes_max,
+            depth_max: self.expression_depth_max,
+            tests_max: self.expression_tests_max,
+        }
     }
 }

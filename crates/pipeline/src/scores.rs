@@ -12,8 +12,8 @@ use upnext_models::{Context, Recommender, Shape};
 use crate::Allow;
 use crate::pipeline::StageError;
 
-/// Where the rows to choose from are fewer than one in so many, they are gathered before the search, which passes over the rest.
-const GATHERED_SHARE: usize = 3;
+/// Where more than one row in so many is refused, the index is told which: it looks at more lists then, and passes over blocks.
+const REFUSED_SHARE: usize = 10;
 
 /// The index over the vectors of a model, where there is one.
 pub type IndexOf<'a> = dyn Fn(&dyn Recommender) -> Option<Arc<dyn Index>> + 'a;
@@ -116,6 +116,7 @@ impl Models {
             match &asked.way {
                 Way::All => out.push(asked.model.name()),
                 Way::Blend(parts) => parts.iter().for_each(|(_, part)| within(part, out)),
+                Way::Inner { index: None, .. } => out.push(asked.model.name()),
                 Way::Constant(_) | Way::Few | Way::Inner { .. } => {}
             }
         }
@@ -430,8 +431,9 @@ pub(crate) fn among<T>(
     allow: &Allow,
     search: impl FnOnce(Among<'_>) -> Result<T, upnext_index::IndexError>,
 ) -> Result<T, StageError> {
-    let answer = match GATHERED_SHARE * allow.count() < allow.n_rows() {
-        true => search(Among::Bitmap(&allow.rows().collect::<Bitmap>())),
+    let n_refused = allow.n_rows() - allow.count();
+    let answer = match REFUSED_SHARE * n_refused > allow.n_rows() {
+        true => search(Among::Bitmap(&Bitmap::from_words(allow.words()))),
         false => search(Among::Predicate(&|row| allow.admits(row))),
     };
     answer.map_err(|error| StageError::new(error.to_string()))

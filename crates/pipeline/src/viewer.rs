@@ -1,7 +1,7 @@
 //! Who asks: the run's events, then the store's feedback, then the picks, as one past.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 use upnext_data::{Action, Actions, Dataset, Event, History, Judgement, Order, Past, Relevance};
@@ -249,7 +249,7 @@ struct Viewing {
     /// The store's version of the user, read before anything else of them.
     version: u64,
     /// The stock whose rows this speaks of.
-    live: Arc<Live>,
+    live: Weak<Live>,
     /// It holds from this moment on …
     since: i64,
     /// … until before this one, when what was written for later comes to count.
@@ -258,6 +258,7 @@ struct Viewing {
     /// By row, so that what is seen comes sorted.
     past: Vec<PastVideo>,
     blocked_authors: Vec<String>,
+    followed_authors: Vec<String>,
     refused: Vec<u32>,
     wanted: HashMap<u32, How>,
     history: History,
@@ -407,7 +408,7 @@ impl Viewers {
         if let (Some(name), Some(version)) = (name, version) {
             let is_good = |known: &Viewing| {
                 known.version == version
-                    && Arc::ptr_eq(&known.live, &stock.live)
+                    && std::ptr::eq(known.live.as_ptr(), Arc::as_ptr(&stock.live))
                     && (known.since..known.until).contains(&request.now)
             };
             if let Some(known) = self.remembered.get(name, is_good) {
@@ -438,18 +439,23 @@ impl Viewers {
         let blocking = past.iter().filter(|video| video.blocks_author);
         let blocked = blocking.flat_map(|video| stock.authors(video.row, &self.config.author_kinds));
         let blocked_authors = blocked.map(String::from).collect();
+        let following = past.iter().filter(|video| video.actions.has(Action::Follow));
+        let followed = following.flat_map(|video| stock.authors(video.row, &self.config.author_kinds));
+        let followed_authors = followed.map(String::from).collect();
         let refused = refused.map(|video| video.row).collect();
         let wanted = wanted.map(|video| (video.row, video.how)).collect();
         let history = History::new(kept.map(|video| video.as_past()));
         past.sort_by_key(|video| video.row);
         Viewing {
             version,
-            live: Arc::clone(&stock.live),
+            // What is remembered holds no old stock.
+            live: Arc::downgrade(&stock.live),
             since,
             until,
             user,
             past,
             blocked_authors,
+            followed_authors,
             refused,
             wanted,
             history,
@@ -512,6 +518,7 @@ impl Hydrate for Arc<Viewers> {
         query.served.sort_unstable();
         query.blocked_authors = query.request.block_authors.clone();
         query.blocked_authors.extend_from_slice(&viewing.blocked_authors);
+        query.followed_authors.clone_from(&viewing.followed_authors);
         query.refused.clone_from(&viewing.refused);
         query.wanted.clone_from(&viewing.wanted);
         query.history.clone_from(&viewing.history);

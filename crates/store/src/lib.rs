@@ -158,7 +158,8 @@ pub trait Store: Send + Sync {
     /// As [`Store::append`].
     fn delete_video(&self, id: &str) -> Result<bool, StoreError>;
 
-    /// Ids of videos that must not be shown: hidden or deleted; by id, at most `limit`.
+    /// Ids of videos that must not be shown: hidden or deleted; by id, at most `limit`, whatever the bound of a page: what is cut here
+    /// would be shown.
     ///
     /// # Errors
     /// As [`Store::history`].

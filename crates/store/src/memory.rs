@@ -268,7 +268,7 @@ impl Store for Memory {
     fn hidden(&self, limit: usize) -> Result<Vec<String>, StoreError> {
         let rows = self.read();
         let hidden = rows.videos.iter().filter(|(_, video)| video.as_ref().is_none_or(|v| v.hidden));
-        Ok(hidden.map(|(id, _)| id.clone()).take(self.n(limit)).collect())
+        Ok(hidden.map(|(id, _)| id.clone()).take(limit).collect())
     }
 
     fn counts(&self) -> Result<Counts, StoreError> {

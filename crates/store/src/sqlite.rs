@@ -351,7 +351,8 @@ impl Store for Sqlite {
     }
 
     fn hidden(&self, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.rows("list hidden videos", rows::HIDDEN, [self.n(limit)], |row| row.get(0))
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows("list hidden videos", rows::HIDDEN, [limit], |row| row.get(0))
     }
 
     fn counts(&self) -> Result<Counts, StoreError> {

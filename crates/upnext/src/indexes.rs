@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use upnext_index::{Config, Index, IndexError, Metric, Quantised};
 use upnext_math::Matrix;
 use upnext_models::{Recommender, Shape};
-use upnext_pipeline::FeedModels;
+use upnext_pipeline::{FUSED_INDEX, FeedModels};
 
 use crate::progress;
 
@@ -39,23 +39,43 @@ pub(crate) struct Built {
 /// # Errors
 /// When an index can neither be opened nor built, or the run cannot be written.
 pub(crate) fn open_or_build(run: &Path, models: &FeedModels, config: &Config) -> Result<Vec<Built>> {
+    let built = all(run, models, config, true)?;
+    remove_others(&run.join(FOLDER), &built);
+    Ok(built)
+}
+
+/// The indexes that are there; nothing is written, as a service may be at the same run.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(crate) fn open(run: &Path, models: &FeedModels, config: &Config) -> Result<Vec<Built>> {
+    all(run, models, config, false)
+}
+
+fn all(run: &Path, models: &FeedModels, config: &Config, may_build: bool) -> Result<Vec<Built>> {
     let folder = run.join(FOLDER);
     let mut built: Vec<Built> = Vec::new();
-    for model in inner_models(models) {
+    for (name, model) in inner_models(models) {
         let Shape::Inner(tower) = model.shape() else { continue };
-        if built.iter().any(|other| other.name == model.name()) {
+        if built.iter().any(|other| other.name == name) {
             continue;
         }
-        let file = folder.join(format!("{}-{}.bin", model.name(), digest(tower.items())));
+        let file = folder.join(format!("{name}-{}.bin", digest(tower.items())));
         let begun = Instant::now();
         let (index, was_there) = match opened(&file, config)? {
             Some(index) => (index, true),
-            None => (build(model.name(), tower.items(), config, &file)?, false),
+            None if may_build => (build(&name, tower.items(), config, &file)?, false),
+            None => {
+                tracing::warn!(
+                    "{}: has no index of {name}, so every video is looked at; build it with `upnext index`",
+                    run.display()
+                );
+                continue;
+            }
         };
-        let (name, seconds) = (model.name().to_string(), begun.elapsed().as_secs_f64());
+        let seconds = begun.elapsed().as_secs_f64();
         built.push(Built { name, file, was_there, seconds, index: Arc::new(index) });
     }
-    remove_others(&folder, &built);
     Ok(built)
 }
 
@@ -64,8 +84,8 @@ pub(crate) fn by_model(built: Vec<Built>) -> BTreeMap<String, Arc<dyn Index>> {
     built.into_iter().map(|built| (built.name, built.index as Arc<dyn Index>)).collect()
 }
 
-/// The models of a feed, parts of blends included, whose scores are inner products.
-fn inner_models(models: &FeedModels) -> Vec<Arc<dyn Recommender>> {
+/// The models of a feed, parts of blends included, whose scores are inner products, by the names of their indexes.
+fn inner_models(models: &FeedModels) -> Vec<(String, Arc<dyn Recommender>)> {
     fn leaves(model: &Arc<dyn Recommender>, out: &mut Vec<Arc<dyn Recommender>>) {
         match model.shape() {
             Shape::Blend(parts) => parts.iter().for_each(|part| leaves(&part.model, out)),
@@ -74,9 +94,11 @@ fn inner_models(models: &FeedModels) -> Vec<Arc<dyn Recommender>> {
         }
     }
     let mut out = Vec::new();
-    let all = [&models.main, &models.neighbours].into_iter().chain(&models.sources).chain(&models.fused);
+    let all = [&models.main, &models.neighbours].into_iter().chain(&models.sources);
     all.for_each(|model| leaves(model, &mut out));
-    out
+    let named = out.into_iter().map(|model| (model.name().to_string(), model));
+    // A model that ranks may bear the same name and have other vectors.
+    named.chain(models.fused.iter().map(|model| (FUSED_INDEX.to_string(), Arc::clone(model)))).collect()
 }
 
 /// The index of a file, if it is there, whole, of this version, and for the recall that is asked for.
@@ -126,7 +148,7 @@ fn digest(vectors: &Matrix) -> String {
 fn remove_others(folder: &Path, built: &[Built]) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let is_index = path.extension().is_some_and(|extension| extension == "bin" || extension == "new");
+        let is_index = path.extension().is_some_and(|extension| extension == "bin");
         let is_old = is_index && !built.iter().any(|built| built.file == path);
         if is_old && let Err(error) = std::fs::remove_file(&path) {
             tracing::warn!("{}: an old index cannot be removed: {error}", path.display());

@@ -68,6 +68,9 @@ impl Config {
     }
 }
 
+/// Queries of one call that are not worth waking other threads for.
+const FEW: usize = 16;
+
 /// More lists than this take longer to choose from than rows take to look at.
 const LISTS_MAX: usize = 1 << 16;
 
@@ -300,7 +303,7 @@ impl Index for Quantised {
         Scratch::with(|scratch| state.search(query, &|| "the query".into(), k, allow, None, scratch))
     }
 
-    /// All of them see the same rows, and are answered on all threads of rayon's pool.
+    /// All of them see the same rows. Few are answered on the caller's thread, as a request's are; many on all threads of rayon's pool.
     fn search_many(&self, queries: &Matrix, k: usize, allow: Allow) -> Result<Vec<Vec<Hit>>, IndexError> {
         let state = self.state.load_full();
         let answer = |at: usize| {
@@ -308,7 +311,10 @@ impl Index for Quantised {
                 state.search(queries.row(at), &|| format!("query {at}"), k, allow, None, scratch)
             })
         };
-        (0..queries.n_rows()).into_par_iter().map(answer).collect()
+        match queries.n_rows() {
+            n if n <= FEW => (0..n).map(answer).collect(),
+            n => (0..n).into_par_iter().map(answer).collect(),
+        }
     }
 
     fn insert(&self, row: u32, vector: &[f32]) -> Result<(), IndexError> {

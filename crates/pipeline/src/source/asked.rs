@@ -2,11 +2,11 @@
 //! and nobody else anything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::pool::{Pool, STUCK_MAX, Task};
+use super::pool::{Counts, Pool, STUCK_MAX, Task};
 use crate::pipeline::{Source, StageError, guard, microseconds};
 use crate::{Allow, Query};
 
@@ -19,8 +19,7 @@ pub struct Sources {
 struct Entry {
     source: Arc<dyn Source>,
     deadline: Duration,
-    /// Threads that this source holds beyond its deadline.
-    stuck: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
 
 /// What a source answered.
@@ -30,7 +29,7 @@ pub(crate) struct Answer {
 }
 
 impl Sources {
-    /// Sources with their deadlines, on so many threads; 0 takes as many as the machine has.
+    /// Sources with their deadlines, on so many threads and a few to spare; 0 takes as many as the machine has.
     pub fn new(sources: Vec<(Arc<dyn Source>, Duration)>, threads: usize) -> Self {
         let mut all = Self::none(threads);
         sources.into_iter().for_each(|(source, deadline)| all.push(source, deadline));
@@ -47,7 +46,7 @@ impl Sources {
 
     /// Adds a source after the others.
     pub fn push(&mut self, source: Arc<dyn Source>, deadline: Duration) {
-        self.entries.push(Entry { source, deadline, stuck: Arc::default() });
+        self.entries.push(Entry { source, deadline, counts: Arc::default() });
     }
 
     /// The sources, in their order.
@@ -68,13 +67,14 @@ impl Sources {
         let begin = Instant::now();
         let (tell, told) = channel();
         let mut answers: Vec<Option<Answer>> = Vec::with_capacity(self.entries.len());
+        let mut is_late = false;
         let mut waiting: Vec<(usize, Task)> = Vec::with_capacity(self.entries.len());
         for (at, entry) in self.entries.iter().enumerate() {
-            let stuck = entry.stuck.load(Ordering::Acquire);
+            let stuck = entry.counts.stuck.load(Ordering::Acquire);
             if stuck >= STUCK_MAX {
                 let message = format!("is not asked: it still holds {stuck} threads of earlier requests");
                 answers.push(Some(Answer { rows: Err(StageError::new(message)), microseconds: 0 }));
-                query.is_late_now();
+                is_late = true;
                 continue;
             }
             answers.push(None);
@@ -88,7 +88,7 @@ impl Sources {
                 // Nobody listens where the request went on without it.
                 let _ = tell.send((at, Answer { rows, microseconds: microseconds(since) }));
             };
-            waiting.push((at, self.pool.run(&entry.stuck, Box::new(work))));
+            waiting.push((at, self.pool.run(&entry.counts, Box::new(work))));
         }
         while !waiting.is_empty() {
             let next = waiting.iter().map(|&(at, _)| self.entries[at].deadline).min().unwrap_or_default();
@@ -105,7 +105,7 @@ impl Sources {
                             return true;
                         }
                         self.pool.give_up(task);
-                        query.is_late_now();
+                        is_late = true;
                         let message = format!("did not answer within {} ms", deadline.as_millis());
                         answers[*at] = Some(Answer {
                             rows: Err(StageError::new(message)),
@@ -115,6 +115,10 @@ impl Sources {
                     });
                 }
             }
+        }
+        // Only now: what a late model did not say is not computed again by the stages after this one.
+        if is_late {
+            query.is_late_now();
         }
         let lost =
             || Answer { rows: Err(StageError::new("gave no answer")), microseconds: microseconds(begin) };

@@ -3,24 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use upnext_data::Action;
-
 use crate::pipeline::{Source, StageError};
 use crate::{Allow, Query, RowSets};
 
-/// Candidates by creators of videos of the past on which the viewer followed, newest first; the score is the rank turned around.
+/// Candidates by creators whom the viewer followed on any video of the past, newest first; the score is the rank turned around.
 pub struct Followed(pub Arc<RowSets>);
 
 impl Followed {
     fn rows(&self, query: &Query, allow: &Allow) -> Vec<u32> {
         let stock = &query.stock;
         let videos = &stock.dataset.videos;
-        let followed = query.history.past().iter().filter(|past| past.actions.has(Action::Follow));
-        let creators: BTreeSet<u32> = followed.filter_map(|past| videos.video(past.video).creator).collect();
-        if creators.is_empty() {
+        let names: BTreeSet<&str> = query.followed_authors.iter().map(String::as_str).collect();
+        if names.is_empty() {
             return Vec::new();
         }
-        let names: BTreeSet<&str> = creators.iter().map(|&creator| videos.creators.name(creator)).collect();
+        let creators: Vec<u32> = names.iter().filter_map(|name| videos.creators.row(name)).collect();
         let of_run = creators.iter().flat_map(|&creator| self.0.of_creator(creator).iter().copied());
         let newcomers = (videos.len() as u32..)
             .zip(stock.live.newcomers())

@@ -16,7 +16,9 @@ impl Latest {
 
     fn permitted<'a>(query: &'a Query, allow: &'a Allow) -> impl Iterator<Item = u32> + 'a {
         let stock = &query.stock;
-        let dated = stock.live.latest().iter().map(|&(_, row)| row);
+        // What is dated ahead waits for its time.
+        let dated =
+            stock.live.latest().iter().filter(|(time, _)| *time <= query.request.now).map(|&(_, row)| row);
         let undated = (stock.dataset.videos.len() as u32..stock.n_rows() as u32)
             .filter(|&row| stock.newcomer(row).is_some_and(|video| video.time.is_none()));
         dated.chain(undated).filter(|&row| allow.admits(row))

@@ -1,7 +1,7 @@
 //! Threads that sources run on, so that a request can go on without one that is late.
 //!
 //! A thread that a late source holds is given up: another takes its place, and it ends when the source lets go of it. A source
-//! that holds as many as [`STUCK_MAX`] is not asked until one is back.
+//! that holds as many as [`STUCK_MAX`] is not asked until one is back. No source runs on all threads at once: as many stay for the others.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -17,16 +17,25 @@ const GIVEN_UP: u8 = 3;
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// The threads that one source holds.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Beyond its deadline.
+    pub(crate) stuck: AtomicUsize,
+    /// In all; changed while the queue is locked, or when work ends.
+    running: AtomicUsize,
+}
+
 /// A handle to work that was given to a pool.
 pub(crate) struct Task {
     state: Arc<AtomicU8>,
-    stuck: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
 
 struct Job {
     work: Work,
     state: Arc<AtomicU8>,
-    stuck: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Default)]
@@ -35,10 +44,11 @@ struct Queue {
     is_closed: bool,
 }
 
-#[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
+    /// Threads that one source may run on.
+    of_one_max: usize,
 }
 
 impl Shared {
@@ -52,7 +62,9 @@ impl Shared {
             if queue.is_closed {
                 return None;
             }
-            if let Some(job) = queue.jobs.pop_front() {
+            let may_run = |job: &Job| job.counts.running.load(Ordering::Acquire) < self.of_one_max;
+            if let Some(job) = queue.jobs.iter().position(may_run).and_then(|at| queue.jobs.remove(at)) {
+                job.counts.running.fetch_add(1, Ordering::AcqRel);
                 return Some(job);
             }
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -62,12 +74,19 @@ impl Shared {
     /// What a thread does: one job after the other, until the pool is gone or the thread itself was given up.
     fn work(&self) {
         while let Some(job) = self.next() {
-            if job.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                continue;
+            let begins =
+                job.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            if begins {
+                (job.work)();
             }
-            (job.work)();
-            if job.state.swap(DONE, Ordering::AcqRel) == GIVEN_UP {
-                job.stuck.fetch_sub(1, Ordering::AcqRel);
+            {
+                // Under the lock, so that who looks for work meanwhile does not miss what may run now.
+                let _queue = self.lock();
+                job.counts.running.fetch_sub(1, Ordering::AcqRel);
+            }
+            self.ready.notify_all();
+            if begins && job.state.swap(DONE, Ordering::AcqRel) == GIVEN_UP {
+                job.counts.stuck.fetch_sub(1, Ordering::AcqRel);
                 return;
             }
         }
@@ -80,10 +99,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// With so many threads.
+    /// With so many threads for one source, and [`STUCK_MAX`] more.
     pub(crate) fn new(threads: usize) -> Self {
-        let pool = Self { shared: Arc::default() };
-        (0..threads.max(1)).for_each(|_| pool.spawn());
+        let of_one_max = threads.max(1);
+        let shared = Shared { queue: Mutex::default(), ready: Condvar::new(), of_one_max };
+        let pool = Self { shared: Arc::new(shared) };
+        (0..of_one_max + STUCK_MAX).for_each(|_| pool.spawn());
         pool
     }
 
@@ -94,23 +115,23 @@ impl Pool {
         drop(spawned);
     }
 
-    /// Runs work that does not panic on one of the threads. `stuck` counts the threads that work of its kind holds.
-    pub(crate) fn run(&self, stuck: &Arc<AtomicUsize>, work: Work) -> Task {
-        let (state, stuck) = (Arc::new(AtomicU8::new(WAITING)), Arc::clone(stuck));
-        let job = Job { work, state: Arc::clone(&state), stuck: Arc::clone(&stuck) };
+    /// Runs work that does not panic on one of the threads. `counts` are those of its source.
+    pub(crate) fn run(&self, counts: &Arc<Counts>, work: Work) -> Task {
+        let (state, counts) = (Arc::new(AtomicU8::new(WAITING)), Arc::clone(counts));
+        let job = Job { work, state: Arc::clone(&state), counts: Arc::clone(&counts) };
         self.shared.lock().jobs.push_back(job);
         self.shared.ready.notify_one();
-        Task { state, stuck }
+        Task { state, counts }
     }
 
     /// Waits for a task no longer: it does not begin any more, or its thread is replaced.
     pub(crate) fn give_up(&self, task: &Task) {
         // Counted before, so that a thread that ends at this moment finds something to take back.
-        task.stuck.fetch_add(1, Ordering::AcqRel);
+        task.counts.stuck.fetch_add(1, Ordering::AcqRel);
         match task.state.swap(GIVEN_UP, Ordering::AcqRel) {
             RUNNING => self.spawn(),
             _ => {
-                task.stuck.fetch_sub(1, Ordering::AcqRel);
+                task.counts.stuck.fetch_sub(1, Ordering::AcqRel);
             }
         }
     }
@@ -127,62 +148,58 @@ impl Drop for Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Sender, channel};
     use std::time::Duration;
 
     const LONG: Duration = Duration::from_secs(30);
 
-    #[test]
-    fn a_stuck_thread_is_replaced_and_counted_until_it_is_back() {
-        let pool = Pool::new(1);
-        let stuck = Arc::new(AtomicUsize::new(0));
-        let (begun, begin) = channel();
-        let (release, wait) = channel::<()>();
+    /// Work that blocks until the returned end is dropped; returns when it began.
+    fn block(pool: &Pool, counts: &Arc<Counts>) -> (Task, Sender<()>) {
+        let ((begun, begin), (release, wait)) = (channel(), channel::<()>());
         let task = pool.run(
-            &stuck,
+            counts,
             Box::new(move || {
                 begun.send(()).unwrap();
                 let _ = wait.recv();
             }),
         );
         begin.recv_timeout(LONG).unwrap();
+        (task, release)
+    }
+
+    #[test]
+    fn a_source_that_blocks_leaves_threads_to_others_and_is_counted_until_it_is_back() {
+        let pool = Pool::new(1);
+        let (blocking, other) = (Arc::new(Counts::default()), Arc::new(Counts::default()));
+        let (task, release) = block(&pool, &blocking);
         let (say, said) = channel();
-        let later = pool.run(&stuck, Box::new(move || say.send(1).unwrap()));
-        assert!(said.recv_timeout(Duration::from_millis(20)).is_err(), "the only thread is at work");
+        let again = say.clone();
+        pool.run(&blocking, Box::new(move || again.send("the same").unwrap()));
+        pool.run(&other, Box::new(move || say.send("another").unwrap()));
+        assert_eq!(said.recv_timeout(LONG), Ok("another"), "the source's only thread is at work");
         pool.give_up(&task);
-        assert_eq!(stuck.load(Ordering::Acquire), 1);
-        assert_eq!(said.recv_timeout(LONG), Ok(1));
-        drop(later);
-        release.send(()).unwrap();
-        let mut waited = 0;
-        while stuck.load(Ordering::Acquire) > 0 && waited < 3_000 {
+        assert_eq!(blocking.stuck.load(Ordering::Acquire), 1);
+        drop(release);
+        assert_eq!(said.recv_timeout(LONG), Ok("the same"));
+        let is_back = || blocking.stuck.load(Ordering::Acquire) == 0;
+        assert!((0..3_000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
-            waited += 1;
-        }
-        assert_eq!(stuck.load(Ordering::Acquire), 0);
+            is_back()
+        }));
     }
 
     #[test]
     fn what_was_given_up_before_it_began_is_not_run() {
         let pool = Pool::new(1);
-        let stuck = Arc::new(AtomicUsize::new(0));
-        let (begun, begin) = channel();
-        let (release, wait) = channel::<()>();
-        pool.run(
-            &stuck,
-            Box::new(move || {
-                begun.send(()).unwrap();
-                let _ = wait.recv();
-            }),
-        );
-        begin.recv_timeout(LONG).unwrap();
+        let counts = Arc::new(Counts::default());
+        let (_, release) = block(&pool, &counts);
         let (say, said) = channel();
         let again = say.clone();
-        let never = pool.run(&stuck, Box::new(move || say.send("never").unwrap()));
-        pool.run(&stuck, Box::new(move || again.send("last").unwrap()));
+        let never = pool.run(&counts, Box::new(move || say.send("never").unwrap()));
+        pool.run(&counts, Box::new(move || again.send("last").unwrap()));
         pool.give_up(&never);
-        release.send(()).unwrap();
+        drop(release);
         assert_eq!(said.recv_timeout(LONG), Ok("last"));
-        assert_eq!(stuck.load(Ordering::Acquire), 0);
+        assert_eq!(counts.stuck.load(Ordering::Acquire), 0);
     }
 }

@@ -21,13 +21,17 @@ impl Drawn {
 
     fn rows(&self, query: &Query, allow: &Allow) -> Vec<u32> {
         const SPARE: usize = 4;
-        let n = (self.share * query.places() as f64).ceil() as usize + SPARE;
+        let wanted = (self.share * query.request.n as f64).ceil() as usize;
+        // As many more as may turn out to stand above already.
         let (mut random, count) = (random_of(query), allow.count());
+        let n = (wanted + query.places() + SPARE).min(count);
         let mut places: Vec<usize> = Vec::new();
-        for _ in 0..n.min(count) {
+        while places.len() < n {
             let place = random.below(count);
-            if !places.contains(&place) {
-                places.push(place);
+            match places.contains(&place) {
+                true if 2 * n > count => places = (0..count).collect(),
+                true => {}
+                false => places.push(place),
             }
         }
         places.into_iter().filter_map(|place| allow.nth(place)).collect()

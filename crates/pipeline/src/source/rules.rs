@@ -1,5 +1,7 @@
 //! What rules want shown, whether or not another source finds it.
 
+use std::collections::HashSet;
+
 use crate::pipeline::{Source, StageError};
 use crate::{Allow, Query};
 
@@ -10,9 +12,9 @@ impl Ruled {
     fn rows(query: &Query, allow: &Allow) -> Vec<u32> {
         let pinned = query.rules.pins.iter().map(|pin| pin.row);
         let boosts = query.rules.shifts.iter().filter(|shift| shift.amount > 0.0);
-        let mut rows: Vec<u32> = Vec::new();
+        let (mut rows, mut known) = (Vec::new(), HashSet::new());
         for row in pinned.chain(boosts.flat_map(|shift| shift.rows.iter().copied())) {
-            if allow.admits(row) && !rows.contains(&row) {
+            if allow.admits(row) && known.insert(row) {
                 rows.push(row);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
@@ -116,7 +117,6 @@ impl RecommendArgs {
             lambda: self.lambda,
             filter: self.filter.as_deref().map(|text| filter(text, &config)).transpose()?,
             now: as_of.unwrap_or_else(now),
-            seed: 1,
             ..Request::default()
         };
         match (self.user, self.out) {
@@ -159,15 +159,27 @@ fn all(
     json: bool,
 ) -> Result<()> {
     let bar = progress::bar(users.len(), "recommending");
+    let failed = AtomicUsize::new(0);
     let lists: Vec<Vec<(String, f64)>> = users
         .par_iter()
         .map(|user| {
             let response = feed.recommend(&Request { user: Some(user.clone()), ..request.clone() });
             bar.inc(1);
+            if let Some(failure) = response.failures.first() {
+                failed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!("{user}: {failure:?}");
+            }
             response.slate.into_iter().map(|slot| (slot.video, slot.score)).collect()
         })
         .collect();
     bar.finish_and_clear();
+    let failed = failed.into_inner();
+    if failed > 0 {
+        tracing::warn!(
+            "{failed} of {} lists were made without a part that failed; one user with --json shows which",
+            users.len()
+        );
+    }
     let rows = lists.iter().map(Vec::len).sum::<usize>();
     upnext_ingest::lists::write(out, users, &lists)?;
     let text = if json {

@@ -73,7 +73,7 @@ impl ServeArgs {
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file, config.store.clone())?);
         let about = about(&folder.dataset, folder.manifest.notice.as_ref());
         let state = AppState::new(Arc::clone(&store), config.serve.clone(), about)?;
-        let (models, report) = models(&self.run, &folder, &config.feed)?;
+        let (models, report) = models(&self.run, &folder, &config.feed, true)?;
         let relevance: Relevance = folder.manifest.relevance.parse()?;
         let set = Arc::new(folder.dataset);
         if let Some(pictures) = OfRun::open(&self.run, &set) {
@@ -186,7 +186,8 @@ pub(crate) fn about(set: &Dataset, notice: Option<&Notice>) -> About {
     }
 }
 
-/// The run's models and report; a run without models is trained first.
+/// The run's models and report; a run without models is trained first, and one whose indexes are missing gets them if it may be
+/// written.
 ///
 /// # Errors
 /// When a file was changed, or the models cannot be fitted.
@@ -194,6 +195,7 @@ pub(crate) fn models(
     path: &Path,
     folder: &RunFolder,
     config: &FeedConfig,
+    may_build: bool,
 ) -> Result<(FeedModels, Option<serde_json::Value>)> {
     let model = match run::read_file(path, MODEL_FILE)? {
         Some(bytes) => bytes,
@@ -222,7 +224,8 @@ pub(crate) fn models(
     let mut models = serving::from_bytes(&model, &folder.dataset)?;
     if folder.dataset.videos.len() > config.exact_videos_max {
         let settings = indexes::settings(indexes::RECALL);
-        models.indexes = indexes::by_model(indexes::open_or_build(path, &models, &settings)?);
+        let open = if may_build { indexes::open_or_build } else { indexes::open };
+        models.indexes = indexes::by_model(open(path, &models, &settings)?);
     }
     Ok((models, report))
 }
@@ -241,7 +244,7 @@ pub(crate) struct Opened {
 /// When the run cannot be used.
 pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
     let folder = run::open(path)?;
-    let (models, _) = models(path, &folder, &config.feed)?;
+    let (models, _) = models(path, &folder, &config.feed, false)?;
     let file = path.join(STORE_FILE);
     // For reading only, so that it can be asked while a service writes it.
     let store: Arc<dyn Store> = if file.exists() {
