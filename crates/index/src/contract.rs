@@ -394,6 +394,26 @@ fn a_fold_loses_nothing_that_changes_meanwhile() {
 }
 
 #[test]
+fn rows_of_which_nearly_all_are_alike_are_indexed_and_found() {
+    // As factors of videos that nobody has seen: zeros, and a few that are something.
+    let (n, dim) = (6_000u32, 8);
+    let mut random = Random::new(4);
+    let value = |row: u32, random: &mut Random| if row % 100 == 0 { 10.0 * random.normal() } else { 0.0 };
+    let values =
+        (0..n).flat_map(|row| (0..dim).map(|_| value(row, &mut random)).collect::<Vec<f32>>()).collect();
+    let vectors = Matrix::from_rows(n as usize, dim, values);
+    let config = Config { lists: Some(512), ..Config::new(Metric::InnerProduct) };
+    let index = Quantised::build(&vectors, &config).unwrap();
+    for row in [0, 700, 5_900] {
+        let hits = index.search_with(vectors.row(row), 3, Allow::All, Effort::full()).unwrap();
+        let product = |at: usize| upnext_math::dot::dot(vectors.row(row), vectors.row(at));
+        let best = (0..n as usize).map(product).fold(f32::MIN, f32::max);
+        assert_eq!(hits[0].score, best, "row {row}");
+        index.update(row as u32, vectors.row(0)).unwrap();
+    }
+}
+
+#[test]
 fn settings_out_of_bounds_and_rows_that_stand_twice_are_named() {
     let said = |config: Config| Quantised::new(2, &config).unwrap_err().to_string();
     let config = Config::new(Metric::L2);

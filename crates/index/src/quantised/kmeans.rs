@@ -40,6 +40,10 @@ pub(super) fn lists(rows: &[f32], dim: usize, n_lists: usize, seed: u64) -> List
         }
     };
     let all: Vec<Vec<f32>> = members.par_iter().enumerate().map(of_group).collect();
+    // A group of too few rows for a list is none: whoever looks at a group finds lists.
+    let with_lists = (0..n_groups).filter(|&at| starts[at] < starts[at + 1]);
+    let groups = with_lists.flat_map(|at| groups[at * dim..][..dim].iter().copied()).collect();
+    starts.dedup();
     let mut lists =
         Lists { lists: Centres::new(all.concat(), dim), groups: Centres::new(groups, dim), starts };
     for _ in 0..ROUNDS_TOGETHER {
