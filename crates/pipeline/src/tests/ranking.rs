@@ -177,8 +177,8 @@ fn a_share_of_places_explores_tells_its_propensity_and_repeats_for_the_same_requ
         assert!(response.failures.is_empty(), "{:?}", response.failures);
         for slot in &response.slate {
             let is_drawn = slot.reason.kind == ReasonKind::Explored;
-            // Nine are permitted, five of them stand on the slate.
-            let expected = if is_drawn { 0.3 / 4.0 } else { 0.7 };
+            // Ten are permitted, five of them stand on the slate.
+            let expected = if is_drawn { 0.3 / 5.0 } else { 0.7 };
             assert!((slot.propensity.unwrap() - expected).abs() < 1e-9, "{slot:?}");
             (explored, places) = (explored + usize::from(is_drawn), places + 1);
         }
