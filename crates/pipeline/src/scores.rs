@@ -137,7 +137,7 @@ impl Asked {
             _ if model.n_videos() <= all_max => Way::All,
             Shape::Dense => Way::All,
             // What is not finite is named when it is asked for.
-            Shape::Constant(scores) => Scores::new(scores.to_vec()).map_or(Way::All, Way::Constant),
+            Shape::Constant(scores) => Scores::ranked(scores.to_vec()).map_or(Way::All, Way::Constant),
             Shape::Sparse => Way::Few,
             Shape::Inner(tower) => {
                 let (moments, index) = (Arc::new(Moments::of(tower.items())), index_of(model.as_ref()));
@@ -217,6 +217,8 @@ pub struct Scores {
 enum Kind {
     /// Of each row.
     All(Arc<[f32]>),
+    /// The same, with the rows from the best on.
+    Ranked { values: Arc<[f32]>, order: Arc<[u32]> },
     /// Of a few rows, ascending; the others have 0, and no signal.
     Few { entries: Arc<[(u32, f32)]>, n: usize },
     /// Inner products with the model's vectors of videos.
@@ -253,6 +255,17 @@ impl Scores {
         Ok(Self { kind: Kind::All(values.into()), least, mean, deviation })
     }
 
+    /// Of every video, in an order that is made once.
+    fn ranked(values: Vec<f32>) -> Result<Self, StageError> {
+        let n = values.len();
+        let mut scores = Self::new(values)?;
+        if let Kind::All(values) = scores.kind {
+            let order = top_k(&values, n).into();
+            scores.kind = Kind::Ranked { values, order };
+        }
+        Ok(scores)
+    }
+
     /// Of a few of `n` videos, by row; all others have 0.
     ///
     /// # Errors
@@ -271,7 +284,9 @@ impl Scores {
     /// The score of a row; of one the model does not know, the least.
     pub fn of(&self, row: u32) -> f32 {
         match &self.kind {
-            Kind::All(values) => values.get(row as usize).copied().unwrap_or(self.least),
+            Kind::All(values) | Kind::Ranked { values, .. } => {
+                values.get(row as usize).copied().unwrap_or(self.least)
+            }
             _ => self.of_rows(&[row])[0] as f32,
         }
     }
@@ -304,7 +319,7 @@ impl Scores {
     /// The scores of rows, which ascend: what is sparse is gone through once, side by side with them.
     fn of_rows(&self, rows: &[u32]) -> Vec<f64> {
         match &self.kind {
-            Kind::All(_) => rows.iter().map(|&row| f64::from(self.of(row))).collect(),
+            Kind::All(_) | Kind::Ranked { .. } => rows.iter().map(|&row| f64::from(self.of(row))).collect(),
             Kind::Few { entries, .. } => {
                 let mut rest = &entries[..];
                 let score = |&row: &u32| {
@@ -336,7 +351,7 @@ impl Scores {
     /// How many rows have a score.
     fn n_rows(&self) -> usize {
         match &self.kind {
-            Kind::All(values) => values.len(),
+            Kind::All(values) | Kind::Ranked { values, .. } => values.len(),
             Kind::Few { n, .. } => *n,
             Kind::Inner { model, .. } => model.n_videos(),
             Kind::Blend(parts) => parts.iter().map(|(_, part)| part.n_rows()).max().unwrap_or(0),
@@ -375,6 +390,11 @@ impl Scores {
                     }
                 }
                 top_k(&masked, n).into_iter().map(|row| (row, masked[row as usize])).collect()
+            }
+            Kind::Ranked { values, order } => {
+                let scored = order.iter().map(|&row| (row, values[row as usize]));
+                let told = scored.take_while(|&(_, score)| score > self.least);
+                told.filter(|&(row, _)| allow.admits(row)).take(n).collect()
             }
             Kind::Few { entries, .. } => {
                 let told = entries.iter().copied().filter(|&(row, score)| score > 0.0 && allow.admits(row));
@@ -576,6 +596,19 @@ mod tests {
             let best = ids(&all, 1)[0];
             assert_eq!(parts.rank(best, |row| allow.admits(row)), 0);
         }
+    }
+
+    #[test]
+    fn what_is_ranked_once_has_the_top_of_what_is_scored_whole() {
+        let mut random = Random::new(9);
+        let values: Vec<f32> = (0..N).map(|_| random.below(40) as f32).collect();
+        let (whole, ranked) = (Scores::new(values.clone()).unwrap(), Scores::ranked(values).unwrap());
+        let mut allow = Allow::all(N);
+        (0..N as u32).filter(|row| row % 3 == 0).for_each(|row| allow.refuse(row));
+        for n in [0, 1, 20, N] {
+            assert_eq!(ranked.top(n, &allow).unwrap(), whole.top(n, &allow).unwrap(), "{n}");
+        }
+        assert_eq!((ranked.of(7), ranked.scaled(7)), (whole.of(7), whole.scaled(7)));
     }
 
     #[test]
