@@ -398,7 +398,8 @@ fn rows_of_which_nearly_all_are_alike_are_indexed_and_found() {
     // As factors of videos that nobody has seen: zeros, and a few that are something.
     let (n, dim) = (6_000u32, 8);
     let mut random = Random::new(4);
-    let value = |row: u32, random: &mut Random| if row % 100 == 0 { 10.0 * random.normal() } else { 0.0 };
+    let value =
+        |row: u32, random: &mut Random| if row.is_multiple_of(100) { 10.0 * random.normal() } else { 0.0 };
     let values =
         (0..n).flat_map(|row| (0..dim).map(|_| value(row, &mut random)).collect::<Vec<f32>>()).collect();
     let vectors = Matrix::from_rows(n as usize, dim, values);
