@@ -78,8 +78,8 @@ impl Audience {
         (all.iter().filter(|user| others.binary_search(user).is_ok()).count(), all.len())
     }
 
-    /// Of those who wanted `video`, how many wanted `next` within the three after it; and how many they are. Of more than
-    /// [`SAMPLED`] an even sample is asked.
+    /// Of those who wanted `video`, how many wanted `next` within the three after it; and how many they are. Of more than 4,096
+    /// an even sample is asked.
     pub fn soon_after(&self, video: u32, next: u32) -> (usize, usize) {
         let range = self.range(video);
         let range = range.clone().step_by(range.len().div_ceil(SAMPLED).max(1));

@@ -92,7 +92,7 @@ impl RowSets {
         }
     }
 
-    /// The same, with so many answers of [`RowSets::answer`] remembered: a bit for each video each.
+    /// The same, with so many answers of expressions remembered: a bit for each video each.
     pub fn remembering(self, remembered_max: usize) -> Self {
         Self { remembered_max, ..self }
     }
