@@ -20,5 +20,5 @@ mod topk;
 
 pub use matrix::Matrix;
 pub use rotation::Rotation;
-pub use sparse::{Sparse, Sum, keep_strongest};
+pub use sparse::{Sparse, Sum, keep_strongest, sum_equal_columns};
 pub use topk::top_k;

@@ -169,15 +169,7 @@ impl Sparse {
             let (columns, values) = self.row(row as usize);
             entries.extend(columns.iter().zip(values).map(|(&column, &value)| (column, weight * value)));
         }
-        // Stable, so that equal columns are summed in the order of the rows; and quick, as each row is sorted already.
-        entries.sort_by_key(|&(column, _)| column);
-        entries.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.1 += next.1;
-            }
-            same
-        });
+        sum_equal_columns(&mut entries);
         entries
     }
 
@@ -303,6 +295,19 @@ impl Sparse {
         }
         out
     }
+}
+
+/// Sorts entries by column and sums equal ones, in the order in which they stood. Runs that are sorted already make it quick.
+pub fn sum_equal_columns(entries: &mut Vec<(u32, f32)>) {
+    // Stable: a sum of floats depends on its order.
+    entries.sort_by_key(|&(column, _)| column);
+    entries.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
 }
 
 /// A sum of sparse rows under way, whose cost follows what was added and not the number of columns.

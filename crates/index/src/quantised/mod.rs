@@ -35,7 +35,7 @@ pub struct Config {
     pub metric: Metric,
     /// Draws the rotation, the sample and the first centres: the same seed and rows give the same index on any number of threads.
     pub seed: u64,
-    /// The share of the true neighbours that searches shall find, measured on rows held out; 0.5 to 0.999.
+    /// The share of the true neighbours that searches shall find, measured at building on rows of the index; 0.5 to 0.999.
     pub recall: f32,
     /// How many lists; by the number of rows if not said.
     pub lists: Option<usize>,

@@ -1,6 +1,6 @@
 //! Counts of what follows what.
 
-use upnext_math::Sparse;
+use upnext_math::{Sparse, sum_equal_columns};
 
 use super::linear::{Linear, Weights};
 use crate::{FitError, Training};
@@ -19,7 +19,7 @@ pub(crate) fn transitions(sequences: &[Vec<u32>], n_videos: usize, gaps: usize, 
             }
             let (row, limit) = (&mut rows[earlier as usize], &mut summed_at[earlier as usize]);
             if row.len() >= *limit {
-                sum_up(row);
+                sum_equal_columns(row);
                 *limit = (2 * row.len()).max(SUMMED_AT_MIN);
             }
         }
@@ -28,17 +28,6 @@ pub(crate) fn transitions(sequences: &[Vec<u32>], n_videos: usize, gaps: usize, 
 }
 
 const SUMMED_AT_MIN: usize = 4_096;
-
-fn sum_up(row: &mut Vec<(u32, f32)>) {
-    row.sort_by_key(|&(column, _)| column);
-    row.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 += next.1;
-        }
-        same
-    });
-}
 
 /// Rows divided by their sum plus `shrink`.
 pub(crate) fn normalise_rows(counts: Sparse, shrink: f32) -> Sparse {
