@@ -344,8 +344,10 @@ pub struct LiveConfig {
     pub window_days: f64,
     /// After how many days such feedback counts half.
     pub half_life_days: f64,
-    /// What takes more than a moment to read again after a change is read for at most this share of the time.
+    /// Stored videos are read again after a change for at most this share of the time; where they are few, at once.
     pub reread_share: f64,
+    /// The same of the feedback that is counted for what is popular right now, which changes with every event.
+    pub recount_share: f64,
 }
 
 impl Default for LiveConfig {
@@ -356,6 +358,7 @@ impl Default for LiveConfig {
             window_days: 7.0,
             half_life_days: 2.0,
             reread_share: 0.2,
+            recount_share: 0.05,
         }
     }
 }
@@ -480,6 +483,7 @@ impl FeedConfig {
         positive("cold_fresh_half_life_days", self.cold_fresh_half_life_days)?;
         positive("popular_half_life_days", self.popular_half_life_days)?;
         positive("live.reread_share", self.live.reread_share)?;
+        positive("live.recount_share", self.live.recount_share)?;
         positive("live.window_days", self.live.window_days)?;
         positive("live.half_life_days", self.live.half_life_days)?;
         positive("feedback.watch_ratio_max", self.feedback.watch_ratio_max)?;

@@ -16,8 +16,10 @@ use crate::viewer::judge;
 use crate::{Failure, FeedConfig, Stock};
 
 const DAY_MILLISECONDS: f64 = 86_400_000.0;
-/// Rereads that take less are done in the request that notices the change.
-const QUICK: Duration = Duration::from_millis(2);
+/// What had at most so many rows is read again in the request that notices the change: counted, so that a busy machine answers the same …
+const QUICK_ROWS: usize = 256;
+/// … unless the store took this long.
+const QUICK: Duration = Duration::from_millis(50);
 /// After this much time the window of what is wanted right now has moved.
 const WINDOW_STEP_MILLISECONDS: i64 = 60_000;
 const PAGE: usize = 10_000;
@@ -49,23 +51,33 @@ struct Known {
     failures: Vec<Failure>,
 }
 
-/// When something was read, in which version, and how long that took.
+/// When something was read, in which version, how much it was, and how long that took.
 #[derive(Clone, Copy)]
 struct Reading {
     version: Option<u64>,
     at: Instant,
+    n_rows: usize,
     took: Duration,
 }
 
 impl Reading {
     fn never() -> Self {
-        Self { version: None, at: Instant::now(), took: Duration::ZERO }
+        Self { version: None, at: Instant::now(), n_rows: 0, took: Duration::ZERO }
+    }
+
+    /// What began at `begun` and ends now.
+    fn of(version: u64, begun: Instant, n_rows: usize) -> Self {
+        Self { version: Some(version), at: Instant::now(), n_rows, took: begun.elapsed() }
+    }
+
+    fn is_quick(&self) -> bool {
+        self.n_rows <= QUICK_ROWS && self.took < QUICK
     }
 
     /// Whether to read again: what is slow to read is read for at most the given share of the time.
     fn is_due(&self, version: u64, share: f64) -> bool {
         let rest = self.took.mul_f64((1.0 / share - 1.0).max(0.0));
-        self.version != Some(version) && (self.took < QUICK || self.at.elapsed() >= rest)
+        self.version != Some(version) && (self.is_quick() || self.at.elapsed() >= rest)
     }
 }
 
@@ -104,8 +116,7 @@ impl LiveView {
                 return known.stock;
             }
         };
-        let is_slow =
-            |due: bool, reading: &Reading| due && reading.version.is_some() && reading.took >= QUICK;
+        let is_slow = |due: bool, reading: &Reading| due && reading.version.is_some() && !reading.is_quick();
         if !(videos || wanted) {
             failures.extend(known.failures);
             return known.stock;
@@ -142,6 +153,7 @@ impl Inner {
         let share = self.config.live.reread_share;
         let videos = known.videos.is_due(version.videos, share);
         let moved = now.saturating_sub(known.counted_at).saturating_abs() >= WINDOW_STEP_MILLISECONDS;
+        let share = self.config.live.recount_share;
         let wanted = known.wanted.is_due(if moved { u64::MAX } else { version.feedback }, share) || videos;
         Ok((version, (videos, wanted)))
     }
@@ -166,34 +178,37 @@ impl Inner {
             }
         };
         if next.videos.is_due(version.videos, self.config.live.reread_share) {
-            let at = Instant::now();
+            let begun = Instant::now();
+            let mut n_rows = 0;
             match guard(|| self.read_videos(&next.stock.dataset)) {
-                Ok(live) => next.stock.live = Arc::new(live),
+                Ok((live, n)) => (next.stock.live, n_rows) = (Arc::new(live), n),
                 Err(error) => failures.push(failed("stock", &error)),
             }
             // A failed reading counts as one too, so that a broken store is not asked without end.
-            next.videos = Reading { version: Some(version.videos), at: Instant::now(), took: at.elapsed() };
+            next.videos = Reading::of(version.videos, begun, n_rows);
             if failures.iter().any(|failure| failure.part == "stock") {
                 // No version of the store: it is read again, and nobody waits for it.
                 next.videos.version = Some(u64::MAX);
             }
         }
-        let at = Instant::now();
+        let (begun, mut n_rows) = (Instant::now(), 0);
         match guard(|| self.count_wanted(now)) {
-            Ok(wanted) => {
+            Ok((wanted, n)) => {
+                n_rows = n;
                 next.stock = next.stock.wanting(wanted.iter().map(|(id, n)| (id.as_str(), *n as f32)));
                 next.counted_at = now;
             }
             Err(error) => failures.push(failed("popular-now", &error)),
         }
-        next.wanted = Reading { version: Some(version.feedback), at: Instant::now(), took: at.elapsed() };
+        next.wanted = Reading::of(version.feedback, begun, n_rows);
         next.failures.clear();
         let stock = next.stock.clone();
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = next;
         stock
     }
 
-    fn read_videos(&self, dataset: &Dataset) -> Result<Live, StageError> {
+    /// The stored videos, and how many rows were read for them.
+    fn read_videos(&self, dataset: &Dataset) -> Result<(Live, usize), StageError> {
         let failed = |error: upnext_store::StoreError| StageError::new(error.to_string());
         let limit = self.config.live.videos_max;
         let mut videos = Vec::new();
@@ -207,11 +222,13 @@ impl Inner {
             cursor = page.cursor;
         }
         let hidden = self.store.hidden(usize::MAX).map_err(failed)?;
-        Ok(Live::new(dataset, videos, &hidden))
+        let n_rows = videos.len() + hidden.len();
+        Ok((Live::new(dataset, videos, &hidden), n_rows))
     }
 
-    /// How many viewers wanted each video within the window, each counting half as much after every half-life.
-    fn count_wanted(&self, now: i64) -> Result<HashMap<String, f64>, StageError> {
+    /// How many viewers wanted each video within the window, each counting half as much after every half-life; and how many rows were read
+    /// for it.
+    fn count_wanted(&self, now: i64) -> Result<(HashMap<String, f64>, usize), StageError> {
         let live = &self.config.live;
         let since = now.saturating_sub((live.window_days * DAY_MILLISECONDS) as i64);
         let recent =
@@ -225,7 +242,7 @@ impl Inner {
                 *wanted.entry(piece.video.clone()).or_default() += decayed(age_days, live.half_life_days);
             }
         }
-        Ok(wanted)
+        Ok((wanted, recent.len()))
     }
 }
 
@@ -292,10 +309,19 @@ mod tests {
 
     #[test]
     fn what_is_slow_to_read_is_read_for_a_share_of_the_time_only() {
-        let reading = |took| Reading { version: Some(1), at: Instant::now(), took };
-        assert!(!reading(Duration::ZERO).is_due(1, 0.2));
-        assert!(reading(Duration::ZERO).is_due(2, 0.2));
-        assert!(!reading(Duration::from_secs(5)).is_due(2, 0.2));
-        assert!(reading(Duration::from_secs(5)).is_due(2, 1.0));
+        let reading = |n_rows| Reading {
+            version: Some(1),
+            at: Instant::now(),
+            n_rows,
+            took: Duration::from_millis(40),
+        };
+        assert!(!reading(0).is_due(1, 0.2), "nothing changed");
+        assert!(
+            !Reading { took: Duration::from_secs(5), ..reading(1) }.is_due(2, 0.2),
+            "a store that blocks"
+        );
+        assert!(reading(QUICK_ROWS).is_due(2, 0.2));
+        assert!(!reading(QUICK_ROWS + 1).is_due(2, 0.2));
+        assert!(reading(QUICK_ROWS + 1).is_due(2, 1.0));
     }
 }

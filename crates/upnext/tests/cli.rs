@@ -1048,6 +1048,120 @@ fn from_a_log_to_a_personal_and_explained_slate() {
 }
 
 #[test]
+fn an_index_is_built_once_then_opened_and_changes_no_answer() {
+    let desk = desk();
+    desk.run("import log.csv --out run").done();
+    desk.run("index run").failed(&["run", "no models", "upnext train"]);
+    desk.run("train run --ranker two-tower").done();
+    let built = |line: &str| {
+        let said = desk.run(line).json();
+        let all = said["indexes"].as_array().unwrap();
+        assert!(!all.is_empty(), "{said}");
+        for one in all {
+            assert!(desk.path(one["file"].as_str().unwrap()).exists(), "{one}");
+            assert_eq!(one["rows"], 20, "{one}");
+        }
+        all.iter().map(|one| one["was_there"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(built("index run --json").iter().all(|was_there| !was_there));
+    assert!(built("index run --json").iter().all(|was_there| *was_there));
+    assert!(built("index run --recall 0.99 --json").iter().all(|was_there| !was_there), "built for less");
+    assert!(built("index run --json").iter().all(|was_there| *was_there), "more than enough");
+    let text = desk.run("index run").done().out;
+    assert!(
+        text.contains("20 vectors of") && text.contains("recall 0.99") && text.contains("opened"),
+        "{text}"
+    );
+
+    // Asked as a large catalogue is: with the index, and, where it is gone, by looking at every video.
+    desk.write("large.toml", "[feed]\nexact_videos_max = 0\n");
+    let asked = |more: &str| {
+        let ended = desk.run(&format!("recommend run --user u1 --n 5 --json{more}"));
+        let warned = ended.err.contains("upnext index");
+        (warned, ended.json()["slate"].clone())
+    };
+    let (whole, with_index) = (asked(""), asked(" --config large.toml"));
+    let ids = |slate: &Value| -> Vec<String> {
+        slate.as_array().unwrap().iter().map(|slot| slot["video"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!((whole.0, with_index.0, ids(&with_index.1).len()), (false, false, 5));
+    for file in std::fs::read_dir(desk.path("run/index")).unwrap() {
+        let (file, bytes) = (file.unwrap().path(), b"cut");
+        std::fs::write(&file, bytes).unwrap();
+    }
+    let without = asked(" --config large.toml");
+    assert!(without.0, "what is damaged is said, and how it is built");
+    assert_eq!(ids(&without.1), ids(&with_index.1));
+    assert!(built("index run --json").iter().all(|was_there| !was_there), "what is damaged is built again");
+}
+
+#[test]
+fn a_replay_gives_the_same_bytes_and_knows_nothing_of_later() {
+    let desk = desk();
+    desk.trained();
+    let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
+    let event = |video: &str, time: i64| {
+        json!([{"user": "u1", "video": video, "action": "like", "time": time}]).to_string()
+    };
+    let at = |seconds: i64| 1_750_000_000_000 + 1_000 * seconds;
+    let replay = |seconds: i64| {
+        let ended = desk.run(&format!("recommend run --user u1 --n 6 --json --as-of {}", at(seconds)));
+        ended.done().out
+    };
+    assert_eq!(service.ask("POST", "/api/v2/events", &event("v3", at(10))).0, 200);
+    let early = [replay(5), replay(20)];
+    assert_eq!(early, [replay(5), replay(20)], "the same moment, the same bytes");
+    assert_ne!(early[0], early[1], "what was liked between counts from then on");
+    let liked: Value = serde_json::from_str(&early[1]).unwrap();
+    assert!(!videos_of(&liked).contains(&"v3"));
+    for (second, video) in [(30, "v18"), (40, "v19")] {
+        assert_eq!(service.ask("POST", "/api/v2/events", &event(video, at(second))).0, 200);
+    }
+    assert_eq!(early, [replay(5), replay(20)], "what came later changes nothing of it");
+    assert_ne!(early[1], replay(50));
+    assert_eq!(service.stop(), 0);
+    assert_eq!(early, [replay(5), replay(20)], "nor does the end of the service");
+}
+
+#[test]
+fn why_not_names_the_filter_and_the_rule() {
+    let desk = desk();
+    desk.trained();
+    let explain = |user: &str, video: &str, more: &[&str]| {
+        let mut words = vec!["explain", "run", "--user", user, "--video", video, "--n", "3", "--json"];
+        words.extend(more);
+        desk.upnext(&words).json()
+    };
+    let shown = desk.run("recommend run --user u1 --n 3 --json").json();
+    let first = videos_of(&shown)[0];
+    assert_eq!(explain("u1", first, &[])["verdict"], "shown");
+    let refused = explain("u1", first, &["--filter", "genre:Comedy"]);
+    assert_eq!(refused["verdict"], "filtered");
+    assert!(refused["text"].as_str().unwrap().contains("expression"), "{refused}");
+
+    desk.write(
+        "rules.toml",
+        format!(
+            "[[feed.rules]]\nname = \"not now\"\naction = \"bury\"\namount = 1.0\nvideos = [\"{first}\"]\n\n\
+             [[feed.rules]]\nname = \"up\"\naction = \"pin\"\nplace = 1\nvideos = [\"v1\", \"v2\", \"v4\"]\n"
+        ),
+    );
+    let buried = explain("u1", first, &["--config", "rules.toml"]);
+    assert_ne!((&buried["verdict"], &buried["place"]), (&json!("shown"), &json!(1)));
+    let parts: Vec<&str> =
+        buried["parts"].as_array().unwrap().iter().map(|part| part[0].as_str().unwrap()).collect();
+    assert!(parts.contains(&"rule not now"), "{buried}");
+    let pinned = desk.run("recommend run --user u1 --n 3 --json --config rules.toml").json();
+    let reasons: Vec<&str> = pinned["slate"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|slot| slot["reason"]["text"].as_str().unwrap())
+        .collect();
+    assert!(reasons.iter().any(|text| text.contains("up")), "{reasons:?}");
+}
+
+#[test]
 fn lists_of_all_users_go_into_a_file_of_each_kind() {
     let desk = desk();
     desk.trained();
