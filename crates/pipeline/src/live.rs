@@ -251,7 +251,7 @@ fn failed(part: &str, error: &StageError) -> Failure {
 }
 
 /// A stored video in our words: its labels as texts by kind, its title and creator where they can be found.
-fn live_video(video: StoredVideo) -> LiveVideo {
+pub fn live_video(video: StoredVideo) -> LiveVideo {
     let labels = texts_by_kind(&video.labels);
     let first = |keys: &[&str]| keys.iter().find_map(|&key| labels.get(key)?.first().cloned());
     let title = match video.comment.trim() {
@@ -264,7 +264,7 @@ fn live_video(video: StoredVideo) -> LiveVideo {
 }
 
 /// Labels of any shape as texts by their kind.
-pub(crate) fn texts_by_kind(value: &Value) -> BTreeMap<String, Vec<String>> {
+pub fn texts_by_kind(value: &Value) -> BTreeMap<String, Vec<String>> {
     fn texts(value: &Value) -> Vec<String> {
         match value {
             Value::String(text) => vec![text.clone()],

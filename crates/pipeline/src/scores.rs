@@ -6,6 +6,7 @@ use upnext_data::History;
 use upnext_index::{Allow as Among, Bitmap, Index};
 use upnext_math::dot::dot;
 use upnext_math::linalg::transposed_product;
+use upnext_math::memory::prefetch;
 use upnext_math::{Matrix, top_k};
 use upnext_models::{Context, Recommender, Shape};
 
@@ -14,6 +15,9 @@ use crate::pipeline::StageError;
 
 /// Where more than one row in so many is refused, the index is told which: it looks at more lists then, and passes over blocks.
 const REFUSED_SHARE: usize = 10;
+
+/// How many rows ahead of a product its vector is asked for.
+const ROWS_AHEAD: usize = 8;
 
 /// The index over the vectors of a model, where there is one.
 pub type IndexOf<'a> = dyn Fn(&dyn Recommender) -> Option<Arc<dyn Index>> + 'a;
@@ -331,10 +335,13 @@ impl Scores {
             Kind::Inner { model, user, .. } => match model.shape() {
                 Shape::Inner(tower) => {
                     let (items, n) = (tower.items(), tower.items().n_rows());
-                    let score = |&row: &u32| {
-                        if (row as usize) < n { dot(user, items.row(row as usize)) } else { self.least }
+                    let vector = |&row: &u32| ((row as usize) < n).then(|| items.row(row as usize));
+                    let score = |(at, row): (usize, &u32)| {
+                        // Rows lie anywhere in memory: asked for ahead, they come while others are multiplied.
+                        rows.get(at + ROWS_AHEAD).and_then(vector).into_iter().for_each(prefetch);
+                        vector(row).map_or(self.least, |vector| dot(user, vector))
                     };
-                    rows.iter().map(score).map(f64::from).collect()
+                    rows.iter().enumerate().map(score).map(f64::from).collect()
                 }
                 _ => vec![f64::from(self.least); rows.len()],
             },

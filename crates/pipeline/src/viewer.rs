@@ -207,8 +207,25 @@ fn stronger(new: How, old: How) -> bool {
     strength(new) > strength(old)
 }
 
+/// The event that a piece of feedback stands for, in a log: of no user and video yet. What was only seen is an impression.
+pub fn event_of(feedback: &Feedback, config: &FeedbackConfig) -> Event {
+    let (event, _) = meant(feedback, config);
+    Event { action: config.meaning(&feedback.kind).action().unwrap_or(Action::Impression), ..event }
+}
+
 /// The event that a piece of feedback stands for, and what the rule says of it.
 pub(crate) fn judge(feedback: &Feedback, config: &FeedbackConfig, rule: &Relevance) -> (Event, Judgement) {
+    let (event, meaning) = meant(feedback, config);
+    let judgement = match meaning {
+        Meaning::Seen => Judgement::Neutral,
+        // Said in so many words, whatever the rule takes from a log that knows no likes.
+        Meaning::Like => Judgement::Positive,
+        _ => rule.judge(&event),
+    };
+    (event, judgement)
+}
+
+fn meant(feedback: &Feedback, config: &FeedbackConfig) -> (Event, Meaning) {
     let meaning = config.meaning(&feedback.kind);
     let number = feedback.value.is_finite().then_some(feedback.value);
     let (value, ratio) = match meaning {
@@ -220,13 +237,7 @@ pub(crate) fn judge(feedback: &Feedback, config: &FeedbackConfig, rule: &Relevan
     };
     let action = meaning.action().unwrap_or(Action::Watch);
     let event = Event { user: 0, video: 0, action, time: feedback.time, value, ratio };
-    let judgement = match meaning {
-        Meaning::Seen => Judgement::Neutral,
-        // Said in so many words, whatever the rule takes from a log that knows no likes.
-        Meaning::Like => Judgement::Positive,
-        _ => rule.judge(&event),
-    };
-    (event, judgement)
+    (event, meaning)
 }
 
 /// Hydrates requests: reads the viewer's past and the stock.

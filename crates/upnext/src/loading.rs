@@ -107,26 +107,7 @@ impl CleanArgs {
     /// # Errors
     /// When that is no size.
     pub(crate) fn memory_bytes(&self) -> Result<usize, WrongUse> {
-        const LEAST: usize = 64 << 20;
-        let text = self.memory.trim();
-        let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
-        let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
-            "" | "b" => Some(1.0),
-            "kb" => Some(1e3),
-            "mb" => Some(1e6),
-            "gb" => Some(1e9),
-            "k" | "kib" => Some(1024.0),
-            "m" | "mib" => Some(1024.0 * 1024.0),
-            "g" | "gib" => Some(1024.0 * 1024.0 * 1024.0),
-            _ => None,
-        };
-        match (text[..end].parse::<f64>(), unit) {
-            (Ok(number), Some(unit)) if (number * unit) as usize >= LEAST => Ok((number * unit) as usize),
-            _ => Err(WrongUse::of(
-                "--memory",
-                format!("`{text}` is no size of at least 64MiB; expected for example 512MiB or 2GiB"),
-            )),
-        }
+        bytes_of("--memory", &self.memory)
     }
 }
 
@@ -275,4 +256,31 @@ pub(crate) fn moment(text: &str) -> Option<i64> {
         Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
     };
     zoned().or_else(local)
+}
+
+/// A size such as `512MiB` or `2GiB`, of at least 64 MiB, in bytes.
+///
+/// # Errors
+/// Names the argument, where that is no size.
+pub(crate) fn bytes_of(argument: &str, text: &str) -> Result<usize, WrongUse> {
+    const LEAST: usize = 64 << 20;
+    let text = text.trim();
+    let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1.0),
+        "kb" => Some(1e3),
+        "mb" => Some(1e6),
+        "gb" => Some(1e9),
+        "k" | "kib" => Some(1024.0),
+        "m" | "mib" => Some(1024.0 * 1024.0),
+        "g" | "gib" => Some(1024.0 * 1024.0 * 1024.0),
+        _ => None,
+    };
+    match (text[..end].parse::<f64>(), unit) {
+        (Ok(number), Some(unit)) if (number * unit) as usize >= LEAST => Ok((number * unit) as usize),
+        _ => Err(WrongUse::of(
+            argument,
+            format!("`{text}` is no size of at least 64MiB; expected for example 512MiB or 2GiB"),
+        )),
+    }
 }

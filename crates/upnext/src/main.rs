@@ -18,6 +18,7 @@ mod output;
 mod pictures;
 mod progress;
 mod report;
+mod retraining;
 mod serving;
 mod sweep;
 mod true_top;
@@ -74,6 +75,10 @@ enum Command {
     Explain(command::explain::ExplainArgs),
     /// Serve a run folder over HTTP
     Serve(command::serve::ServeArgs),
+    /// Fit a run anew with what its store learnt, check it, and let it be served
+    Retrain(command::retrain::RetrainArgs),
+    /// Serve an earlier version of a run again
+    Rollback(command::rollback::RollbackArgs),
     /// Make, list and revoke keys of a service
     Keys(command::keys::KeysArgs),
 }

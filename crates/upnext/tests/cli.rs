@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 21] = [
     "demo",
     "generate",
     "import",
@@ -30,6 +30,8 @@ const VERBS: [&str; 19] = [
     "recommend",
     "explain",
     "serve",
+    "retrain",
+    "rollback",
     "keys",
 ];
 
@@ -82,7 +84,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
     let desk = desk();
     desk.trained();
     let before = desk.files();
-    let wrong: [(&str, &[&str]); 65] = [
+    let wrong: [(&str, &[&str]); 74] = [
         ("", &["Usage"]),
         ("dance", &["dance"]),
         ("demo --once --loud", &["--loud"]),
@@ -117,6 +119,15 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("index run --recall 2", &["--recall", "0.5 to 0.999"]),
         ("recommend run --user u1 --as-of soon", &["--as-of", "`soon`"]),
         ("train run --questions 0", &["--questions", "0"]),
+        ("retrain", &["RUN"]),
+        ("retrain run --ranker loud", &["--ranker", "`loud`"]),
+        ("retrain run --floor loud", &["--floor", "`loud`"]),
+        ("retrain run --keep 0", &["--keep"]),
+        ("retrain run --memory-max many", &["--memory-max", "`many`", "2GiB"]),
+        ("rollback", &["RUN"]),
+        ("serve run --retrain daily", &["--retrain", "`daily`", "every=6h"]),
+        ("serve run --retrain every=never", &["--retrain", "every=never", "every=6h"]),
+        ("serve run --retrain keep=2", &["--retrain", "every=6h among"]),
         ("map", &["FILE"]),
         ("map log.csv --out map.xls", &["--out", ".html"]),
         ("map log.csv --viewer nobody", &["--viewer", "`nobody`"]),
@@ -1162,6 +1173,94 @@ fn why_not_names_the_filter_and_the_rule() {
     assert!(reasons.iter().any(|text| text.contains("up")), "{reasons:?}");
 }
 
+// ---- retraining ----------------------------------------------------------------------------------------------
+
+/// Asks until the answer is as it should be.
+fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "it never came");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_service_follows_what_was_retrained_and_goes_back_when_told() {
+    let desk = desk();
+    desk.trained();
+    desk.run("retrain run").failed(&["store.sqlite", "no store", "upnext serve"]);
+    let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
+    // A new video that many who saw v3 watch next: only a model that was fitted anew can tell.
+    let item = json!({"ItemId": "fresh", "IsHidden": false, "Categories": ["sport"], "Timestamp": "2023-11-15T00:00:00Z",
+        "Labels": {"mood": "warm"}, "Comment": "Fresh"});
+    assert_eq!(service.ask("POST", "/api/item", &item.to_string()).0, 200);
+    let mut events = Vec::new();
+    for user in 0..30 {
+        for (video, seconds) in [("v3", 0), ("fresh", 60)] {
+            let time = 1_700_100_000_000i64 + 1_000 * (600 * user + seconds);
+            events.push(json!({"user": format!("new{user}"), "video": video, "action": "watch", "value": 1.0, "time": time}));
+        }
+    }
+    assert_eq!(service.ask("POST", "/api/v2/events", &json!(events).to_string()).0, 200);
+
+    let done = desk.run("retrain run --floor none --json").json();
+    assert_eq!((&done["version"], &done["removed"]), (&json!(1), &json!([])));
+    assert_eq!(done["added"], json!({"events": 60, "users": 30, "videos": 1, "dropped": 0}));
+    assert_eq!(done["ranker"][0], "closed-blend");
+    let of_model = |service: &Service| {
+        let (status, body) = service.ask("GET", "/api/v2/recommend/new-face?n=5&pick=v3", "");
+        assert_eq!(status, 200, "{body}");
+        let slate: Value = serde_json::from_str(&body).unwrap();
+        let is_by_model = |item: &&Value| {
+            item["id"] == "fresh" && item["sources"].as_array().unwrap().iter().any(|name| name == "markov")
+        };
+        slate["items"].as_array().unwrap().iter().find(is_by_model).is_some()
+    };
+    until(|| of_model(&service).then_some(()));
+    // Other commands know it too, and the same request is answered without a break meanwhile.
+    let slate = desk.run("recommend run --user new-face --pick v3 --n 5 --json").json();
+    assert!(videos_of(&slate).contains(&"fresh"), "{slate}");
+
+    let back = desk.run("rollback run --json").json();
+    assert_eq!(back, json!({"from": 1, "to": 0, "versions": [0, 1]}));
+    until(|| (!of_model(&service)).then_some(()));
+    desk.run("rollback run").failed(&["nothing before it"]);
+    desk.run("rollback run --to 7").failed(&["000007"]);
+
+    // What does not reach its floor, or is damaged, is not served.
+    let text = desk.run("retrain run --floor closed-blend --keep 1").done().out;
+    assert!(text.contains("version 2 is served") && text.contains("removed: [1]"), "{text}");
+    until(|| of_model(&service).then_some(()));
+    let model = desk.path("run/versions/000002/model.safetensors");
+    std::fs::write(&model, "cut").unwrap();
+    desk.run("rollback run --to 0").done();
+    until(|| (!of_model(&service)).then_some(()));
+    std::fs::write(desk.path("run/versions/current"), "2\n").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    assert!(!of_model(&service), "a damaged version is not served, and the one before goes on");
+    assert_eq!(service.stop(), 0);
+}
+
+#[test]
+fn a_service_retrains_at_intervals_within_its_memory() {
+    let desk = desk();
+    desk.trained();
+    let words = "every=1s floor=none keep=2 models=popular,markov ranker=markov memory-max=2GiB";
+    let service =
+        Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json", "--retrain", words]);
+    let versions = || -> Vec<String> {
+        let entries = std::fs::read_dir(desk.path("run/versions")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    until(|| versions().contains(&"000003".to_string()).then_some(()));
+    until(|| (!versions().contains(&"000001".to_string())).then_some(()));
+    assert_eq!(service.ask("GET", "/api/v2/recommend/u1?n=3", "").0, 200);
+    assert_eq!(service.stop(), 0, "what is being fitted ends with the service");
+}
+
 #[test]
 fn lists_of_all_users_go_into_a_file_of_each_kind() {
     let desk = desk();
@@ -1302,7 +1401,9 @@ fn an_address_that_others_reach_needs_a_key_before_anything_is_fitted() {
 #[test]
 fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
     let desk = desk();
-    let made = desk.run("keys new --role write --role read --tenant films --name app --file keys.toml --json").json();
+    let made = desk
+        .run("keys new --role write --role read --tenant films --name app --file keys.toml --json")
+        .json();
     let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
     let kept = desk.read("keys.toml");
     assert!(key.starts_with(&format!("upnext_{id}_")) && kept.trim_end() == made["line"].as_str().unwrap());

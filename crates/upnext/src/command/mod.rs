@@ -15,6 +15,8 @@ pub(crate) mod on_engine;
 pub(crate) mod pictures;
 pub(crate) mod recommend;
 pub(crate) mod report;
+pub(crate) mod retrain;
+pub(crate) mod rollback;
 pub(crate) mod serve;
 pub(crate) mod train;
 pub(crate) mod tune;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -15,17 +16,19 @@ use upnext_pipeline::{Feed, FeedConfig, FeedModels};
 use upnext_serve::{About, AppState, Reload, ServeError, TasteMap, Tenants};
 use upnext_store::{Memory, Sqlite, Store};
 
+use crate::command::retrain::Terms;
 use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
 use crate::config::Config;
 use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
 use crate::pictures::OfRun;
+use crate::retraining::{Running, Schedule, Versions, follow};
 use crate::{WrongUse, indexes, output, serving};
 
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088\n  upnext serve --tenant films=runs/films --tenant songs=runs/songs --config upnext.toml"
+    after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088\n  upnext serve --tenant films=runs/films --tenant songs=runs/songs --config upnext.toml\n  upnext serve runs/mine --retrain 'every=6h memory-max=4GiB'"
 )]
 pub(crate) struct ServeArgs {
     /// The run folder
@@ -46,6 +49,10 @@ pub(crate) struct ServeArgs {
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Retrain at intervals, each time in a process of its own: `every=6h`, and whatever `upnext retrain` takes, as words
+    /// such as keep=5 or memory-max=4GiB
+    #[arg(long, value_name = "WORDS")]
+    retrain: Option<String>,
     /// Say where it listens as JSON
     #[arg(long)]
     json: bool,
@@ -77,7 +84,15 @@ impl ServeArgs {
         let mut config = Config::read(self.config.as_deref())?;
         let places = self.places()?;
         config.serve.key = self.key.or(config.serve.key);
-        let folders = places.iter().map(|place| run::open(&place.run)).collect::<Result<Vec<_>, _>>()?;
+        let schedules =
+            self.retrain.as_deref().map(|words| schedules(words, &places, self.config.as_deref()));
+        let schedules = schedules.transpose()?.unwrap_or_default();
+        let mut folders = Vec::with_capacity(places.len());
+        for place in &places {
+            let versions = Versions::of(&place.run);
+            let number = versions.current()?;
+            folders.push((number, run::open(&versions.folder(number))?));
+        }
         // The address and the stores first: what is refused is refused before models are fitted.
         let runtime = runtime()?;
         let listener = runtime.block_on(upnext_serve::bind(&self.listen)).map_err(|error| match error {
@@ -87,7 +102,7 @@ impl ServeArgs {
         upnext_serve::check_exposure(&listener, &config.serve)?;
         let mut tenants = Tenants::new(config.serve.clone())?;
         let mut opened = Vec::new();
-        for (place, folder) in places.iter().zip(folders) {
+        for (place, (number, folder)) in places.into_iter().zip(folders) {
             let store: Arc<dyn Store> = Arc::new(Sqlite::open(&place.store, config.store.clone())?);
             let about = about(&folder.dataset, folder.manifest.notice.as_ref());
             let state = match place.name.as_str() {
@@ -99,17 +114,26 @@ impl ServeArgs {
                 name => tenants.add(name, Arc::clone(&store), about)?,
             };
             state.keep_audit_in(place.store.with_file_name(AUDIT_FILE))?;
-            opened.push((place, folder, store, state));
+            opened.push((place, number, folder, store, state));
         }
-        for (place, folder, store, state) in opened {
-            publish(place, folder, store, &state, &config)?;
+        for (place, number, folder, store, state) in opened {
+            let versions = Versions::of(&place.run);
+            publish(&place.at(&versions, number), folder, Arc::clone(&store), &state, &config)?;
+            let config = config.clone();
+            follow(versions.clone(), number, move |number| {
+                let place = place.at(&versions, number);
+                publish(&place, run::open(&place.run)?, Arc::clone(&store), &state, &config)
+            })?;
         }
+        let retraining = schedules.into_iter().map(Schedule::start).collect::<Result<Vec<Running>>>()?;
         let scheme = if config.serve.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
         say_where(&url, self.json)?;
         let reload = tenants.reload();
         runtime.spawn(reload_when_told(reload));
-        runtime.block_on(upnext_serve::serve(listener, tenants, stop_signal()))?;
+        let ended = runtime.block_on(upnext_serve::serve(listener, tenants, stop_signal()));
+        retraining.iter().for_each(Running::end);
+        ended?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -120,13 +144,55 @@ impl ServeArgs {
             return Ok(vec![Place { name: String::new(), run, store }]);
         }
         let place = |tenant: &String| {
-            let (name, run) = (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
-                .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
+            let (name, run) =
+                (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
+                    .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
             let run = PathBuf::from(run);
             Ok(Place { name: name.to_owned(), store: run.join(STORE_FILE), run })
         };
         self.tenant.iter().map(place).collect()
     }
+}
+
+impl Place {
+    /// The same store, and a version of the run.
+    fn at(&self, versions: &Versions, number: u32) -> Self {
+        Self { name: self.name.clone(), run: versions.folder(number), store: self.store.clone() }
+    }
+}
+
+/// What `--retrain` asks for, for each run.
+///
+/// # Errors
+/// Names the word that cannot be meant.
+fn schedules(words: &str, places: &[Place], config: Option<&Path>) -> Result<Vec<Schedule>> {
+    let wrong = |why: String| WrongUse::of("--retrain", why);
+    let (mut every, mut more) = (None, Vec::new());
+    for word in words.split_whitespace() {
+        let (key, value) = word
+            .split_once('=')
+            .ok_or_else(|| wrong(format!("`{word}`: expected words such as every=6h or memory-max=4GiB")))?;
+        match key {
+            "every" => {
+                let time = value.parse::<jiff::SignedDuration>().ok();
+                let time = time.and_then(|time| Duration::try_from(time).ok()).filter(|time| !time.is_zero());
+                every = Some(time.ok_or_else(|| {
+                    wrong(format!("`{word}`: expected a time such as every=6h or every=90m"))
+                })?);
+            }
+            key => more.extend([format!("--{key}"), value.to_string()]),
+        }
+    }
+    let every = every.ok_or_else(|| wrong(format!("`{words}`: expected every=6h among the words")))?;
+    Terms::parsed(&more).map_err(|error| wrong(error.to_string()))?.check()?;
+    let of = |place: &Place| {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let mut words = vec!["retrain".to_string(), text(&place.run), "--store".into(), text(&place.store)];
+        words.extend(config.iter().flat_map(|config| ["--config".to_string(), text(config)]));
+        words.extend_from_slice(&more);
+        Schedule { every, words }
+    };
+    Ok(places.iter().map(of).collect())
 }
 
 /// Lets a state serve what its run folder holds.
@@ -311,24 +377,32 @@ pub(crate) struct Opened {
     pub(crate) users: Vec<String>,
 }
 
-/// Opens a run's feed with the store that `serve` left in it, if there is one.
+/// Opens the feed of the version of a run that is served, with the store that `serve` left in the run, if there is one.
 ///
 /// # Errors
 /// When the run cannot be used.
 pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
+    let versions = Versions::of(path);
+    open_version(&versions.folder(versions.current()?), &path.join(STORE_FILE), config)
+}
+
+/// The same of a run folder and a store's file, wherever they lie.
+///
+/// # Errors
+/// As [`open_feed`].
+pub(crate) fn open_version(path: &Path, file: &Path, config: &Config) -> Result<Opened> {
     let folder = run::open(path)?;
     let (models, _) = models(path, &folder, &config.feed, false)?;
-    let file = path.join(STORE_FILE);
     // For reading only, so that it can be asked while a service writes it.
     let store: Arc<dyn Store> = if file.exists() {
-        Arc::new(Sqlite::open_to_read(&file, config.store.clone())?)
+        Arc::new(Sqlite::open_to_read(file, config.store.clone())?)
     } else {
         Arc::new(Memory::new(config.store.clone()))
     };
     let relevance = folder.manifest.relevance.parse()?;
     let users = folder.dataset.users.names().iter().map(str::to_string).collect();
     let feed = Feed::new(config.feed.clone(), Arc::new(folder.dataset), relevance, models, store)?;
-    if let Some(rules) = upnext_serve::rules_in(&path.join(RULES_FILE))? {
+    if let Some(rules) = upnext_serve::rules_in(&file.with_file_name(RULES_FILE))? {
         feed.set_rules(rules)?;
     }
     Ok(Opened { feed: Arc::new(feed), users })
