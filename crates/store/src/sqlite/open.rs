@@ -33,6 +33,10 @@ CREATE TABLE feedback_by_video (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO state VALUES ('by_video_until', 0);
+CREATE TABLE forgotten (
+    number INTEGER PRIMARY KEY, time INTEGER NOT NULL, profiles INTEGER NOT NULL, feedback TEXT NOT NULL,
+    digest TEXT NOT NULL
+) STRICT;
 ";
 
 /// After the tables are filled, so that each is made by one sort.
@@ -109,6 +113,8 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     }
     connection.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
     connection.pragma_update(None, "journal_size_limit", config.log_bytes_max as i64).map_err(wrap)?;
+    // What is deleted is overwritten, so that what was erased cannot be read from free pages.
+    connection.pragma_update(None, "secure_delete", "ON").map_err(wrap)?;
     let kibibytes = i64::try_from(config.writer_cache_kibibytes).unwrap_or(i64::MAX);
     connection.pragma_update(None, "cache_size", -kibibytes).map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -125,6 +131,11 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
             Some(found) => StoreError::Migration { path: path.into(), found, source: error },
             None => wrap(error),
         })?;
+        let vacuums: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(wrap)?;
+        if vacuums == 0 {
+            // A file of schema 1 is written anew, so that pages can go back to the disk. It can do without.
+            let _ = connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
+        }
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(wrap)?;
     }
     Ok((lock, connection))
@@ -165,7 +176,7 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn refused(path: &Path, source: std::io::Error) -> StoreError {
+pub(super) fn refused(path: &Path, source: std::io::Error) -> StoreError {
     match source.kind() {
         std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.into() },
         _ => StoreError::Open { path: path.into(), folder: folder_of(path), source },
