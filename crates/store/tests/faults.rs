@@ -152,6 +152,33 @@ fn a_byte_changed_in_the_last_transaction_undoes_it_whole() {
 }
 
 #[test]
+fn a_reader_that_stays_does_not_hold_up_commits_and_the_log_is_begun_anew_once_it_is_gone() {
+    let folder = quick_folder();
+    let path = folder.path().join("store.db");
+    let config = StoreConfig { log_bytes_max: 256 * 1024, ..StoreConfig::default() };
+    let store = Sqlite::open(&path, config).unwrap();
+    let put = |at: i64| store.append(&[feedback("ann", &at.to_string(), 1.0, at)], Write::Overwrite).unwrap();
+    put(0);
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM feedback;").unwrap();
+    let begin = std::time::Instant::now();
+    for at in 1..500 {
+        put(at);
+    }
+    // With a second's wait for the reader in each commit beyond the bound it would take minutes.
+    assert!(begin.elapsed().as_secs() < 30, "{:?}", begin.elapsed());
+    let grown = log_of(&path).metadata().unwrap().len();
+    assert!(grown > 256 * 1024, "as long as the reader needs it, the log grows: {grown}");
+    drop(reader);
+    for at in 500..1_000 {
+        put(at);
+    }
+    let shrunk = log_of(&path).metadata().unwrap().len();
+    assert!(shrunk < grown && shrunk < 512 * 1024, "{grown} bytes became {shrunk}");
+    assert_eq!(store.counts().unwrap().feedback, 1_000);
+}
+
+#[test]
 fn a_clock_that_goes_back_loses_nothing_and_keeps_orders_apart() {
     let folder = tempfile::tempdir().unwrap();
     let store = Sqlite::open(folder.path().join("store.db"), StoreConfig::default()).unwrap();

@@ -14,6 +14,9 @@ pub const SCHEMA_VERSION: i64 = 2;
 /// The oldest that is changed into it when a file is opened for writing.
 const OLDEST_VERSION: i64 = 1;
 
+/// How long the writer waits for locks of others, which only last for moments.
+pub(super) const WRITER_WAIT: Duration = Duration::from_secs(1);
+
 const TABLES: &str = "
 CREATE TABLE users (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, labels TEXT, comment TEXT NOT NULL,
@@ -61,14 +64,15 @@ ALTER TABLE videos RENAME TO videos_1;
 ALTER TABLE feedback RENAME TO feedback_1;
 ";
 
-/// In the order of the new trees, so that each is written from one end to the other.
+/// In the order of the new trees, so that each is written from one end to the other, and without an index of
+/// the old ones, so that they are read so too.
 const FROM_1_AFTER: &str = "
 INSERT INTO users (id, labels, comment, deleted) SELECT id, labels, comment, deleted FROM users_1 ORDER BY id;
 INSERT OR IGNORE INTO users (id, comment) SELECT DISTINCT user, '' FROM feedback_1;
 INSERT INTO videos SELECT * FROM videos_1 ORDER BY id;
 INSERT INTO feedback (user, video, kind, number, value, time, labels, comment)
     SELECT u.number, f.video, f.kind, f.number, f.value, f.time, f.labels, f.comment
-    FROM feedback_1 AS f JOIN users AS u ON u.id = f.user ORDER BY u.number, f.video, f.kind;
+    FROM feedback_1 AS f NOT INDEXED CROSS JOIN users AS u ON u.id = f.user ORDER BY u.number, f.video, f.kind;
 INSERT INTO feedback_by_video (video, number) SELECT video, number FROM feedback ORDER BY video, number;
 UPDATE state SET value = coalesce((SELECT max(number) FROM feedback), 0);
 DROP TABLE feedback_1;
@@ -99,7 +103,7 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
-    connection.busy_timeout(Duration::from_secs(1)).map_err(wrap)?;
+    connection.busy_timeout(WRITER_WAIT).map_err(wrap)?;
     // Read before anything is written, so that a foreign file stays as it was.
     let found = schema(path, &connection)?;
     if found.is_none() {
