@@ -65,6 +65,30 @@ pub enum StoreError {
         /// What this build reads.
         expected: i64,
     },
+    /// Written by an earlier version, and opened for reading only.
+    #[error(
+        "{path} has schema {found}; this build reads {expected} and changes older ones when it writes: open it once for writing, with `upnext serve`"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// What the file says.
+        found: i64,
+        /// What this build reads.
+        expected: i64,
+    },
+    /// An earlier schema could not be changed into the present one.
+    #[error(
+        "{path} has schema {found} and could not be changed into the present one ({source}); it is as it was: check that its disk has twice its size free, or use the build that wrote it"
+    )]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// What the file says.
+        found: i64,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// Too much waits to be written, or no reader was free in time.
     #[error("the store is busy ({what}): try again in {retry_milliseconds} ms")]
     Busy {
@@ -124,6 +148,38 @@ pub enum StoreError {
     Full {
         /// The file, or `memory`.
         path: PathBuf,
+    },
+    /// Less is free on the disk than is asked for.
+    #[error(
+        "{folder} has {free} bytes free; {min} are asked for before anything is added: free space there, or lower `free_bytes_min` in the configuration"
+    )]
+    NoRoom {
+        /// The folder of the file.
+        folder: PathBuf,
+        /// How many bytes are free.
+        free: u64,
+        /// How many must be.
+        min: u64,
+    },
+    /// A dump cannot go into a store that holds something.
+    #[error("{path} is not empty: restore into a new file, or ask for the dump to be merged into it")]
+    NotEmpty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A dump is not what was written.
+    #[error("line {line} of the dump: {what}; nothing of it was kept")]
+    Dump {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A dump could not be written.
+    #[error("the dump could not be written ({source}): what is there of it cannot be restored")]
+    DumpWrite {
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The database failed.
     #[error("{path}: could not {doing}: {source}")]

@@ -8,8 +8,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::version::Versions;
 use crate::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
-    UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Page, Presence, Receipt, Store, StoreConfig, StoreError, StoredUser,
+    StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// A store in memory.
@@ -30,6 +30,7 @@ struct Rows {
     /// (user, video, kind) to the place in `feedback`.
     keys: BTreeMap<(String, String, String), u64>,
     next: u64,
+    receipts: Vec<Receipt>,
 }
 
 impl Memory {
@@ -129,9 +130,10 @@ impl Store for Memory {
         Ok(feedback.len())
     }
 
-    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         let rows = self.read();
-        let mut found: Vec<&Feedback> = rows.feedback.values().filter(|f| f.user == user).collect();
+        let fits = |f: &&Feedback| f.user == user && until.is_none_or(|until| f.time <= until);
+        let mut found: Vec<&Feedback> = rows.feedback.values().filter(fits).collect();
         found.sort_by_key(|f| f.time);
         let skip = found.len().saturating_sub(self.n(limit));
         Ok(found[skip..].iter().copied().cloned().collect())
@@ -140,9 +142,9 @@ impl Store for Memory {
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
         let after = match query.cursor {
             "" => 0,
-            cursor => match cursor.parse::<u32>() {
-                Ok(at) => u64::from(at) + 1,
-                Err(_) => return Err(StoreError::Cursor { cursor: cursor.into() }),
+            cursor => match cursor.parse::<i64>() {
+                Ok(at) if at >= 0 => at.unsigned_abs() + 1,
+                _ => return Err(StoreError::Cursor { cursor: cursor.into() }),
             },
         };
         let fits = |want: Option<&str>, is: &str| want.is_none_or(|want| want == is);
@@ -156,9 +158,16 @@ impl Store for Memory {
         Ok(Page { rows: page.into_iter().map(|(_, f)| f.clone()).collect(), cursor })
     }
 
-    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError> {
         let rows = self.read();
-        let mut found: Vec<&Feedback> = rows.feedback.values().filter(|f| f.time >= since).rev().collect();
+        Ok(rows.feedback.values().filter(|f| f.user == user && f.time > after).map(|f| f.time).min())
+    }
+
+    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        let rows = self.read();
+        let times = since..=until.unwrap_or(i64::MAX);
+        let mut found: Vec<&Feedback> =
+            rows.feedback.values().filter(|f| times.contains(&f.time)).rev().collect();
         found.sort_by_key(|f| std::cmp::Reverse(f.time));
         found.truncate(self.n(limit));
         Ok(found.into_iter().cloned().collect())
@@ -212,6 +221,39 @@ impl Store for Memory {
         let was = rows.users.insert(id.to_owned(), None).flatten().is_some();
         self.versions.feedback_changed([id]);
         Ok(was || gone > 0)
+    }
+
+    fn forget(&self, id: &str, now: i64) -> Result<Receipt, StoreError> {
+        self.config.check_id("user id", id)?;
+        let mut rows = self.write();
+        let mut kinds = BTreeMap::new();
+        for f in rows.feedback.values().filter(|f| f.user == id) {
+            *kinds.entry(f.kind.clone()).or_default() += 1;
+        }
+        rows.remove_feedback(|f| f.user == id);
+        let profiles = u64::from(rows.users.remove(id).is_some());
+        let before = rows.receipts.last().map_or("", |receipt| &receipt.digest);
+        let receipt = Receipt::new(before, now, profiles, kinds);
+        rows.receipts.push(receipt.clone());
+        self.versions.feedback_changed([id]);
+        Ok(receipt)
+    }
+
+    fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError> {
+        let mut rows = self.write();
+        let mut old: Vec<(i64, u64)> =
+            rows.feedback.iter().filter(|(_, f)| f.time < before).map(|(&at, f)| (f.time, at)).collect();
+        old.sort_unstable();
+        old.truncate(n_rows_max.min(self.config.commit_rows_max));
+        for (_, at) in &old {
+            if let Some(f) = rows.feedback.remove(at) {
+                rows.keys.remove(&(f.user, f.video, f.kind));
+            }
+        }
+        if !old.is_empty() {
+            self.versions.all_feedback_changed();
+        }
+        Ok(old.len())
     }
 
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {

@@ -2,26 +2,39 @@
 //!
 //! SQLite checks what it writes and reads; this relies on the disk to keep what it said it has synced.
 
+mod by_video;
+mod checkpoint;
+mod dump;
+mod forget;
 mod open;
 mod readers;
+mod retain;
+mod room;
 mod rows;
+mod verify;
 mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
+pub use dump::DUMP_VERSION;
 pub use open::SCHEMA_VERSION;
+pub use verify::Report;
 
 use crate::version::Versions;
 use crate::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
-    UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Page, Presence, Receipt, Store, StoreConfig, StoreError, StoredUser,
+    StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
+use by_video::ByVideo;
+use checkpoint::Checkpoint;
 use readers::Readers;
-use writer::Writer;
+use room::Room;
+use writer::{Desk, Writer};
 
 /// A store in a file. Reads never wait for writes; writes of several threads share a commit.
 pub struct Sqlite {
@@ -33,6 +46,9 @@ pub struct Sqlite {
     versions: Versions,
     /// Of a file that another process writes, every look may see another state.
     looks: AtomicU64,
+    room: Room,
+    /// The file as it is searched for what must be gone; dropped after the connections.
+    scanned: Mutex<Option<File>>,
     /// Held until the store is dropped, after reader and writer.
     _lock: Option<File>,
 }
@@ -44,9 +60,13 @@ impl Sqlite {
     /// When the file cannot be used: the message names it, the reason, and what to do.
     pub fn open(path: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
         let path = path.as_ref().to_path_buf();
-        let (lock, connection) = open::writer(&path, &config)?;
+        let (lock, mut connection) = open::writer(&path, &config)?;
+        let checkpoint = Checkpoint::start(&path, &config, &mut connection)?;
+        let wrap = |error| open::database_error(&path, "open it", error);
+        let by_video = ByVideo::new(path.clone(), &config, &connection).map_err(wrap)?;
+        let desk = Desk::new(connection, &config).map_err(wrap)?;
         let readers = Readers::new(path.clone(), &config)?;
-        let writer = Some(Writer::start(path.clone(), &config, connection)?);
+        let writer = Some(Writer::start(path.clone(), &config, desk, checkpoint, by_video)?);
         Ok(Self::of(config, path, readers, writer, Some(lock)))
     }
 
@@ -69,7 +89,8 @@ impl Sqlite {
         lock: Option<File>,
     ) -> Self {
         let (versions, looks) = (Versions::default(), AtomicU64::default());
-        Self { config, path, readers, writer, versions, looks, _lock: lock }
+        let (room, scanned) = (Room::new(&path, config.free_bytes_min), Mutex::default());
+        Self { config, path, readers, writer, versions, looks, room, scanned, _lock: lock }
     }
 
     /// Where it is.
@@ -115,10 +136,33 @@ impl Sqlite {
         &self,
         doing: &'static str,
         n_rows: usize,
-        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         match &self.writer {
-            Some(writer) => writer.commit(doing, n_rows, work),
+            Some(writer) => writer.commit(doing, n_rows, true, work),
+            None => Err(StoreError::OpenToRead { path: self.path.clone() }),
+        }
+    }
+
+    /// As [`Sqlite::write`], for a change that adds, which needs room on the disk.
+    fn add<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        n_rows: usize,
+        work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.room.check()?;
+        self.write(doing, n_rows, work)
+    }
+
+    /// Runs `work` where writes run, but outside of any transaction.
+    fn outside<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.commit(doing, 1, false, work),
             None => Err(StoreError::OpenToRead { path: self.path.clone() }),
         }
     }
@@ -163,51 +207,31 @@ impl Store for Sqlite {
             return Ok(0);
         }
         let doing = "write feedback";
-        let (owned, wrap) = (feedback.to_vec(), self.wrap(doing));
-        self.write(doing, feedback.len(), move |connection| {
-            let mut known = connection.prepare_cached(rows::SEE_USER).map_err(&wrap)?;
-            let mut put = connection
-                .prepare_cached(match write {
-                    Write::Accumulate => rows::ACCUMULATE,
-                    Write::Overwrite => rows::OVERWRITE,
-                })
-                .map_err(&wrap)?;
-            let mut last = None;
-            for f in &owned {
-                if last != Some(&f.user) {
-                    known.execute([&f.user]).map_err(&wrap)?;
-                    last = Some(&f.user);
-                }
-                put.execute(params![
-                    f.user,
-                    f.video,
-                    f.kind,
-                    f.value,
-                    f.time,
-                    rows::json_or_null(&f.labels),
-                    f.comment
-                ])
-                .map_err(&wrap)?;
-            }
-            Ok(())
-        })?;
+        let (prepared, wrap) = (rows::Prepared::new(feedback), self.wrap(doing));
+        self.add(doing, feedback.len(), move |desk| prepared.write(desk, write).map_err(&wrap))?;
         self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
     }
 
-    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
-        let mut found =
-            self.rows("read a history", rows::HISTORY, params![user, self.n(limit)], rows::feedback)?;
+    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        let params = params![user, self.n(limit), until.unwrap_or(i64::MAX)];
+        let mut found = self.rows("read a history", rows::HISTORY, params, rows::feedback)?;
         found.reverse();
         Ok(found)
+    }
+
+    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError> {
+        let found =
+            self.row("look for later feedback", rows::NEXT_TIME, params![user, after], |row| row.get(0))?;
+        Ok(found.flatten())
     }
 
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
         let after: i64 = match query.cursor {
             "" => -1,
-            cursor => match cursor.parse::<u32>() {
-                Ok(at) => i64::from(at),
-                Err(_) => return Err(StoreError::Cursor { cursor: cursor.into() }),
+            cursor => match cursor.parse::<i64>() {
+                Ok(at) if at >= 0 => at,
+                _ => return Err(StoreError::Cursor { cursor: cursor.into() }),
             },
         };
         let n = self.n(query.n);
@@ -221,16 +245,17 @@ impl Store for Sqlite {
         Ok(Page { rows: rows.into_iter().map(|(_, f)| f).collect(), cursor })
     }
 
-    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
-        self.rows("read recent feedback", rows::RECENT, params![since, self.n(limit)], rows::feedback)
+    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        let params = params![since, self.n(limit), until.unwrap_or(i64::MAX)];
+        self.rows("read recent feedback", rows::RECENT, params, rows::feedback)
     }
 
     fn delete_feedback(&self, kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> {
         let doing = "delete feedback";
         let (kind, of, video) = (kind.map(str::to_owned), user.to_owned(), video.to_owned());
         let wrap = self.wrap(doing);
-        let gone = self.write(doing, 1, move |connection| {
-            connection.execute(rows::DELETE_FEEDBACK, params![of, video, kind]).map_err(&wrap)
+        let gone = self.write(doing, 1, move |desk| {
+            desk.connection.execute(rows::DELETE_FEEDBACK, params![of, video, kind]).map_err(&wrap)
         })?;
         self.versions.feedback_changed([user]);
         Ok(gone)
@@ -240,8 +265,8 @@ impl Store for Sqlite {
         self.config.check_users(users)?;
         let doing = "write users";
         let (owned, wrap) = (users.to_vec(), self.wrap(doing));
-        self.write(doing, users.len(), move |connection| {
-            owned.iter().try_for_each(|user| rows::put_user(connection, user)).map_err(&wrap)
+        self.add(doing, users.len(), move |desk| {
+            owned.iter().try_for_each(|user| rows::put_user(&desk.connection, user)).map_err(&wrap)
         })?;
         self.versions.users_changed(users.iter().map(|user| user.id.as_str()));
         Ok(users.len())
@@ -265,11 +290,11 @@ impl Store for Sqlite {
         self.config.check_user_patch(patch)?;
         let doing = "change a user";
         let (of, patch, wrap) = (id.to_owned(), patch.clone(), self.wrap(doing));
-        let was = self.write(doing, 1, move |connection| {
-            let user = connection.query_row(rows::USER, [&of], rows::user).optional().map_err(&wrap)?;
+        let was = self.add(doing, 1, move |desk| {
+            let user = desk.connection.query_row(rows::USER, [&of], rows::user).optional().map_err(&wrap)?;
             let Some(mut user) = user else { return Ok(false) };
             patch.apply(&mut user);
-            rows::put_user(connection, &user).map_err(&wrap)?;
+            rows::put_user(&desk.connection, &user).map_err(&wrap)?;
             Ok(true)
         })?;
         self.versions.users_changed([id]);
@@ -280,22 +305,40 @@ impl Store for Sqlite {
         self.config.check_id("user id", id)?;
         let doing = "delete a user";
         let (of, wrap) = (id.to_owned(), self.wrap(doing));
-        let was = self.write(doing, 1, move |connection| {
-            let gone = connection.execute("DELETE FROM feedback WHERE user = ?1", [&of]).map_err(&wrap)?;
-            let was = connection.query_row(rows::USER, [&of], |_| Ok(())).optional().map_err(&wrap)?;
-            connection.execute(rows::BURY_USER, [&of]).map_err(&wrap)?;
+        let was = self.write(doing, 1, move |desk| {
+            let gone = desk.connection.execute(rows::DELETE_FEEDBACK_OF_USER, [&of]).map_err(&wrap)?;
+            let was = desk.connection.query_row(rows::USER, [&of], |_| Ok(())).optional().map_err(&wrap)?;
+            desk.connection.execute(rows::BURY_USER, [&of]).map_err(&wrap)?;
+            desk.lose_user(&of);
             Ok(was.is_some() || gone > 0)
         })?;
         self.versions.feedback_changed([id]);
         Ok(was)
     }
 
+    fn forget(&self, id: &str, now: i64) -> Result<Receipt, StoreError> {
+        self.erase(id, now)
+    }
+
+    fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError> {
+        let doing = "delete old feedback";
+        let n = n_rows_max.min(self.config.commit_rows_max);
+        let (limit, wrap) = (i64::try_from(n).unwrap_or(i64::MAX), self.wrap(doing));
+        let gone = self.write(doing, 1, move |desk| {
+            rows::delete_found(&desk.connection, rows::OLD_KEYS, [before, limit]).map_err(&wrap)
+        })?;
+        if gone > 0 {
+            self.versions.all_feedback_changed();
+        }
+        Ok(gone)
+    }
+
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {
         self.config.check_videos(videos)?;
         let doing = "write videos";
         let (owned, wrap) = (videos.to_vec(), self.wrap(doing));
-        self.write(doing, videos.len(), move |connection| {
-            owned.iter().try_for_each(|video| rows::put_video(connection, video)).map_err(&wrap)
+        self.add(doing, videos.len(), move |desk| {
+            owned.iter().try_for_each(|video| rows::put_video(&desk.connection, video)).map_err(&wrap)
         })?;
         self.versions.videos_changed();
         Ok(videos.len())
@@ -323,12 +366,13 @@ impl Store for Sqlite {
         self.config.check_video_patch(patch)?;
         let doing = "change a video";
         let (id, patch, wrap, config) = (id.to_owned(), patch.clone(), self.wrap(doing), self.config.clone());
-        let was = self.write(doing, 1, move |connection| {
-            let video = connection.query_row(rows::VIDEO, [&id], rows::video).optional().map_err(&wrap)?;
+        let was = self.add(doing, 1, move |desk| {
+            let video =
+                desk.connection.query_row(rows::VIDEO, [&id], rows::video).optional().map_err(&wrap)?;
             let Some(mut video) = video else { return Ok(false) };
             patch.apply(&mut video);
             config.check_categories(0, &video.categories)?;
-            rows::put_video(connection, &video).map_err(&wrap)?;
+            rows::put_video(&desk.connection, &video).map_err(&wrap)?;
             Ok(true)
         })?;
         self.versions.videos_changed();
@@ -339,10 +383,10 @@ impl Store for Sqlite {
         self.config.check_id("video id", id)?;
         let doing = "delete a video";
         let (id, wrap) = (id.to_owned(), self.wrap(doing));
-        let was = self.write(doing, 1, move |connection| {
-            let gone = connection.execute("DELETE FROM feedback WHERE video = ?1", [&id]).map_err(&wrap)?;
-            let was = connection.query_row(rows::VIDEO, [&id], |_| Ok(())).optional().map_err(&wrap)?;
-            connection.execute(rows::BURY_VIDEO, [&id]).map_err(&wrap)?;
+        let was = self.write(doing, 1, move |desk| {
+            let gone = rows::delete_found(&desk.connection, rows::KEYS_ON_VIDEO, [&id]).map_err(&wrap)?;
+            let was = desk.connection.query_row(rows::VIDEO, [&id], |_| Ok(())).optional().map_err(&wrap)?;
+            desk.connection.execute(rows::BURY_VIDEO, [&id]).map_err(&wrap)?;
             Ok(was.is_some() || gone > 0)
         })?;
         self.versions.videos_changed();
@@ -356,11 +400,7 @@ impl Store for Sqlite {
     }
 
     fn counts(&self) -> Result<Counts, StoreError> {
-        let count = |row: &Row<'_>, at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
-        let counts = self.row("count", rows::COUNTS, [], |row| {
-            Ok(Counts { users: count(row, 0)?, videos: count(row, 1)?, feedback: count(row, 2)? })
-        })?;
-        Ok(counts.unwrap_or_default())
+        Ok(self.row("count", rows::COUNTS, [], rows::counts)?.unwrap_or_default())
     }
 
     fn version(&self) -> Version {
@@ -472,7 +512,7 @@ mod tests {
                 let busy = said.recv().unwrap().unwrap_err();
                 assert!(matches!(busy, StoreError::Busy { retry_milliseconds: 200, .. }), "{busy}");
             }
-            assert_eq!(store.history("ann", 10).unwrap(), [], "a read does not wait for the writer");
+            assert_eq!(store.history("ann", None, 10).unwrap(), [], "a read does not wait for the writer");
             release.send(()).unwrap();
             held.join().unwrap().unwrap();
             assert_eq!(said.recv().unwrap().unwrap(), 1);
@@ -499,7 +539,7 @@ mod tests {
                 scope.spawn(move || {
                     for at in 0..50 {
                         store.append(&[event(user, at)], Write::Accumulate).unwrap();
-                        let newest = store.history(&format!("u{user}"), 1).unwrap();
+                        let newest = store.history(&format!("u{user}"), None, 1).unwrap();
                         assert_eq!(newest, [event(user, at)], "what was acknowledged is read at once");
                     }
                 });
@@ -507,6 +547,44 @@ mod tests {
         });
         assert_eq!(store.counts().unwrap(), Counts { users: 8, videos: 0, feedback: 400 });
         assert!(store.writer.as_ref().unwrap().commits() <= 400, "a commit never holds less than one call");
+    }
+
+    #[test]
+    fn a_question_by_video_has_one_answer_before_amid_and_after_rows_are_sorted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let config = StoreConfig { unsorted_rows_max: 400, ..StoreConfig::default() };
+        let store = Sqlite::open(&path, config.clone()).unwrap();
+        let until = |store: &Sqlite| store.row("look", rows::BY_VIDEO_UNTIL, [], |row| row.get::<_, i64>(0));
+        let (mut expected, mut rounds) = (0, std::collections::BTreeSet::new());
+        for at in 0..400 {
+            let rows = ["a", "b", "c"].map(|video| Feedback {
+                kind: "like".into(),
+                user: format!("u{at}"),
+                video: video.into(),
+                value: 1.0,
+                time: at,
+                labels: serde_json::Value::Null,
+                comment: String::new(),
+            });
+            store.append(&rows, Write::Overwrite).unwrap();
+            expected += 1;
+            if at % 10 == 3 {
+                expected -= store.delete_feedback(None, &format!("u{}", at / 2), "b").unwrap();
+            }
+            let on_b = FeedbackQuery { video: Some("b"), n: 1_000, ..FeedbackQuery::default() };
+            let found = store.feedback(&on_b).unwrap().rows;
+            assert_eq!(found.len(), expected);
+            assert!(found.is_sorted_by_key(|f| f.time), "in the order of first writing");
+            rounds.insert(until(&store).unwrap());
+        }
+        assert!(rounds.len() > 2, "rows were sorted meanwhile: {rounds:?}");
+        assert!(store.delete_video("b").unwrap());
+        let left = store.counts().unwrap().feedback;
+        assert_eq!(left, 800, "of a deleted video no row is left, sorted or not");
+        let dangling =
+            "SELECT count(*) FROM feedback_by_video WHERE number NOT IN (SELECT number FROM feedback)";
+        assert_eq!(store.row("look", dangling, [], |row| row.get::<_, i64>(0)).unwrap(), Some(0));
     }
 
     #[test]
