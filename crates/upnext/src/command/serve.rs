@@ -87,7 +87,7 @@ impl ServeArgs {
         upnext_serve::check_exposure(&listener, &config.serve)?;
         let mut tenants = Tenants::new(config.serve.clone())?;
         let mut opened = Vec::new();
-        for (place, folder) in places.iter().zip(folders) {
+        for (place, folder) in places.into_iter().zip(folders) {
             let store: Arc<dyn Store> = Arc::new(Sqlite::open(&place.store, config.store.clone())?);
             let about = about(&folder.dataset, folder.manifest.notice.as_ref());
             let state = match place.name.as_str() {
@@ -101,15 +101,25 @@ impl ServeArgs {
             state.keep_audit_in(place.store.with_file_name(AUDIT_FILE))?;
             opened.push((place, folder, store, state));
         }
-        for (place, folder, store, state) in opened {
-            publish(place, folder, store, &state, &config)?;
-        }
         let scheme = if config.serve.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        say_where(&url, self.json)?;
-        let reload = tenants.reload();
-        runtime.spawn(reload_when_told(reload));
-        runtime.block_on(upnext_serve::serve(listener, tenants, stop_signal()))?;
+        // Who asks meanwhile hears that models are not ready, instead of nothing.
+        let (done, loaded) = tokio::sync::oneshot::channel();
+        let json = self.json;
+        thread::Builder::new().name("loading".into()).spawn(move || {
+            let publish = |(place, folder, store, state)| publish(&place, folder, store, &state, &config);
+            let published = opened.into_iter().try_for_each(publish);
+            let _ = done.send(published.and_then(|()| say_where(&url, json)));
+        })?;
+        runtime.spawn(reload_when_told(tenants.reload()));
+        runtime.block_on(async {
+            let mut serving = std::pin::pin!(upnext_serve::serve(listener, tenants, stop_signal()));
+            tokio::select! {
+                ended = &mut serving => return ended.map_err(anyhow::Error::from),
+                loaded = loaded => loaded.context("loading panicked")??,
+            }
+            Ok(serving.await?)
+        })?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -120,8 +130,9 @@ impl ServeArgs {
             return Ok(vec![Place { name: String::new(), run, store }]);
         }
         let place = |tenant: &String| {
-            let (name, run) = (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
-                .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
+            let (name, run) =
+                (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
+                    .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
             let run = PathBuf::from(run);
             Ok(Place { name: name.to_owned(), store: run.join(STORE_FILE), run })
         };
