@@ -15,6 +15,7 @@ mod keys;
 mod moment;
 mod pictures;
 mod rates;
+mod recent;
 mod rest;
 mod rules;
 mod server;

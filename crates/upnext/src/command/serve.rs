@@ -114,24 +114,27 @@ impl ServeArgs {
                 name => tenants.add(name, Arc::clone(&store), about)?,
             };
             state.keep_audit_in(place.store.with_file_name(AUDIT_FILE))?;
-            opened.push((place, number, folder, store, state));
-        }
-        for (place, number, folder, store, state) in opened {
-            let versions = Versions::of(&place.run);
-            publish(&place.at(&versions, number), folder, Arc::clone(&store), &state, &config)?;
-            let config = config.clone();
-            follow(versions.clone(), number, move |number| {
-                let place = place.at(&versions, number);
-                publish(&place, run::open(&place.run)?, Arc::clone(&store), &state, &config)
-            })?;
+            opened.push(OpenedPlace { place, number, folder, store, state });
         }
         let retraining = schedules.into_iter().map(Schedule::start).collect::<Result<Vec<Running>>>()?;
         let scheme = if config.serve.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        say_where(&url, self.json)?;
-        let reload = tenants.reload();
-        runtime.spawn(reload_when_told(reload));
-        let ended = runtime.block_on(upnext_serve::serve(listener, tenants, stop_signal()));
+        // Who asks meanwhile hears that models are not ready, instead of nothing.
+        let (done, loaded) = tokio::sync::oneshot::channel();
+        let json = self.json;
+        thread::Builder::new().name("loading".into()).spawn(move || {
+            let published = opened.into_iter().try_for_each(|opened| publish_and_follow(opened, &config));
+            let _ = done.send(published.and_then(|()| say_where(&url, json)));
+        })?;
+        runtime.spawn(reload_when_told(tenants.reload()));
+        let ended = runtime.block_on(async {
+            let mut serving = std::pin::pin!(upnext_serve::serve(listener, tenants, stop_signal()));
+            tokio::select! {
+                ended = &mut serving => return ended.map_err(anyhow::Error::from),
+                loaded = loaded => loaded.context("loading panicked")??,
+            }
+            Ok(serving.await?)
+        });
         retraining.iter().for_each(Running::end);
         ended?;
         tracing::info!("stopped");
@@ -159,6 +162,28 @@ impl Place {
     fn at(&self, versions: &Versions, number: u32) -> Self {
         Self { name: self.name.clone(), run: versions.folder(number), store: self.store.clone() }
     }
+}
+
+/// A run that was opened, and not yet published.
+struct OpenedPlace {
+    place: Place,
+    /// The version of the run that is in `folder`.
+    number: u32,
+    folder: RunFolder,
+    store: Arc<dyn Store>,
+    state: AppState,
+}
+
+/// Lets a state serve a version of a run, and from then on whatever version is to be served.
+fn publish_and_follow(opened: OpenedPlace, config: &Config) -> Result<()> {
+    let OpenedPlace { place, number, folder, store, state } = opened;
+    let versions = Versions::of(&place.run);
+    publish(&place.at(&versions, number), folder, Arc::clone(&store), &state, config)?;
+    let config = config.clone();
+    follow(versions.clone(), number, move |number| {
+        let place = place.at(&versions, number);
+        publish(&place, run::open(&place.run)?, Arc::clone(&store), &state, &config)
+    })
 }
 
 /// What `--retrain` asks for, for each run.
