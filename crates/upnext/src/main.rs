@@ -157,6 +157,8 @@ fn main() -> ExitCode {
         Command::Recommend(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Serve(args) => args.run(),
+        Command::Retrain(args) => args.run(),
+        Command::Rollback(args) => args.run(),
         Command::Keys(args) => args.run(),
     };
     match done {
