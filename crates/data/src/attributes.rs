@@ -84,6 +84,20 @@ impl Attributes {
         }
     }
 
+    /// Forgets what is known of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn clear_row(&mut self, row: usize) {
+        for (_, column) in &mut self.columns {
+            match column {
+                Column::Number(values) => values[row] = f32::NAN,
+                Column::Category { codes, .. } => codes[row] = Column::MISSING,
+                Column::Text(texts) => texts[row].clear(),
+            }
+        }
+    }
+
     /// All columns.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Column)> {
         self.columns.iter().map(|(name, column)| (name.as_str(), column))

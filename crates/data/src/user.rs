@@ -80,6 +80,41 @@ impl Users {
         &self.names
     }
 
+    /// The same users without whatever is known of some rows: their outside ids give way to `forgotten:N`, their labels, attributes
+    /// and friends are gone, and nobody knows them any more. Rows keep their numbers.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn without(&self, gone: &[u32]) -> Self {
+        let mut users =
+            Self { labels: self.labels.clone(), attributes: self.attributes.clone(), ..Self::new() };
+        let mut number = 0;
+        for (row, name) in (0..).zip(self.names.iter()) {
+            if !gone.contains(&row) {
+                users.intern(name);
+                users.labels_of[row as usize].clone_from(&self.labels_of[row as usize]);
+                continue;
+            }
+            let stand_in = loop {
+                number += 1;
+                let name = format!("forgotten:{number}");
+                if self.row(&name).is_none() {
+                    break name;
+                }
+            };
+            users.intern(&stand_in);
+            users.attributes.clear_row(row as usize);
+        }
+        users.friends.clone_from(&self.friends);
+        for (row, friends) in (0..).zip(&mut users.friends) {
+            match gone.contains(&row) {
+                true => friends.clear(),
+                false => friends.retain(|friend| !gone.contains(friend)),
+            }
+        }
+        users
+    }
+
     /// How many users there are.
     pub fn len(&self) -> usize {
         self.labels_of.len()
@@ -88,5 +123,34 @@ impl Users {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.labels_of.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Column;
+
+    #[test]
+    fn who_is_taken_out_leaves_a_row_that_tells_nothing() {
+        let mut users = Users::new();
+        for name in ["ann", "bob", "forgotten:1", "cas"] {
+            let row = users.intern(name);
+            users.label(row, &format!("plan:{name}"));
+        }
+        users.befriend(0, 1);
+        users.befriend(1, 3);
+        users.befriend(3, 0);
+        users.attributes.set("age", Column::Number(vec![1.0, 2.0, 3.0, 4.0]));
+        let left = users.without(&[1]);
+        assert_eq!(left.names().iter().collect::<Vec<_>>(), ["ann", "forgotten:2", "forgotten:1", "cas"]);
+        assert_eq!((left.row("bob"), left.row("cas"), left.len()), (None, Some(3), 4));
+        assert_eq!((left.labels_of(1), left.labels_of(3)), (&[][..], users.labels_of(3)));
+        assert_eq!(
+            (left.friends_of(0), left.friends_of(1), left.friends_of(3)),
+            (&[][..], &[][..], &[0][..])
+        );
+        let ages = left.attributes.numbers("age").unwrap();
+        assert!(ages[1].is_nan() && ages[0] == 1.0 && ages[3] == 4.0);
     }
 }

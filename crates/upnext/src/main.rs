@@ -90,6 +90,16 @@ enum Command {
     Retrain(command::retrain::RetrainArgs),
     /// Serve an earlier version of a run again
     Rollback(command::rollback::RollbackArgs),
+    /// Say what is wrong before `serve` is started, or a user is
+    Doctor(command::doctor::DoctorArgs),
+    /// Compare every file of a run with its digest, and look through the whole store
+    Verify(command::doctor::VerifyArgs),
+    /// Write everything the store knows into a file, as of one moment
+    Dump(command::dump::DumpArgs),
+    /// Make a store out of a dump
+    Restore(command::dump::RestoreArgs),
+    /// Erase a user from store, runs and models, with a receipt
+    Forget(command::forget::ForgetArgs),
     /// Make, list and revoke keys of a service
     Keys(command::keys::KeysArgs),
 }
@@ -159,6 +169,11 @@ fn main() -> ExitCode {
         Command::Serve(args) => args.run(),
         Command::Retrain(args) => args.run(),
         Command::Rollback(args) => args.run(),
+        Command::Doctor(args) => args.run(),
+        Command::Verify(args) => args.run(),
+        Command::Dump(args) => args.run(),
+        Command::Restore(args) => args.run(),
+        Command::Forget(args) => args.run(),
         Command::Keys(args) => args.run(),
     };
     match done {

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 26] = [
     "demo",
     "generate",
     "import",
@@ -32,6 +32,11 @@ const VERBS: [&str; 21] = [
     "serve",
     "retrain",
     "rollback",
+    "doctor",
+    "verify",
+    "dump",
+    "restore",
+    "forget",
     "keys",
 ];
 
@@ -84,7 +89,7 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
     let desk = desk();
     desk.trained();
     let before = desk.files();
-    let wrong: [(&str, &[&str]); 74] = [
+    let wrong: [(&str, &[&str]); 79] = [
         ("", &["Usage"]),
         ("dance", &["dance"]),
         ("demo --once --loud", &["--loud"]),
@@ -125,6 +130,11 @@ fn wrong_use_ends_with_2_and_names_what_was_expected() {
         ("retrain run --keep 0", &["--keep"]),
         ("retrain run --memory-max many", &["--memory-max", "`many`", "2GiB"]),
         ("rollback", &["RUN"]),
+        ("dump run", &["--out"]),
+        ("restore run", &["--from"]),
+        ("forget run", &["--user"]),
+        ("verify", &["RUN"]),
+        ("doctor", &["RUN"]),
         ("serve run --retrain daily", &["--retrain", "`daily`", "every=6h"]),
         ("serve run --retrain every=never", &["--retrain", "every=never", "every=6h"]),
         ("serve run --retrain keep=2", &["--retrain", "every=6h among"]),
@@ -1259,6 +1269,93 @@ fn a_service_retrains_at_intervals_within_its_memory() {
     until(|| (!versions().contains(&"000001".to_string())).then_some(()));
     assert_eq!(service.ask("GET", "/api/v2/recommend/u1?n=3", "").0, 200);
     assert_eq!(service.stop(), 0, "what is being fitted ends with the service");
+}
+
+// ---- state ---------------------------------------------------------------------------------------------------
+
+/// Every check of `verify` or `doctor` that is not `ok`, and the exit code.
+fn not_ok(desk: &Desk, line: &str) -> (i32, Vec<(String, String)>) {
+    let ended = desk.run(line);
+    let said: Value =
+        serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {}", ended.err));
+    let text = |check: &Value, key: &str| check[key].as_str().unwrap().to_string();
+    let bad = said["checks"].as_array().unwrap().iter().filter(|check| check["state"] == "fail");
+    (ended.code, bad.map(|check| (text(check, "name"), text(check, "text"))).collect())
+}
+
+#[test]
+fn what_a_store_knows_goes_out_comes_back_and_is_forgotten() {
+    const WHO: &str = "mallory-the-viewer";
+    let desk = Desk::new();
+    let mut log = walks(30, 20, 8);
+    (0..8).for_each(|at| writeln!(log, "{WHO},v{at},{}", 1_700_000_500 + at).unwrap());
+    desk.write("log.csv", log);
+    desk.trained();
+    let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
+    let events = json!([{"user": WHO, "video": "v9", "action": "like"}, {"user": "ann", "video": "v9", "action": "like"}]);
+    assert_eq!(service.ask("POST", "/api/v2/events", &events.to_string()).0, 200);
+
+    let dumped = desk.run("dump run --out backup.jsonl --json").json();
+    assert_eq!((&dumped["feedback"], &dumped["users"]), (&json!(2), &json!(2)), "while it is served");
+    assert_eq!(not_ok(&desk, "verify run --json"), (0, vec![]));
+    desk.upnext(&["forget", "run", "--user", WHO]).failed(&["store.sqlite", "in use"]);
+    assert_eq!(service.stop(), 0);
+
+    desk.run("restore run --from backup.jsonl").failed(&["backup.jsonl"]);
+    assert_eq!(desk.run("restore other.sqlite --from backup.jsonl --json").json()["feedback"], 2);
+    let text = desk.read("backup.jsonl");
+    desk.write("cut.jsonl", &text[..text.len() - 30]);
+    let before = desk.files();
+    desk.run("restore third.sqlite --from cut.jsonl").failed(&["cut.jsonl", "line"]);
+    assert!(
+        desk.files().iter().all(|file| before.contains(file) || !file.ends_with("third.sqlite"))
+            || desk.run("verify third.sqlite --json").json()["failed"] == 0
+    );
+
+    let receipt = desk.upnext(&["forget", "run", "--user", WHO, "--json"]).json();
+    assert_eq!((&receipt["feedback"], &receipt["events_of_runs"]), (&json!({"like": 1}), &json!(8)));
+    assert_eq!(receipt["digest"].as_str().unwrap().len(), 64);
+    for file in desk.files().iter().filter(|file| file.starts_with(desk.path("run")) && file.is_file()) {
+        let bytes = std::fs::read(file).unwrap();
+        let is_there = bytes.windows(WHO.len()).any(|window| window == WHO.as_bytes());
+        assert!(!is_there, "{} still knows", file.display());
+    }
+    let cold = desk.run("recommend run --user nobody --n 5 --json").json();
+    let forgotten = desk.upnext(&["recommend", "run", "--user", WHO, "--n", "5", "--json"]).json();
+    assert_eq!(videos_of(&cold), videos_of(&forgotten), "they are a stranger now");
+    assert_eq!(not_ok(&desk, "verify run --json"), (0, vec![]));
+    let again = desk.upnext(&["forget", "run", "--user", WHO, "--json"]).json();
+    assert_eq!((&again["feedback"], &again["events_of_runs"]), (&json!({}), &json!(0)));
+}
+
+#[test]
+fn a_doctor_names_what_serve_would_stumble_over() {
+    let desk = desk();
+    desk.run("import log.csv --out run").done();
+    let ask = |more: &str| not_ok(&desk, &format!("doctor run --json {more}"));
+    assert_eq!(ask("--listen 127.0.0.1:0"), (0, vec![]), "models are made at the start");
+    desk.run("train run").done();
+    assert_eq!(ask("--listen 127.0.0.1:0"), (0, vec![]));
+    let (code, bad) = ask("--listen 0.0.0.0:0");
+    assert!(code == 1 && bad.len() == 1 && bad[0].0 == "door" && bad[0].1.contains("key"), "{bad:?}");
+    desk.write("bad.toml", "[feed]\nplaces = 3\n");
+    let (code, bad) = ask("--config bad.toml");
+    assert!(code == 1 && bad[0].0 == "configuration" && bad[0].1.contains("places"), "{bad:?}");
+    desk.write("full.toml", "[store]\nfree_bytes_min = 9000000000000000000\n");
+    let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
+    let (code, bad) = ask(&format!("--listen {} --config full.toml", service.address));
+    let names: Vec<&str> = bad.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((code, names), (1, vec!["door", "store"]), "{bad:?}");
+    assert!(bad[0].1.contains("in use") && bad[1].1.contains("free_bytes_min"), "{bad:?}");
+    assert_eq!(service.stop(), 0);
+    std::fs::write(desk.path("run/model.safetensors"), "cut").unwrap();
+    let (code, bad) = ask("--listen 127.0.0.1:0");
+    assert!(
+        code == 1 && bad.iter().any(|(name, text)| name == "run" && text.contains("model.safetensors")),
+        "{bad:?}"
+    );
+    let (code, bad) = not_ok(&desk, "verify run --json");
+    assert!(code == 1 && bad[0].0 == "version 0", "{bad:?}");
 }
 
 #[test]

@@ -209,6 +209,36 @@ pub(crate) fn may_be_made(path: &Path, replace: bool) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Puts another set into a run: aside first, then renamed. Files that were added to the run stay where `keeps` says so of their path;
+/// the others go, as do those of rows that were dropped when it was imported.
+///
+/// # Errors
+/// When the folder is no run, a file that stays is not the one that was written, or it cannot be written.
+pub fn rewrite(run: &Path, set: &Dataset, keeps: &dyn Fn(&str) -> bool) -> Result<(), RunError> {
+    let old = open(run)?;
+    let Manifest { relevance, notice, recognised, command, seed, files, .. } = old.manifest;
+    let about = About { relevance, notice, recognised, command, seed };
+    let mut fill = |aside: &Path| {
+        write_aside(aside, set, &old.cleaning, &about)?;
+        let mut written = manifest(aside)?;
+        for (name, expected) in files.iter().filter(|(name, _)| keeps(name)) {
+            if written.files.contains_key(name) {
+                continue;
+            }
+            let bytes = files::checked(&run.join(name), expected, "import")?;
+            let path = aside.join(name);
+            let folder = path.parent().unwrap_or(aside);
+            fs::create_dir_all(folder).map_err(|source| io_error(folder, "written", source))?;
+            write_through(&path, &bytes).map_err(|source| io_error(&path, "written", source))?;
+            written.files.insert(name.clone(), expected.clone());
+        }
+        let path = aside.join(MANIFEST);
+        write_through(&path, &json_bytes(&path, &written)?)
+            .map_err(|source| io_error(&path, "written", source))
+    };
+    make(run, true, &mut fill)
+}
+
 /// Makes a run folder of what `fill` writes aside.
 pub(crate) fn make(
     path: &Path,

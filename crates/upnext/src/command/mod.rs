@@ -1,11 +1,14 @@
 //! One file for each verb.
 
 pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod dump;
 pub(crate) mod encode;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod features;
+pub(crate) mod forget;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod index;

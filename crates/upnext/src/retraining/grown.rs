@@ -35,7 +35,11 @@ pub(crate) fn grown(
     now: i64,
 ) -> Result<(Dataset, Added)> {
     let old = &folder.dataset;
-    let (mut users, mut videos) = (old.users.clone(), old.videos.clone());
+    let gone_users = (0..old.users.len() as u32)
+        .map(|row| Ok(store.user_presence(old.users.name(row))? == Presence::Deleted))
+        .collect::<Result<Vec<bool>>>()?;
+    let rows_gone: Vec<u32> = (0..).zip(&gone_users).filter(|(_, gone)| **gone).map(|(row, _)| row).collect();
+    let (mut users, mut videos) = (old.users.without(&rows_gone), old.videos.clone());
     let mut added = Added::default();
     for page in pages(|cursor| Ok(store.videos(cursor, PAGE).map(|page| (page.rows, page.cursor))?)) {
         for stored in page? {
@@ -65,9 +69,6 @@ pub(crate) fn grown(
         }
     }
 
-    let gone_users = (0..old.users.len() as u32)
-        .map(|row| Ok(store.user_presence(old.users.name(row))? == Presence::Deleted))
-        .collect::<Result<Vec<bool>>>()?;
     let gone_videos = (0..old.videos.len() as u32)
         .map(|row| Ok(store.video_presence(old.videos.name(row))? == Presence::Deleted))
         .collect::<Result<Vec<bool>>>()?;
@@ -187,9 +188,8 @@ mod tests {
         let config = FeedConfig::default();
         let (set, added) = grown(&folder, &store, &config, 100).unwrap();
         assert_eq!(added, Added { events: 3, users: 1, videos: 1, dropped: 1 });
-        for row in 0..3 {
-            assert_eq!(set.users.name(row), folder.dataset.users.name(row));
-        }
+        let names: Vec<&str> = set.users.names().iter().collect();
+        assert_eq!(names, ["ann", "forgotten:1", "cas", "eve"]);
         let nine = set.videos.row("v9").unwrap();
         assert_eq!((set.videos.video(nine).title.as_str(), nine), ("Nine", 2));
         assert_eq!(set.videos.labels_of(nine, "mood").collect::<Vec<_>>(), ["warm"]);
@@ -200,6 +200,5 @@ mod tests {
         };
         assert_eq!(of("ann"), [(Action::Watch, 10), (Action::Watch, 20), (Action::Watch, 50)]);
         assert_eq!(of("eve"), [(Action::Like, 60), (Action::Impression, 61)], "what is due later waits");
-        assert_eq!(of("bob"), []);
     }
 }
