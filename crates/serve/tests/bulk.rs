@@ -5,6 +5,7 @@
 mod world;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -107,9 +108,16 @@ async fn an_export_is_whole_or_breaks_off_and_few_go_on_at_once() {
     assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
     let (status, code, _) = world.fail("GET", "/api/dump", None).await;
     assert_eq!((status, code.as_str()), (503, "busy"));
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let start = Instant::now();
+    while world.send(Request::get("/api/dump").body(Body::empty()).unwrap()).await.0 != StatusCode::OK {
+        assert!(start.elapsed() < Duration::from_secs(10), "those that nobody reads are never given up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(lines(&world, "/api/bulk/users").await.len(), 6_000);
-    drop((first, second));
+    for given_up in [first, second] {
+        let read = axum::body::to_bytes(given_up.into_body(), usize::MAX).await;
+        assert!(read.is_err(), "half an export looks like a whole one");
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn gorse_s_client_for_python_walks_all_its_methods() {
     let Some(python) = program("python", "gorse") else { return };
     beside_a_service(move |address| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/gorse_walk.py");
-        let said = succeeds(Command::new(python).arg(script).args([&address, "secret"]));
+        let said = succeeds(Command::new(python).arg(script).args([address.as_str(), "secret"]));
         assert!(said.contains("walked 38 methods"), "{said}");
     })
     .await;
@@ -76,8 +76,16 @@ async fn a_client_that_is_generated_of_the_description_asks_and_tells() {
             Command::new(&python).args(["-c", fetch, &format!("{address}/apidocs.json")]).arg(&description),
         );
         succeeds(Command::new(&python).args(["-m", "openapi_spec_validator"]).arg(&description));
+        // The generator calls a formatter that lies beside it.
+        let bin = generate.parent().unwrap();
+        let path = std::env::join_paths(
+            [bin.to_owned()]
+                .into_iter()
+                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+        );
         let said = succeeds(
             Command::new(&generate)
+                .env("PATH", path.unwrap())
                 .args(["generate", "--meta", "none", "--fail-on-warning", "--output-path"])
                 .arg(folder.path().join("upnext_client"))
                 .arg("--path")
@@ -86,7 +94,8 @@ async fn a_client_that_is_generated_of_the_description_asks_and_tells() {
         assert!(!said.contains("WARNING"), "every route has a function: {said}");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/generated_walk.py");
         let mut walk = Command::new(&python);
-        let said = succeeds(walk.arg(script).args([&address, "secret"]).env("PYTHONPATH", folder.path()));
+        let said =
+            succeeds(walk.arg(script).args([address.as_str(), "secret"]).env("PYTHONPATH", folder.path()));
         assert!(said.contains("walked"), "{said}");
     })
     .await;

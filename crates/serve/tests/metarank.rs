@@ -108,7 +108,7 @@ async fn an_event_that_is_sent_again_counts_once_even_after_a_restart() {
         let event = event.replace("e2", "e3");
         world.change("POST", "/api/v2/events", &event).await;
         world.change("POST", "/api/v2/events", &event.replace("0.5", "0.1")).await;
-        assert_eq!(world.get("/api/v2/history/bob").await["events"][0]["value"], json!(0.5));
+        assert_eq!(world.get("/api/user/bob/feedback/watch").await[0]["Value"], json!(0.5));
     }
     let world = World::of(world::state_over(open(), upnext_serve::ServeConfig::default()));
     send(&world, watch("e2", 0.9)).await;

@@ -131,6 +131,8 @@ impl Keys {
             keys_file: self.file.clone(),
             keys_reread_milliseconds: 20,
             address_requests_per_second: 0,
+            // What listens does not end by itself.
+            listeners_max: 0,
             ..ServeConfig::default()
         }
     }

@@ -4,6 +4,8 @@
 //! one moment: what is written meanwhile may be in it or not.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -11,6 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::poll_fn;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
@@ -98,7 +101,7 @@ fn pages(mut read: impl FnMut(&str) -> io::Result<String>) -> io::Result<()> {
 
 /// Lines on their way to a client.
 struct Lines {
-    sender: Sender<io::Result<Bytes>>,
+    sender: Sender<Bytes>,
     waiting: Vec<u8>,
     patience: Duration,
 }
@@ -111,13 +114,12 @@ impl Lines {
         if self.waiting.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
     }
 
+    /// Hands on what waits. It waits for the client, but not for ever.
     fn flush(&mut self) -> io::Result<()> {
-        let chunk = std::mem::take(&mut self.waiting);
-        if chunk.is_empty() { Ok(()) } else { self.send(Ok(chunk.into())) }
-    }
-
-    /// Waits for the client, but not for ever.
-    fn send(&self, mut chunk: io::Result<Bytes>) -> io::Result<()> {
+        let mut chunk = Bytes::from(std::mem::take(&mut self.waiting));
+        if chunk.is_empty() {
+            return Ok(());
+        }
         let start = Instant::now();
         loop {
             chunk = match self.sender.try_send(chunk) {
@@ -141,15 +143,24 @@ fn streamed(
     };
     let (sender, mut receiver) = channel(CHUNKS_MAX);
     let patience = Duration::from_millis(state.config().request_milliseconds_max);
+    let is_whole = Arc::new(AtomicBool::new(false));
+    let written = Arc::clone(&is_whole);
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let mut lines = Lines { sender, waiting: Vec::new(), patience };
-        if let Err(error) = write(&state, &mut lines).and_then(|()| lines.flush()) {
-            tracing::warn!(%error, name, "an export broke off");
-            let _ = lines.send(Err(error));
+        match write(&state, &mut lines).and_then(|()| lines.flush()) {
+            Ok(()) => written.store(true, Ordering::Release),
+            Err(error) => tracing::warn!(%error, name, "an export broke off"),
         }
     });
-    let chunks = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
+    let chunks = poll_fn(move |context| {
+        receiver.poll_recv(context).map(|chunk| match chunk {
+            Some(chunk) => Some(Ok(chunk)),
+            // The error is told once.
+            None if !is_whole.swap(true, Ordering::AcqRel) => Some(Err(io::Error::other("it broke off"))),
+            None => None,
+        })
+    });
     let attachment = format!("attachment;filename={name}");
     let headers =
         [(header::CONTENT_TYPE, "application/jsonl"), (header::CONTENT_DISPOSITION, attachment.as_str())];
