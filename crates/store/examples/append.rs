@@ -11,12 +11,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [file, seconds] = words.as_slice() else { return Err("expected FILE SECONDS".into()) };
     let seconds: f64 = seconds.parse()?;
     let (store, written) = (Sqlite::open(file, StoreConfig::default())?, AtomicUsize::new(0));
+    // Of a store that was written before, other events.
+    let held = store.counts()?.feedback;
     let begin = Instant::now();
     std::thread::scope(|scope| {
         for thread in 0..16u64 {
             let (store, written) = (&store, &written);
             scope.spawn(move || {
-                let mut at = thread << 40;
+                let mut at = (thread << 40) + held;
                 while begin.elapsed().as_secs_f64() < seconds {
                     let batch: Vec<Feedback> = (0..100u64)
                         .map(|_| {

@@ -35,8 +35,17 @@ pub struct StoreConfig {
     pub read_wait_milliseconds: u64,
     /// What a caller is told to wait when the store is busy.
     pub retry_milliseconds: u64,
-    /// Page cache of the writer, and of each reader.
+    /// Page cache of each reader.
     pub cache_kibibytes: usize,
+    /// Page cache of the writer; what does not fit is read again for each commit.
+    pub writer_cache_kibibytes: usize,
+    /// Bytes of the write-ahead log at which a commit waits until the file has taken it in; half of it is
+    /// taken in meanwhile.
+    pub log_bytes_max: usize,
+    /// Users whose numbers the writer remembers.
+    pub cached_users_max: usize,
+    /// Rows of feedback that wait to be sorted by video; a question by video looks through up to twice as many.
+    pub unsorted_rows_max: usize,
     /// Rows of a [`crate::Memory`] store, users, videos and feedback together.
     pub memory_rows_max: usize,
 }
@@ -58,6 +67,10 @@ impl Default for StoreConfig {
             read_wait_milliseconds: 2_000,
             retry_milliseconds: 200,
             cache_kibibytes: 8 * 1024,
+            writer_cache_kibibytes: 64 * 1024,
+            log_bytes_max: 256 << 20,
+            cached_users_max: 500_000,
+            unsorted_rows_max: 200_000,
             memory_rows_max: 10_000_000,
         }
     }

@@ -55,6 +55,7 @@ fn limits() -> StoreConfig {
         labels_bytes_max: 30,
         categories_max: 3,
         batch_max: 50,
+        unsorted_rows_max: 2,
         ..StoreConfig::default()
     }
 }

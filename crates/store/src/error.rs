@@ -65,6 +65,30 @@ pub enum StoreError {
         /// What this build reads.
         expected: i64,
     },
+    /// Written by an earlier version, and opened for reading only.
+    #[error(
+        "{path} has schema {found}; this build reads {expected} and changes older ones when it writes: open it once for writing, with `upnext serve`"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// What the file says.
+        found: i64,
+        /// What this build reads.
+        expected: i64,
+    },
+    /// An earlier schema could not be changed into the present one.
+    #[error(
+        "{path} has schema {found} and could not be changed into the present one ({source}); it is as it was: check that its disk has twice its size free, or use the build that wrote it"
+    )]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// What the file says.
+        found: i64,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// Too much waits to be written, or no reader was free in time.
     #[error("the store is busy ({what}): try again in {retry_milliseconds} ms")]
     Busy {

@@ -140,9 +140,9 @@ impl Store for Memory {
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
         let after = match query.cursor {
             "" => 0,
-            cursor => match cursor.parse::<u32>() {
-                Ok(at) => u64::from(at) + 1,
-                Err(_) => return Err(StoreError::Cursor { cursor: cursor.into() }),
+            cursor => match cursor.parse::<i64>() {
+                Ok(at) if at >= 0 => at.unsigned_abs() + 1,
+                _ => return Err(StoreError::Cursor { cursor: cursor.into() }),
             },
         };
         let fits = |want: Option<&str>, is: &str| want.is_none_or(|want| want == is);

@@ -2,6 +2,8 @@
 //!
 //! SQLite checks what it writes and reads; this relies on the disk to keep what it said it has synced.
 
+mod by_video;
+mod checkpoint;
 mod open;
 mod readers;
 mod rows;
@@ -20,8 +22,10 @@ use crate::{
     Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
     UserPatch, Version, VideoPatch, Write,
 };
+use by_video::ByVideo;
+use checkpoint::Checkpoint;
 use readers::Readers;
-use writer::Writer;
+use writer::{Desk, Writer};
 
 /// A store in a file. Reads never wait for writes; writes of several threads share a commit.
 pub struct Sqlite {
@@ -44,9 +48,13 @@ impl Sqlite {
     /// When the file cannot be used: the message names it, the reason, and what to do.
     pub fn open(path: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
         let path = path.as_ref().to_path_buf();
-        let (lock, connection) = open::writer(&path, &config)?;
+        let (lock, mut connection) = open::writer(&path, &config)?;
+        let checkpoint = Checkpoint::start(&path, &config, &mut connection)?;
+        let wrap = |error| open::database_error(&path, "open it", error);
+        let by_video = ByVideo::new(path.clone(), &config, &connection).map_err(wrap)?;
+        let desk = Desk::new(connection, &config).map_err(wrap)?;
         let readers = Readers::new(path.clone(), &config)?;
-        let writer = Some(Writer::start(path.clone(), &config, connection)?);
+        let writer = Some(Writer::start(path.clone(), &config, desk, checkpoint, by_video)?);
         Ok(Self::of(config, path, readers, writer, Some(lock)))
     }
 
@@ -115,7 +123,7 @@ impl Sqlite {
         &self,
         doing: &'static str,
         n_rows: usize,
-        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         match &self.writer {
             Some(writer) => writer.commit(doing, n_rows, work),
@@ -163,34 +171,8 @@ impl Store for Sqlite {
             return Ok(0);
         }
         let doing = "write feedback";
-        let (owned, wrap) = (feedback.to_vec(), self.wrap(doing));
-        self.write(doing, feedback.len(), move |connection| {
-            let mut known = connection.prepare_cached(rows::SEE_USER).map_err(&wrap)?;
-            let mut put = connection
-                .prepare_cached(match write {
-                    Write::Accumulate => rows::ACCUMULATE,
-                    Write::Overwrite => rows::OVERWRITE,
-                })
-                .map_err(&wrap)?;
-            let mut last = None;
-            for f in &owned {
-                if last != Some(&f.user) {
-                    known.execute([&f.user]).map_err(&wrap)?;
-                    last = Some(&f.user);
-                }
-                put.execute(params![
-                    f.user,
-                    f.video,
-                    f.kind,
-                    f.value,
-                    f.time,
-                    rows::json_or_null(&f.labels),
-                    f.comment
-                ])
-                .map_err(&wrap)?;
-            }
-            Ok(())
-        })?;
+        let (prepared, wrap) = (rows::Prepared::new(feedback), self.wrap(doing));
+        self.write(doing, feedback.len(), move |desk| prepared.write(desk, write).map_err(&wrap))?;
         self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
     }
@@ -205,9 +187,9 @@ impl Store for Sqlite {
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
         let after: i64 = match query.cursor {
             "" => -1,
-            cursor => match cursor.parse::<u32>() {
-                Ok(at) => i64::from(at),
-                Err(_) => return Err(StoreError::Cursor { cursor: cursor.into() }),
+            cursor => match cursor.parse::<i64>() {
+                Ok(at) if at >= 0 => at,
+                _ => return Err(StoreError::Cursor { cursor: cursor.into() }),
             },
         };
         let n = self.n(query.n);
@@ -229,8 +211,8 @@ impl Store for Sqlite {
         let doing = "delete feedback";
         let (kind, of, video) = (kind.map(str::to_owned), user.to_owned(), video.to_owned());
         let wrap = self.wrap(doing);
-        let gone = self.write(doing, 1, move |connection| {
-            connection.execute(rows::DELETE_FEEDBACK, params![of, video, kind]).map_err(&wrap)
+        let gone = self.write(doing, 1, move |desk| {
+            desk.connection.execute(rows::DELETE_FEEDBACK, params![of, video, kind]).map_err(&wrap)
         })?;
         self.versions.feedback_changed([user]);
         Ok(gone)
@@ -240,8 +222,8 @@ impl Store for Sqlite {
         self.config.check_users(users)?;
         let doing = "write users";
         let (owned, wrap) = (users.to_vec(), self.wrap(doing));
-        self.write(doing, users.len(), move |connection| {
-            owned.iter().try_for_each(|user| rows::put_user(connection, user)).map_err(&wrap)
+        self.write(doing, users.len(), move |desk| {
+            owned.iter().try_for_each(|user| rows::put_user(&desk.connection, user)).map_err(&wrap)
         })?;
         self.versions.users_changed(users.iter().map(|user| user.id.as_str()));
         Ok(users.len())
@@ -265,11 +247,11 @@ impl Store for Sqlite {
         self.config.check_user_patch(patch)?;
         let doing = "change a user";
         let (of, patch, wrap) = (id.to_owned(), patch.clone(), self.wrap(doing));
-        let was = self.write(doing, 1, move |connection| {
-            let user = connection.query_row(rows::USER, [&of], rows::user).optional().map_err(&wrap)?;
+        let was = self.write(doing, 1, move |desk| {
+            let user = desk.connection.query_row(rows::USER, [&of], rows::user).optional().map_err(&wrap)?;
             let Some(mut user) = user else { return Ok(false) };
             patch.apply(&mut user);
-            rows::put_user(connection, &user).map_err(&wrap)?;
+            rows::put_user(&desk.connection, &user).map_err(&wrap)?;
             Ok(true)
         })?;
         self.versions.users_changed([id]);
@@ -280,10 +262,11 @@ impl Store for Sqlite {
         self.config.check_id("user id", id)?;
         let doing = "delete a user";
         let (of, wrap) = (id.to_owned(), self.wrap(doing));
-        let was = self.write(doing, 1, move |connection| {
-            let gone = connection.execute("DELETE FROM feedback WHERE user = ?1", [&of]).map_err(&wrap)?;
-            let was = connection.query_row(rows::USER, [&of], |_| Ok(())).optional().map_err(&wrap)?;
-            connection.execute(rows::BURY_USER, [&of]).map_err(&wrap)?;
+        let was = self.write(doing, 1, move |desk| {
+            let gone = desk.connection.execute(rows::DELETE_FEEDBACK_OF_USER, [&of]).map_err(&wrap)?;
+            let was = desk.connection.query_row(rows::USER, [&of], |_| Ok(())).optional().map_err(&wrap)?;
+            desk.connection.execute(rows::BURY_USER, [&of]).map_err(&wrap)?;
+            desk.lose_user(&of);
             Ok(was.is_some() || gone > 0)
         })?;
         self.versions.feedback_changed([id]);
@@ -294,8 +277,8 @@ impl Store for Sqlite {
         self.config.check_videos(videos)?;
         let doing = "write videos";
         let (owned, wrap) = (videos.to_vec(), self.wrap(doing));
-        self.write(doing, videos.len(), move |connection| {
-            owned.iter().try_for_each(|video| rows::put_video(connection, video)).map_err(&wrap)
+        self.write(doing, videos.len(), move |desk| {
+            owned.iter().try_for_each(|video| rows::put_video(&desk.connection, video)).map_err(&wrap)
         })?;
         self.versions.videos_changed();
         Ok(videos.len())
@@ -323,12 +306,13 @@ impl Store for Sqlite {
         self.config.check_video_patch(patch)?;
         let doing = "change a video";
         let (id, patch, wrap, config) = (id.to_owned(), patch.clone(), self.wrap(doing), self.config.clone());
-        let was = self.write(doing, 1, move |connection| {
-            let video = connection.query_row(rows::VIDEO, [&id], rows::video).optional().map_err(&wrap)?;
+        let was = self.write(doing, 1, move |desk| {
+            let video =
+                desk.connection.query_row(rows::VIDEO, [&id], rows::video).optional().map_err(&wrap)?;
             let Some(mut video) = video else { return Ok(false) };
             patch.apply(&mut video);
             config.check_categories(0, &video.categories)?;
-            rows::put_video(connection, &video).map_err(&wrap)?;
+            rows::put_video(&desk.connection, &video).map_err(&wrap)?;
             Ok(true)
         })?;
         self.versions.videos_changed();
@@ -339,10 +323,10 @@ impl Store for Sqlite {
         self.config.check_id("video id", id)?;
         let doing = "delete a video";
         let (id, wrap) = (id.to_owned(), self.wrap(doing));
-        let was = self.write(doing, 1, move |connection| {
-            let gone = connection.execute("DELETE FROM feedback WHERE video = ?1", [&id]).map_err(&wrap)?;
-            let was = connection.query_row(rows::VIDEO, [&id], |_| Ok(())).optional().map_err(&wrap)?;
-            connection.execute(rows::BURY_VIDEO, [&id]).map_err(&wrap)?;
+        let was = self.write(doing, 1, move |desk| {
+            let gone = desk.connection.execute(rows::DELETE_FEEDBACK_ON_VIDEO, [&id]).map_err(&wrap)?;
+            let was = desk.connection.query_row(rows::VIDEO, [&id], |_| Ok(())).optional().map_err(&wrap)?;
+            desk.connection.execute(rows::BURY_VIDEO, [&id]).map_err(&wrap)?;
             Ok(was.is_some() || gone > 0)
         })?;
         self.versions.videos_changed();
@@ -507,6 +491,44 @@ mod tests {
         });
         assert_eq!(store.counts().unwrap(), Counts { users: 8, videos: 0, feedback: 400 });
         assert!(store.writer.as_ref().unwrap().commits() <= 400, "a commit never holds less than one call");
+    }
+
+    #[test]
+    fn a_question_by_video_has_one_answer_before_amid_and_after_rows_are_sorted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let config = StoreConfig { unsorted_rows_max: 400, ..StoreConfig::default() };
+        let store = Sqlite::open(&path, config.clone()).unwrap();
+        let until = |store: &Sqlite| store.row("look", rows::BY_VIDEO_UNTIL, [], |row| row.get::<_, i64>(0));
+        let (mut expected, mut rounds) = (0, std::collections::BTreeSet::new());
+        for at in 0..400 {
+            let rows = ["a", "b", "c"].map(|video| Feedback {
+                kind: "like".into(),
+                user: format!("u{at}"),
+                video: video.into(),
+                value: 1.0,
+                time: at,
+                labels: serde_json::Value::Null,
+                comment: String::new(),
+            });
+            store.append(&rows, Write::Overwrite).unwrap();
+            expected += 1;
+            if at % 10 == 3 {
+                expected -= store.delete_feedback(None, &format!("u{}", at / 2), "b").unwrap();
+            }
+            let on_b = FeedbackQuery { video: Some("b"), n: 1_000, ..FeedbackQuery::default() };
+            let found = store.feedback(&on_b).unwrap().rows;
+            assert_eq!(found.len(), expected);
+            assert!(found.is_sorted_by_key(|f| f.time), "in the order of first writing");
+            rounds.insert(until(&store).unwrap());
+        }
+        assert!(rounds.len() > 2, "rows were sorted meanwhile: {rounds:?}");
+        assert!(store.delete_video("b").unwrap());
+        let left = store.counts().unwrap().feedback;
+        assert_eq!(left, 800, "of a deleted video no row is left, sorted or not");
+        let dangling =
+            "SELECT count(*) FROM feedback_by_video WHERE number NOT IN (SELECT number FROM feedback)";
+        assert_eq!(store.row("look", dangling, [], |row| row.get::<_, i64>(0)).unwrap(), Some(0));
     }
 
     #[test]

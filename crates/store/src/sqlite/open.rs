@@ -9,26 +9,67 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::{StoreConfig, StoreError};
 
 /// The number in `user_version` of a file that this build reads and writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
-const SCHEMA: &str = "
+/// The oldest that is changed into it when a file is opened for writing.
+const OLDEST_VERSION: i64 = 1;
+
+const TABLES: &str = "
 CREATE TABLE users (
-    id TEXT PRIMARY KEY, labels TEXT, comment TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, labels TEXT, comment TEXT NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0
+) STRICT;
 CREATE TABLE videos (
     id TEXT PRIMARY KEY, hidden INTEGER NOT NULL, categories TEXT NOT NULL, time INTEGER, labels TEXT,
     comment TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE feedback (
+    user INTEGER NOT NULL, video TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL,
+    value REAL NOT NULL, time INTEGER NOT NULL, labels TEXT, comment TEXT NOT NULL,
+    PRIMARY KEY (user, video, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE feedback_by_video (
+    video TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (video, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO state VALUES ('by_video_until', 0);
+";
+
+/// After the tables are filled, so that each is made by one sort.
+const INDEXES: &str = "
 CREATE INDEX videos_withheld ON videos (id) WHERE hidden OR deleted;
 CREATE INDEX videos_by_time ON videos (time DESC, id) WHERE NOT hidden AND NOT deleted;
-CREATE TABLE feedback (
-    number INTEGER PRIMARY KEY, user TEXT NOT NULL, video TEXT NOT NULL, kind TEXT NOT NULL,
-    value REAL NOT NULL, time INTEGER NOT NULL, labels TEXT, comment TEXT NOT NULL,
-    UNIQUE (user, video, kind)
-) STRICT;
-CREATE INDEX feedback_by_user ON feedback (user, time);
-CREATE INDEX feedback_by_video ON feedback (video);
-CREATE INDEX feedback_by_time ON feedback (time);
+CREATE UNIQUE INDEX feedback_by_number ON feedback (number);
+CREATE INDEX feedback_by_time ON feedback (time, number);
+CREATE TRIGGER feedback_gone AFTER DELETE ON feedback BEGIN
+    DELETE FROM feedback_by_video WHERE video = OLD.video AND number = OLD.number;
+END;
+";
+
+const FROM_1_BEFORE: &str = "
+DROP INDEX videos_withheld;
+DROP INDEX videos_by_time;
+DROP INDEX feedback_by_user;
+DROP INDEX feedback_by_video;
+DROP INDEX feedback_by_time;
+ALTER TABLE users RENAME TO users_1;
+ALTER TABLE videos RENAME TO videos_1;
+ALTER TABLE feedback RENAME TO feedback_1;
+";
+
+/// In the order of the new trees, so that each is written from one end to the other.
+const FROM_1_AFTER: &str = "
+INSERT INTO users (id, labels, comment, deleted) SELECT id, labels, comment, deleted FROM users_1 ORDER BY id;
+INSERT OR IGNORE INTO users (id, comment) SELECT DISTINCT user, '' FROM feedback_1;
+INSERT INTO videos SELECT * FROM videos_1 ORDER BY id;
+INSERT INTO feedback (user, video, kind, number, value, time, labels, comment)
+    SELECT u.number, f.video, f.kind, f.number, f.value, f.time, f.labels, f.comment
+    FROM feedback_1 AS f JOIN users AS u ON u.id = f.user ORDER BY u.number, f.video, f.kind;
+INSERT INTO feedback_by_video (video, number) SELECT video, number FROM feedback ORDER BY video, number;
+UPDATE state SET value = coalesce((SELECT max(number) FROM feedback), 0);
+DROP TABLE feedback_1;
+DROP TABLE videos_1;
+DROP TABLE users_1;
 ";
 
 /// Opens the file for writing, alone, and brings it to the schema if it is new.
@@ -57,19 +98,34 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     connection.busy_timeout(Duration::from_secs(1)).map_err(wrap)?;
     // Read before anything is written, so that a foreign file stays as it was.
     let found = schema(path, &connection)?;
+    if found.is_none() {
+        // Pages that deletions free can go back to the disk; possible only before the first table.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(wrap)?;
+    }
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(wrap)?;
     if mode != "wal" {
         return Err(refused(std::io::Error::other(format!("no write-ahead log is possible there ({mode})"))));
     }
     connection.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
-    connection.pragma_update(None, "cache_size", cache(config)).map_err(wrap)?;
+    connection.pragma_update(None, "journal_size_limit", config.log_bytes_max as i64).map_err(wrap)?;
+    let kibibytes = i64::try_from(config.writer_cache_kibibytes).unwrap_or(i64::MAX);
+    connection.pragma_update(None, "cache_size", -kibibytes).map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(32);
-    if found.is_none() {
-        let made = connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    let change = match found {
+        Some(SCHEMA_VERSION) => None,
+        Some(_) => Some(format!("{FROM_1_BEFORE} {TABLES} {FROM_1_AFTER} {INDEXES}")),
+        None => Some(format!("{TABLES} {INDEXES}")),
+    };
+    if let Some(change) = change {
+        let done = connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         ));
-        made.map_err(wrap)?;
+        done.map_err(|error| match found {
+            Some(found) => StoreError::Migration { path: path.into(), found, source: error },
+            None => wrap(error),
+        })?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(wrap)?;
     }
     Ok((lock, connection))
 }
@@ -81,7 +137,8 @@ pub(super) fn check_readable(path: &Path, config: &StoreConfig) -> Result<(), St
     }
     path.metadata().map_err(|source| refused(path, source))?;
     match schema(path, &reader(path, config)?)? {
-        Some(_) => Ok(()),
+        Some(SCHEMA_VERSION) => Ok(()),
+        Some(found) => Err(StoreError::Older { path: path.into(), found, expected: SCHEMA_VERSION }),
         None => Err(StoreError::Schema { path: path.into(), found: 0, expected: SCHEMA_VERSION }),
     }
 }
@@ -95,7 +152,7 @@ fn schema(path: &Path, connection: &Connection) -> Result<Option<i64>, StoreErro
     };
     let (found, tables) = (number("PRAGMA user_version")?, number("SELECT count(*) FROM sqlite_schema")?);
     match found {
-        SCHEMA_VERSION => Ok(Some(found)),
+        OLDEST_VERSION..=SCHEMA_VERSION => Ok(Some(found)),
         0 if tables == 0 => Ok(None),
         _ => Err(StoreError::Schema { path: path.into(), found, expected: SCHEMA_VERSION }),
     }
@@ -123,6 +180,17 @@ pub(super) fn reader(path: &Path, config: &StoreConfig) -> Result<Connection, St
     connection.busy_timeout(Duration::from_millis(config.read_wait_milliseconds)).map_err(wrap)?;
     connection.pragma_update(None, "cache_size", cache(config)).map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Opens the file once more, beside the connection that writes, to copy the log into it.
+pub(super) fn beside(path: &Path, config: &StoreConfig) -> Result<Connection, StoreError> {
+    let wrap = |error| database_error(path, "open it", error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
+    connection.busy_timeout(Duration::from_millis(config.read_wait_milliseconds)).map_err(wrap)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(wrap)?;
     Ok(connection)
 }
 

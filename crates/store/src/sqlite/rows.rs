@@ -4,10 +4,11 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
-use crate::{Feedback, FeedbackQuery, StoredUser, StoredVideo};
+use super::writer::Desk;
+use crate::{Feedback, FeedbackQuery, StoredUser, StoredVideo, Write};
 
 pub(super) const ACCUMULATE: &str = "
-INSERT INTO feedback (user, video, kind, value, time, labels, comment) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+INSERT INTO feedback (user, video, kind, number, value, time, labels, comment) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (user, video, kind) DO UPDATE SET
     value = max(-1.7976931348623157e308, min(1.7976931348623157e308, value + excluded.value)),
     time = max(time, excluded.time),
@@ -15,24 +16,58 @@ ON CONFLICT (user, video, kind) DO UPDATE SET
     comment = CASE excluded.comment WHEN '' THEN comment ELSE excluded.comment END";
 
 pub(super) const OVERWRITE: &str = "
-INSERT INTO feedback (user, video, kind, value, time, labels, comment) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+INSERT INTO feedback (user, video, kind, number, value, time, labels, comment) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (user, video, kind) DO UPDATE SET
     value = excluded.value, time = excluded.time, labels = excluded.labels, comment = excluded.comment";
 
+pub(super) const NEXT_NUMBER: &str = "SELECT coalesce(max(number), 0) + 1 FROM feedback";
+
+/// Rows of feedback with a number up to this one are in `feedback_by_video`.
+pub(super) const BY_VIDEO_UNTIL: &str = "SELECT value FROM state WHERE name = 'by_video_until'";
+
+pub(super) const SET_BY_VIDEO_UNTIL: &str = "UPDATE state SET value = ?1 WHERE name = 'by_video_until'";
+
+pub(super) const UNSORTED: &str = "
+SELECT video, number FROM feedback INDEXED BY feedback_by_number WHERE number > ?1 AND number <= ?2";
+
+/// By its number, so that a row that was deleted meanwhile does not enter.
+pub(super) const ENTER_BY_VIDEO: &str = "
+INSERT OR IGNORE INTO feedback_by_video (video, number)
+SELECT video, number FROM feedback INDEXED BY feedback_by_number WHERE number = ?1";
+
+/// A user's number and whether the user was deleted.
+pub(super) const NUMBER_OF_USER: &str = "SELECT number, deleted FROM users WHERE id = ?1";
+
 pub(super) const SEE_USER: &str = "
 INSERT INTO users (id, labels, comment, deleted) VALUES (?1, NULL, '', 0)
-ON CONFLICT (id) DO UPDATE SET deleted = 0 WHERE deleted";
+ON CONFLICT (id) DO UPDATE SET deleted = 0
+RETURNING number";
 
+/// A user's rows lie side by side, so sorting them costs less than a second tree would on each write. The
+/// plus keeps SQLite from walking through everybody's rows by time instead.
 pub(super) const HISTORY: &str = "
-SELECT kind, user, video, value, time, labels, comment FROM feedback
-WHERE user = ?1 ORDER BY time DESC, number DESC LIMIT ?2";
+SELECT kind, ?1, video, value, time, labels, comment FROM feedback
+WHERE user = (SELECT number FROM users WHERE id = ?1) ORDER BY +time DESC, +number DESC LIMIT ?2";
 
 pub(super) const RECENT: &str = "
-SELECT kind, user, video, value, time, labels, comment FROM feedback
-WHERE time >= ?1 ORDER BY time DESC, number DESC LIMIT ?2";
+SELECT f.kind, u.id, f.video, f.value, f.time, f.labels, f.comment
+FROM feedback AS f INDEXED BY feedback_by_time CROSS JOIN users AS u ON u.number = f.user
+WHERE f.time >= ?1 ORDER BY f.time DESC, f.number DESC LIMIT ?2";
 
-pub(super) const DELETE_FEEDBACK: &str =
-    "DELETE FROM feedback WHERE user = ?1 AND video = ?2 AND (?3 IS NULL OR kind = ?3)";
+pub(super) const DELETE_FEEDBACK: &str = "
+DELETE FROM feedback
+WHERE user = (SELECT number FROM users WHERE id = ?1) AND video = ?2 AND (?3 IS NULL OR kind = ?3)";
+
+pub(super) const DELETE_FEEDBACK_OF_USER: &str =
+    "DELETE FROM feedback WHERE user = (SELECT number FROM users WHERE id = ?1)";
+
+pub(super) const DELETE_FEEDBACK_ON_VIDEO: &str = "
+DELETE FROM feedback WHERE (user, video, kind) IN (
+    SELECT f.user, f.video, f.kind FROM (
+        SELECT number FROM feedback_by_video WHERE video = ?1
+        UNION SELECT number FROM feedback INDEXED BY feedback_by_number
+        WHERE number > (SELECT value FROM state WHERE name = 'by_video_until') AND video = ?1
+    ) AS n CROSS JOIN feedback AS f INDEXED BY feedback_by_number ON f.number = n.number)";
 
 pub(super) const USER: &str = "SELECT id, labels, comment FROM users WHERE id = ?1 AND NOT deleted";
 
@@ -65,28 +100,81 @@ pub(super) const COUNTS: &str = "
 SELECT (SELECT count(*) FROM users WHERE NOT deleted), (SELECT count(*) FROM videos WHERE NOT deleted),
     (SELECT count(*) FROM feedback)";
 
-/// A statement for the parts that are given, so that each finds its index. The plus keeps SQLite from
-/// choosing an index for a column that narrows less.
+/// A statement for the parts that are given, so that each finds its tree. The plus keeps SQLite from
+/// choosing a tree for a column that narrows less.
 pub(super) fn feedback_query(query: &FeedbackQuery<'_>) -> &'static str {
     macro_rules! listed {
-        ($condition:literal) => {
+        ($from:literal, $condition:literal) => {
             concat!(
-                "SELECT kind, user, video, value, time, labels, comment, number FROM feedback WHERE ",
+                "SELECT f.kind, u.id, f.video, f.value, f.time, f.labels, f.comment, f.number FROM ",
+                $from,
+                " WHERE ",
                 $condition,
-                " AND +number > ?1 AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR user = ?4)",
-                " AND (?5 IS NULL OR video = ?5) ORDER BY number LIMIT ?2"
+                " AND +f.number > ?1 AND (?3 IS NULL OR f.kind = ?3) AND (?4 IS NULL OR u.id = ?4)",
+                " AND (?5 IS NULL OR f.video = ?5) ORDER BY f.number LIMIT ?2"
             )
         };
     }
     match (query.user, query.video) {
-        (Some(_), _) => listed!("user = ?4"),
-        (None, Some(_)) => listed!("video = ?5 AND number > ?1"),
-        (None, None) => listed!("number > ?1"),
+        (Some(_), _) => {
+            listed!("users AS u CROSS JOIN feedback AS f ON f.user = u.number", "u.id = ?4")
+        }
+        (None, Some(_)) => listed!(
+            "(SELECT number FROM feedback_by_video
+                WHERE video = ?5 AND number > ?1
+                    AND number <= (SELECT value FROM state WHERE name = 'by_video_until')
+                UNION ALL SELECT number FROM feedback INDEXED BY feedback_by_number
+                WHERE number > max(?1, (SELECT value FROM state WHERE name = 'by_video_until'))
+                    AND video = ?5) AS n
+            CROSS JOIN feedback AS f INDEXED BY feedback_by_number ON f.number = n.number
+            CROSS JOIN users AS u ON u.number = f.user",
+            "f.video = ?5"
+        ),
+        (None, None) => listed!(
+            "feedback AS f INDEXED BY feedback_by_number CROSS JOIN users AS u ON u.number = f.user",
+            "f.number > ?1"
+        ),
+    }
+}
+
+/// Feedback made ready on the caller's thread, so that the one that writes has less to do.
+pub(super) struct Prepared {
+    /// In the order of their tree, each with its place in the call and its labels as text.
+    rows: Vec<(usize, Feedback, Option<String>)>,
+}
+
+impl Prepared {
+    pub(super) fn new(feedback: &[Feedback]) -> Self {
+        let ready = |(at, f): (usize, &Feedback)| (at, f.clone(), json_or_null(&f.labels));
+        let mut rows: Vec<_> = feedback.iter().enumerate().map(ready).collect();
+        // A stable sort: rows of one key keep their order, and the first gives its number.
+        rows.sort_by(|(_, a, _), (_, b, _)| (&a.user, &a.video, &a.kind).cmp(&(&b.user, &b.video, &b.kind)));
+        Self { rows }
+    }
+
+    pub(super) fn write(&self, desk: &Desk, write: Write) -> rusqlite::Result<()> {
+        let mut put = desk.connection.prepare_cached(match write {
+            Write::Accumulate => ACCUMULATE,
+            Write::Overwrite => OVERWRITE,
+        })?;
+        let first = desk.numbers(self.rows.len());
+        let mut last: Option<(&str, i64)> = None;
+        for (at, f, labels) in &self.rows {
+            let user = match last {
+                Some((id, number)) if id == f.user => number,
+                _ => desk.user(&f.user)?,
+            };
+            last = Some((&f.user, user));
+            let number = first + *at as i64;
+            put.execute(params![user, f.video, f.kind, number, f.value, f.time, labels, f.comment])?;
+        }
+        Ok(())
     }
 }
 
 pub(super) fn put_user(connection: &Connection, user: &StoredUser) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO users (id, labels, comment, deleted) VALUES (?1, ?2, ?3, 0)";
+    let sql = "INSERT INTO users (id, labels, comment, deleted) VALUES (?1, ?2, ?3, 0) ON CONFLICT (id) DO UPDATE SET
+        labels = excluded.labels, comment = excluded.comment, deleted = 0";
     connection.prepare_cached(sql)?.execute(params![user.id, json_or_null(&user.labels), user.comment])?;
     Ok(())
 }

@@ -1,18 +1,73 @@
 //! The one thread that writes. Calls that arrive while it syncs share the next commit.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::by_video::ByVideo;
+use super::checkpoint::Checkpoint;
+use super::rows;
 use crate::{StoreConfig, StoreError};
+
+/// What a call works with: the connection that writes, and what the thread knows of what it wrote.
+pub(super) struct Desk {
+    pub(super) connection: Connection,
+    /// Numbers of users who are there, so that most events need no look into the tree of ids.
+    users: RefCell<HashMap<String, i64>>,
+    users_max: usize,
+    /// What the next row of feedback gets, so that the order of first writing is kept.
+    next_number: Cell<i64>,
+}
+
+impl Desk {
+    pub(super) fn new(connection: Connection, config: &StoreConfig) -> rusqlite::Result<Self> {
+        let next = connection.query_row(rows::NEXT_NUMBER, [], |row| row.get(0))?;
+        let (users, users_max) = (RefCell::default(), config.cached_users_max);
+        Ok(Self { connection, users, users_max, next_number: Cell::new(next) })
+    }
+
+    /// The number of a user, who is added if new and comes back if deleted.
+    pub(super) fn user(&self, id: &str) -> rusqlite::Result<i64> {
+        if let Some(&number) = self.users.borrow().get(id) {
+            return Ok(number);
+        }
+        let found: Option<(i64, bool)> = self
+            .connection
+            .prepare_cached(rows::NUMBER_OF_USER)?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let number = match found {
+            Some((number, false)) => number,
+            _ => self.connection.prepare_cached(rows::SEE_USER)?.query_row([id], |row| row.get(0))?,
+        };
+        let mut users = self.users.borrow_mut();
+        if users.len() >= self.users_max {
+            users.clear();
+        }
+        users.insert(id.to_owned(), number);
+        Ok(number)
+    }
+
+    /// A user is no longer there.
+    pub(super) fn lose_user(&self, id: &str) {
+        self.users.borrow_mut().remove(id);
+    }
+
+    /// Takes `n` numbers for rows of feedback and returns the first.
+    pub(super) fn numbers(&self, n: usize) -> i64 {
+        self.next_number.replace(self.next_number.get() + n as i64)
+    }
+}
 
 /// One call: does its work inside a transaction, and later hears whether that was committed.
 trait Call: Send {
-    fn run(&mut self, connection: &Connection) -> Outcome;
+    fn run(&mut self, desk: &Desk) -> Outcome;
     fn answer(self: Box<Self>, committed: Result<(), String>);
     fn n_rows(&self) -> usize;
 }
@@ -38,13 +93,17 @@ impl Writer {
     pub(super) fn start(
         path: PathBuf,
         config: &StoreConfig,
-        connection: Connection,
+        desk: Desk,
+        checkpoint: Checkpoint,
+        by_video: ByVideo,
     ) -> Result<Self, StoreError> {
         let (queue, calls) = sync_channel(config.queue_calls_max.max(1));
         let (waiting_rows, commits) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
         let work = Work {
             calls,
-            connection,
+            desk,
+            checkpoint,
+            by_video,
             commit_rows_max: config.commit_rows_max,
             waiting_rows: Arc::clone(&waiting_rows),
             commits: Arc::clone(&commits),
@@ -75,7 +134,7 @@ impl Writer {
         &self,
         doing: &'static str,
         n_rows: usize,
-        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let busy = |what| StoreError::Busy { what, retry_milliseconds: self.retry_milliseconds };
         let closed = || StoreError::Closed { path: self.path.clone() };
@@ -111,57 +170,88 @@ impl Drop for Writer {
 
 struct Work {
     calls: Receiver<Box<dyn Call>>,
-    connection: Connection,
+    desk: Desk,
+    checkpoint: Checkpoint,
+    by_video: ByVideo,
     commit_rows_max: usize,
     waiting_rows: Arc<AtomicUsize>,
     commits: Arc<AtomicU64>,
 }
 
 impl Work {
-    fn run(self) {
+    fn run(mut self) {
         while let Ok(first) = self.calls.recv() {
-            self.commit(first);
+            let (mut joined, n_rows) = self.together(first);
+            self.waiting_rows.fetch_sub(n_rows, Ordering::AcqRel);
+            match self.commit(&mut joined) {
+                Ok(()) => answer(joined, &Ok(())),
+                // Alone, a call that fails takes nobody along. A savepoint for each would copy every page.
+                Err(_) if joined.len() > 1 => {
+                    for call in joined {
+                        let mut alone = vec![call];
+                        let committed = self.commit(&mut alone);
+                        answer(alone, &committed);
+                    }
+                }
+                failed => answer(joined, &failed),
+            }
+            self.checkpoint.after_commit(&self.desk.connection);
         }
     }
 
-    /// One transaction: the first call and all that wait, up to the bound. A call that fails is undone alone.
-    fn commit(&self, first: Box<dyn Call>) {
-        let mut joined: Vec<Box<dyn Call>> = Vec::new();
-        let mut n_rows = 0;
-        let mut next = Some(first);
-        let mut failed = self.connection.execute_batch("BEGIN IMMEDIATE").err().map(|e| e.to_string());
-        while let Some(mut call) = next {
-            if failed.is_none() {
-                failed = self.inside(call.as_mut()).err().map(|e| e.to_string());
-            }
+    /// The first call and all that wait, up to the bound.
+    fn together(&self, first: Box<dyn Call>) -> (Vec<Box<dyn Call>>, usize) {
+        let mut n_rows = first.n_rows();
+        let mut joined = vec![first];
+        while n_rows < self.commit_rows_max {
+            let Ok(call) = self.calls.try_recv() else { break };
             n_rows += call.n_rows();
             joined.push(call);
-            next = match n_rows < self.commit_rows_max {
-                true => self.calls.try_recv().ok(),
-                false => None,
-            };
         }
-        if failed.is_none() {
-            failed = self.connection.execute_batch("COMMIT").err().map(|e| e.to_string());
-        }
-        if failed.is_some() && !self.connection.is_autocommit() {
-            let _ = self.connection.execute_batch("ROLLBACK");
-        }
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.waiting_rows.fetch_sub(n_rows, Ordering::AcqRel);
-        for call in joined {
-            call.answer(failed.clone().map_or(Ok(()), Err));
-        }
+        (joined, n_rows)
     }
 
-    fn inside(&self, call: &mut dyn Call) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("SAVEPOINT call")?.execute([])?;
-        if let Outcome::Failed = call.run(&self.connection) {
-            self.connection.prepare_cached("ROLLBACK TO call")?.execute([])?;
+    /// One transaction. It fails if a call fails after it changed something, or if the disk does.
+    fn commit(&mut self, calls: &mut [Box<dyn Call>]) -> Result<(), String> {
+        let done = self.transaction(calls);
+        if let Ok(entered) = done {
+            self.by_video.committed(entered, self.desk.next_number.get() - 1);
+        } else {
+            if !self.desk.connection.is_autocommit() {
+                let _ = self.desk.connection.execute_batch("ROLLBACK");
+            }
+            // What was undone may have added some.
+            self.desk.users.borrow_mut().clear();
         }
-        self.connection.prepare_cached("RELEASE call")?.execute([])?;
-        Ok(())
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        done.map(|_| ())
     }
+
+    /// Returns how many rows entered the tree by video besides.
+    fn transaction(&self, calls: &mut [Box<dyn Call>]) -> Result<usize, String> {
+        let connection = &self.desk.connection;
+        let run = |sql: &str| {
+            let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+            done.map_err(|error| error.to_string())
+        };
+        run("BEGIN IMMEDIATE")?;
+        let mut n_rows = 0;
+        for call in calls {
+            n_rows += call.n_rows();
+            let before = connection.total_changes();
+            if let Outcome::Failed = call.run(&self.desk)
+                && connection.total_changes() != before
+            {
+                return Err("a part of it failed".into());
+            }
+        }
+        let entered = self.by_video.enter(connection, n_rows).map_err(|error| error.to_string())?;
+        run("COMMIT").map(|_| entered)
+    }
+}
+
+fn answer(calls: Vec<Box<dyn Call>>, committed: &Result<(), String>) {
+    calls.into_iter().for_each(|call| call.answer(committed.clone()));
 }
 
 struct Typed<T, F> {
@@ -173,10 +263,10 @@ struct Typed<T, F> {
     reply: SyncSender<Result<T, StoreError>>,
 }
 
-impl<T: Send, F: Fn(&Connection) -> Result<T, StoreError> + Send> Call for Typed<T, F> {
-    fn run(&mut self, connection: &Connection) -> Outcome {
+impl<T: Send, F: Fn(&Desk) -> Result<T, StoreError> + Send> Call for Typed<T, F> {
+    fn run(&mut self, desk: &Desk) -> Outcome {
         // A panic in one call must not end the thread that everybody's writes rely on.
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.work)(connection)));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.work)(desk)));
         let outcome = caught.unwrap_or_else(|_| {
             let message = format!("a panic while trying to {}", self.doing);
             Err(StoreError::Commit { path: self.path.clone(), message })
