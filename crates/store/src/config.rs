@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Feedback, StoreError, StoredUser, StoredVideo, UserPatch, VideoPatch};
+use crate::{Feedback, StoreError, StoreUrl, StoredUser, StoredVideo, UserPatch, VideoPatch};
 
 /// Limits of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
+    /// The database that holds the store, `postgres://user@host:5432/database`; without one it is a file. It may hold a password, so it
+    /// is never written.
+    #[serde(skip_serializing)]
+    pub url: Option<StoreUrl>,
     /// Bytes of a user's or video's id.
     pub id_bytes_max: usize,
     /// Bytes of a kind of feedback, and of a category.
@@ -46,6 +50,14 @@ pub struct StoreConfig {
     pub cached_users_max: usize,
     /// Rows of feedback that wait to be sorted by video; a question by video looks through up to twice as many.
     pub unsorted_rows_max: usize,
+    /// How long connecting to a database server may take.
+    pub server_connect_milliseconds_max: u64,
+    /// How long a server may take to answer what reads.
+    pub server_answer_milliseconds_max: u64,
+    /// How long a commit on a server may take, connecting again included.
+    pub server_commit_milliseconds_max: u64,
+    /// How often it is checked that a server's news still arrive.
+    pub server_check_milliseconds: u64,
     /// Rows of a [`crate::Memory`] store, users, videos and feedback together.
     pub memory_rows_max: usize,
 }
@@ -53,6 +65,7 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
+            url: None,
             id_bytes_max: 512,
             kind_bytes_max: 128,
             comment_bytes_max: 16 * 1024,
@@ -71,6 +84,10 @@ impl Default for StoreConfig {
             log_bytes_max: 256 << 20,
             cached_users_max: 500_000,
             unsorted_rows_max: 200_000,
+            server_connect_milliseconds_max: 3_000,
+            server_answer_milliseconds_max: 5_000,
+            server_commit_milliseconds_max: 10_000,
+            server_check_milliseconds: 1_000,
             memory_rows_max: 10_000_000,
         }
     }

@@ -9,8 +9,11 @@ mod config;
 mod error;
 mod feedback;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod profile;
 mod sqlite;
+mod url;
 mod version;
 
 #[cfg(test)]
@@ -20,8 +23,11 @@ pub use config::StoreConfig;
 pub use error::StoreError;
 pub use feedback::{Feedback, FeedbackQuery, Write};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use profile::{Presence, StoredUser, StoredVideo, UserPatch, VideoPatch};
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
+pub use url::StoreUrl;
 pub use version::Version;
 
 /// One page of a list, and where the next one begins.

@@ -75,10 +75,11 @@ impl News {
     }
 }
 
-/// Takes note of what another process notified.
-fn heard(payload: &str, writer: &str, versions: &Versions) {
+/// Takes note of what was notified, unless by the writer that is to be skipped.
+fn heard(payload: &str, skip: Option<&str>, versions: &Versions) {
     let mut words = payload.split(' ');
-    if words.next() == Some(writer) {
+    let writer = words.next();
+    if skip.is_some() && writer == skip {
         return;
     }
     let what = words.next().unwrap_or_default();
@@ -101,21 +102,36 @@ fn heard(payload: &str, writer: &str, versions: &Versions) {
     }
 }
 
+/// What a process knows of changes, its own and others'.
+#[derive(Default)]
+pub(super) struct Hearing {
+    /// The name under which this process notifies.
+    pub(super) writer: String,
+    pub(super) versions: Versions,
+    /// Whether others are heard at present.
+    pub(super) is_open: AtomicBool,
+    /// Whether a change of this process may have been committed without its knowing; from then on it listens to itself too.
+    pub(super) is_unsure: AtomicBool,
+}
+
+impl Hearing {
+    fn hear(&self, payload: &str) {
+        let is_sure = !self.is_unsure.load(Ordering::Acquire);
+        heard(payload, is_sure.then_some(self.writer.as_str()), &self.versions);
+    }
+}
+
 /// Listens until the runtime ends; tells `opened` once how the first try went.
 pub(super) async fn listen(
     server: Arc<Server>,
-    writer: String,
-    versions: Arc<Versions>,
-    is_listening: Arc<AtomicBool>,
+    hearing: Arc<Hearing>,
     check_every: Duration,
     opened: SyncSender<Result<(), StoreError>>,
 ) {
     let mut wait = RETRY_MIN;
     loop {
-        let (name, counters) = (writer.clone(), Arc::clone(&versions));
-        let hears = Box::new(move |news: &tokio_postgres::Notification| {
-            heard(news.payload(), &name, &counters);
-        });
+        let ear = Arc::clone(&hearing);
+        let hears = Box::new(move |news: &tokio_postgres::Notification| ear.hear(news.payload()));
         let connection = match server.connect_to_hear(hears).await {
             Ok(connection) => connection,
             Err(error) => {
@@ -129,8 +145,8 @@ pub(super) async fn listen(
         let mut answers =
             matches!(timeout(server.answer_max(), connection.run("LISTEN upnext")).await, Ok(Ok(())));
         if answers {
-            versions.everything_changed();
-            is_listening.store(true, Ordering::Release);
+            hearing.versions.everything_changed();
+            hearing.is_open.store(true, Ordering::Release);
             let _ = opened.try_send(Ok(()));
             wait = RETRY_MIN;
         }
@@ -139,7 +155,7 @@ pub(super) async fn listen(
             sleep(check_every).await;
             answers = matches!(timeout(server.answer_max(), connection.run("SELECT 1")).await, Ok(Ok(())));
         }
-        is_listening.store(false, Ordering::Release);
+        hearing.is_open.store(false, Ordering::Release);
         sleep(wait).await;
     }
 }
@@ -152,7 +168,7 @@ mod tests {
     fn told(news: News, to: &Versions) {
         for payload in news.payloads("w1") {
             assert!(payload.len() < 8_000, "{} bytes are more than PostgreSQL takes", payload.len());
-            heard(&payload, "w2", to);
+            heard(&payload, Some("w2"), to);
         }
     }
 
@@ -197,12 +213,14 @@ mod tests {
     fn a_process_does_not_listen_to_itself_and_fears_what_it_does_not_know() {
         let versions = Versions::default();
         let before = (versions.version(), versions.of_user("ann"));
-        heard("w1 everybody", "w1", &versions);
-        heard("w1 videos", "w1", &versions);
+        heard("w1 everybody", Some("w1"), &versions);
+        heard("w1 videos", Some("w1"), &versions);
         assert_eq!((versions.version(), versions.of_user("ann")), before);
+        heard("w1 everybody", None, &versions);
+        assert_ne!(versions.of_user("ann"), before.1, "unless it does not know what became of its change");
         for odd in ["", "w2 feedback zz", "w2 something new"] {
             let before = versions.of_user("ann");
-            heard(odd, "w1", &versions);
+            heard(odd, Some("w1"), &versions);
             assert_ne!(versions.of_user("ann"), before, "{odd:?}");
         }
     }

@@ -15,7 +15,7 @@ mod tests;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::Row;
 
-use crate::version::Versions;
 use crate::{
     Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
     UserPatch, Version, VideoPatch, Write,
 };
 use connect::{Connection, SCHEMA_NAME, Server, said};
+use listen::Hearing;
 use pool::{Parameters, Pool};
 use writer::{Answer, Change, Writer};
 
@@ -41,8 +41,7 @@ pub struct Postgres {
     server: Arc<Server>,
     pool: Arc<Pool>,
     writer: Writer,
-    versions: Arc<Versions>,
-    is_listening: Arc<AtomicBool>,
+    hearing: Arc<Hearing>,
     /// While nothing is heard of others, every look may see another state.
     looks: AtomicU64,
     /// `None` once it is dropped.
@@ -74,13 +73,11 @@ impl Postgres {
         })?;
         // A name that no other process has.
         let name = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-        let (versions, is_listening) = (Arc::new(Versions::default()), Arc::new(AtomicBool::new(false)));
+        let hearing = Arc::new(Hearing { writer: name.clone(), ..Hearing::default() });
         let (opened, heard) = sync_channel(1);
         runtime.spawn(listen::listen(
             Arc::clone(&server),
-            name.clone(),
-            Arc::clone(&versions),
-            Arc::clone(&is_listening),
+            Arc::clone(&hearing),
             Duration::from_millis(config.server_check_milliseconds),
             opened,
         ));
@@ -91,7 +88,7 @@ impl Postgres {
             Writer::start(Arc::clone(&server), name, &config)
         };
         let looks = AtomicU64::default();
-        Ok(Self { config, server, pool, writer, versions, is_listening, looks, runtime: Some(runtime) })
+        Ok(Self { config, server, pool, writer, hearing, looks, runtime: Some(runtime) })
     }
 
     /// Host, port and database.
@@ -139,10 +136,17 @@ impl Postgres {
 
     /// How many rows a change wrote or deleted.
     fn n_changed(&self, doing: &'static str, change: Change) -> Result<usize, StoreError> {
-        match self.writer.commit(doing, change)? {
-            Answer::Rows(n) => Ok(n),
-            Answer::Was(was) => Ok(usize::from(was)),
-            Answer::Refused(error) => Err(error),
+        match self.writer.commit(doing, change) {
+            Ok(Answer::Rows(n)) => Ok(n),
+            Ok(Answer::Was(was)) => Ok(usize::from(was)),
+            Ok(Answer::Refused(error)) => Err(error),
+            Err(error) => {
+                if matches!(error, StoreError::Unsure { .. }) {
+                    self.hearing.is_unsure.store(true, Ordering::Release);
+                    self.hearing.versions.everything_changed();
+                }
+                Err(error)
+            }
         }
     }
 
@@ -227,7 +231,7 @@ impl Store for Postgres {
         self.config.check_feedback(feedback)?;
         let change = Change::Append { feedback: feedback.to_vec(), write };
         let n = self.n_changed("write feedback", change)?;
-        self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
+        self.hearing.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(n)
     }
 
@@ -280,14 +284,14 @@ impl Store for Postgres {
         let (kind, of, video) = (kind.map(str::to_owned), user.to_owned(), video.to_owned());
         let change = Change::DeleteFeedback { kind, user: of, video };
         let gone = self.n_changed("delete feedback", change)?;
-        self.versions.feedback_changed([user]);
+        self.hearing.versions.feedback_changed([user]);
         Ok(gone)
     }
 
     fn put_users(&self, users: &[StoredUser]) -> Result<usize, StoreError> {
         self.config.check_users(users)?;
         let n = self.n_changed("write users", Change::PutUsers(users.to_vec()))?;
-        self.versions.users_changed(users.iter().map(|user| user.id.as_str()));
+        self.hearing.versions.users_changed(users.iter().map(|user| user.id.as_str()));
         Ok(n)
     }
 
@@ -309,21 +313,21 @@ impl Store for Postgres {
         self.config.check_user_patch(patch)?;
         let change = Change::PatchUser { id: id.to_owned(), patch: patch.clone() };
         let was = self.was_changed("change a user", change)?;
-        self.versions.users_changed([id]);
+        self.hearing.versions.users_changed([id]);
         Ok(was)
     }
 
     fn delete_user(&self, id: &str) -> Result<bool, StoreError> {
         self.config.check_id("user id", id)?;
         let was = self.was_changed("delete a user", Change::DeleteUser { id: id.to_owned() })?;
-        self.versions.feedback_changed([id]);
+        self.hearing.versions.feedback_changed([id]);
         Ok(was)
     }
 
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {
         self.config.check_videos(videos)?;
         let n = self.n_changed("write videos", Change::PutVideos(videos.to_vec()))?;
-        self.versions.videos_changed();
+        self.hearing.versions.videos_changed();
         Ok(n)
     }
 
@@ -350,15 +354,15 @@ impl Store for Postgres {
         self.config.check_video_patch(patch)?;
         let change = Change::PatchVideo { id: id.to_owned(), patch: patch.clone() };
         let was = self.was_changed("change a video", change)?;
-        self.versions.videos_changed();
+        self.hearing.versions.videos_changed();
         Ok(was)
     }
 
     fn delete_video(&self, id: &str) -> Result<bool, StoreError> {
         self.config.check_id("video id", id)?;
         let was = self.was_changed("delete a video", Change::DeleteVideo { id: id.to_owned() })?;
-        self.versions.videos_changed();
-        self.versions.all_feedback_changed();
+        self.hearing.versions.videos_changed();
+        self.hearing.versions.all_feedback_changed();
         Ok(was)
     }
 
@@ -376,12 +380,12 @@ impl Store for Postgres {
     }
 
     fn version(&self) -> Version {
-        self.versions.version()
+        self.hearing.versions.version()
     }
 
     fn user_version(&self, user: &str) -> u64 {
-        match self.is_listening.load(Ordering::Acquire) {
-            true => self.versions.of_user(user),
+        match self.hearing.is_open.load(Ordering::Acquire) {
+            true => self.hearing.versions.of_user(user),
             // Counted downwards, so that no number of the counters comes again.
             false => u64::MAX - self.looks.fetch_add(1, Ordering::Relaxed),
         }
