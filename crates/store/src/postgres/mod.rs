@@ -10,7 +10,7 @@ mod rows;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -235,20 +235,15 @@ impl Store for Postgres {
         Ok(n)
     }
 
-    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         let parameters: Parameters = vec![
             Box::new(rows::stored(user)),
-            Box::new(until.unwrap_or(i64::MAX)),
+            Box::new(i64::MAX),
             Box::new(self.n(limit)),
         ];
         let mut found = self.rows("read a history", rows::HISTORY, parameters, rows::feedback)?;
         found.reverse();
         Ok(found)
-    }
-
-    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError> {
-        let parameters: Parameters = vec![Box::new(rows::stored(user)), Box::new(after)];
-        self.row("look for a later event", rows::NEXT_TIME, parameters, |row| rows::cell(row, 0))
     }
 
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
@@ -274,9 +269,9 @@ impl Store for Postgres {
         Ok(Page { rows: rows.into_iter().map(|(_, f)| f).collect(), cursor })
     }
 
-    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         let parameters: Parameters =
-            vec![Box::new(since), Box::new(until.unwrap_or(i64::MAX)), Box::new(self.n(limit))];
+            vec![Box::new(since), Box::new(i64::MAX), Box::new(self.n(limit))];
         self.rows("read recent feedback", rows::RECENT, parameters, rows::feedback)
     }
 
