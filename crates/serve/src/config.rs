@@ -1,5 +1,7 @@
 //! Every limit of the service, each with a default.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ServeError;
@@ -8,16 +10,36 @@ use crate::ServeError;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServeConfig {
-    /// What `X-API-Key` must say for writing and for reading what is stored of people. Without one, anybody who
-    /// reaches the service may do both, so it is required as soon as the address is not loopback.
+    /// A key for everything, in plain text. Without this and without a file of keys, anybody who reaches the service
+    /// may do everything, so one of them is required as soon as the address is not loopback.
     #[serde(skip_serializing)]
     pub key: Option<String>,
+    /// The file of keys with roles, which is read again when it changes; empty: none.
+    pub keys_file: PathBuf,
+    /// How often the service looks whether it changed.
+    pub keys_reread_milliseconds: u64,
+    /// Whether reading slates, lists, items and metrics needs no key where there are keys.
+    pub open_reads: bool,
+    /// Requests a second with one key; 0: no bound.
+    pub key_requests_per_second: u32,
+    /// Requests a second of an address without a key, where there are keys; 0: no bound.
+    pub address_requests_per_second: u32,
+    /// How many seconds' worth of requests may come at once.
+    pub burst_seconds: u32,
+    /// Keys and addresses that are counted apart; those beyond share one count.
+    pub counted_max: usize,
+    /// The certificate chain in PEM; empty: no TLS.
+    pub tls_cert: PathBuf,
+    /// Its private key in PEM.
+    pub tls_key: PathBuf,
     /// Further names by which the service is reached on loopback, behind a proxy for example.
     pub hosts: Vec<String>,
     /// Bytes of a body that writes.
     pub body_bytes_max: usize,
     /// Bytes of a body that only asks, which anybody may send.
     pub question_bytes_max: usize,
+    /// How deep the JSON of a body may be nested.
+    pub json_depth_max: usize,
     /// Rows in a body.
     pub batch_max: usize,
     /// Answers where a request does not say how many.
@@ -36,9 +58,11 @@ pub struct ServeConfig {
     pub head_milliseconds_max: u64,
     /// Requests that read and are worked on at once; others wait.
     pub reads_max: usize,
+    /// How long a request that reads may wait for others; one that would wait longer is refused at once.
+    pub read_wait_milliseconds_max: u64,
     /// Requests that write and are worked on at once; they share commits, so more is not slower.
     pub writes_max: usize,
-    /// Connections at once; others wait to be accepted.
+    /// Connections at once; for one more the one that is idle longest is closed.
     pub connections_max: usize,
     /// Answers whose trace is remembered, the newest.
     pub traces_max: usize,
@@ -56,9 +80,19 @@ impl Default for ServeConfig {
     fn default() -> Self {
         Self {
             key: None,
+            keys_file: PathBuf::new(),
+            keys_reread_milliseconds: 1_000,
+            open_reads: false,
+            key_requests_per_second: 1_000,
+            address_requests_per_second: 50,
+            burst_seconds: 5,
+            counted_max: 10_000,
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
             hosts: Vec::new(),
             body_bytes_max: 8 * 1024 * 1024,
             question_bytes_max: 256 * 1024,
+            json_depth_max: 32,
             batch_max: 10_000,
             n_default: 10,
             n_max: 500,
@@ -68,8 +102,9 @@ impl Default for ServeConfig {
             body_milliseconds_max: 10_000,
             head_milliseconds_max: 30_000,
             reads_max: 32,
+            read_wait_milliseconds_max: 500,
             writes_max: 256,
-            connections_max: 1_024,
+            connections_max: 4_096,
             traces_max: 256,
             stop_milliseconds_max: 10_000,
             clock_skew_milliseconds_max: 5 * 60 * 1_000,
@@ -91,6 +126,10 @@ impl ServeConfig {
         };
         some("body_bytes_max", self.body_bytes_max as u64)?;
         some("question_bytes_max", self.question_bytes_max as u64)?;
+        some("json_depth_max", self.json_depth_max as u64)?;
+        some("burst_seconds", self.burst_seconds.into())?;
+        some("counted_max", self.counted_max as u64)?;
+        some("read_wait_milliseconds_max", self.read_wait_milliseconds_max)?;
         some("batch_max", self.batch_max as u64)?;
         some("n_max", self.n_max as u64)?;
         some("page_max", self.page_max as u64)?;
@@ -108,6 +147,11 @@ impl ServeConfig {
         if self.key.as_ref().is_some_and(|key| key.trim().is_empty()) {
             let found = "empty".into();
             return Err(ServeError::Config { key: "key", found, expected: "a secret, or no key at all" });
+        }
+        if self.tls_cert.as_os_str().is_empty() != self.tls_key.as_os_str().is_empty() {
+            let found = "alone".into();
+            let key = if self.tls_key.as_os_str().is_empty() { "tls_cert" } else { "tls_key" };
+            return Err(ServeError::Config { key, found, expected: "both tls_cert and tls_key, or neither" });
         }
         Ok(())
     }

@@ -51,9 +51,43 @@ pub enum ServeError {
         /// What is wrong.
         reason: String,
     },
+    /// Not a file of keys.
+    #[error("{path}: {reason}; `upnext keys new` writes such lines")]
+    Keys {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The log of administrative acts cannot be written.
+    #[error("{path}: {reason}; the log of administrative acts must be a file that can be appended to")]
+    Audit {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No TLS with these files.
+    #[error("{path}: {reason}; expected {expected} in PEM")]
+    Tls {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+        /// What should be in it.
+        expected: &'static str,
+    },
+    /// Tenants that cannot stand beside each other.
+    #[error("tenant {name:?}: {reason}")]
+    Tenant {
+        /// Its name.
+        name: String,
+        /// What is wrong, and what to do.
+        reason: &'static str,
+    },
     /// Reachable from elsewhere, and anybody could write.
     #[error(
-        "{address} can be reached from other machines, so an API key is required for writing: give one with `--key`, or listen on 127.0.0.1"
+        "{address} can be reached from other machines, so an API key is required: give one with `--key`, or a file of `upnext keys new` as `keys_file`, or listen on 127.0.0.1"
     )]
     KeyRequired {
         /// The address.
@@ -118,6 +152,19 @@ impl ApiError {
         let hint = format!("try again in {seconds} s");
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message, hint);
         Self { retry_seconds: Some(seconds), ..error }
+    }
+
+    /// 429, with when to come back.
+    pub(crate) fn too_often(seconds: u64) -> Self {
+        let hint = format!("try again in {seconds} s");
+        let message = "there were too many requests by this key or address";
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_often", message, hint);
+        Self { retry_seconds: Some(seconds), ..error }
+    }
+
+    /// The code that a client hears.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
     }
 
     /// The feed is still being made.

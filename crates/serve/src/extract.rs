@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use crate::AppState;
 use crate::error::ApiError;
+use crate::{AppState, ServeConfig};
 
 /// The named parts of a path, percent-decoded.
 pub(crate) struct Named<T>(pub(crate) T);
@@ -127,7 +128,7 @@ pub(crate) fn within(
     }
 }
 
-/// How large a route's body may be; set beside axum's own limit, so that an error can say it.
+/// How large a route's body may be.
 #[derive(Clone, Copy)]
 pub(crate) struct BodyLimit(pub(crate) usize);
 
@@ -139,36 +140,73 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let config = state.config();
-        let limit = Duration::from_millis(config.body_milliseconds_max);
         let bytes_max =
             request.extensions().get::<BodyLimit>().map_or(config.body_bytes_max, |limit| limit.0);
-        let read = tokio::time::timeout(limit, Bytes::from_request(request, state)).await;
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let message = format!("the body is larger than {bytes_max} bytes");
-                return Err(ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "too_large",
-                    message,
-                    "send it in parts, or raise the limit in the configuration",
-                ));
-            }
-            Ok(Err(rejection)) => {
-                return Err(ApiError::bad("bad_body", rejection.body_text(), "send the whole body"));
-            }
-            Err(_) => {
-                let message = format!("the body did not arrive within {} ms", limit.as_millis());
-                return Err(ApiError::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "too_slow",
-                    message,
-                    "send smaller batches",
-                ));
-            }
-        };
+        let (parts, body) = request.into_parts();
+        let bytes = whole(&parts.headers, body, config, bytes_max).await?;
+        check_depth(&bytes, config.json_depth_max)?;
         from_json(&bytes).map(Self)
     }
+}
+
+/// A whole body, within a bound on its size and on how long it takes.
+pub(crate) async fn whole(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    config: &ServeConfig,
+    bytes_max: usize,
+) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body is larger than {bytes_max} bytes"),
+            "send it in parts, or raise the limit in the configuration",
+        )
+    };
+    let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if told.is_some_and(|told| told > bytes_max as u64) {
+        return Err(too_large());
+    }
+    let read = async {
+        let mut stream = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| {
+                ApiError::bad("bad_body", format!("the body broke off: {error}"), "send the whole body")
+            })?;
+            if bytes.len() + chunk.len() > bytes_max {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.into())
+    };
+    let limit = Duration::from_millis(config.body_milliseconds_max);
+    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| {
+        let message = format!("the body did not arrive within {} ms", limit.as_millis());
+        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message, "send smaller batches"))
+    })
+}
+
+/// Refuses JSON that is nested too deep, before any of it is read: what reads it goes as deep as it is.
+pub(crate) fn check_depth(json: &[u8], depth_max: usize) -> Result<(), ApiError> {
+    let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > depth_max {
+            let message = format!("the body is nested more than {depth_max} deep");
+            return Err(ApiError::bad("bad_json", message, "send it flat, or raise `json_depth_max`"));
+        }
+    }
+    Ok(())
 }
 
 /// JSON, with the field, line and column of what is wrong.
@@ -234,5 +272,25 @@ impl AppState {
             return Err(ApiError::bad("too_many", message, "send them in parts, or raise `batch_max`"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_outside_of_texts_only() {
+        for (json, depth) in [
+            ("[]", 1),
+            (r#"{"a":[{"b":1}]}"#, 3),
+            (r#""[[[[""#, 0),
+            (r#"["a\"[[[", "\\"]"#, 1),
+            ("[[],[],[]]", 2),
+            ("]]][", 1),
+        ] {
+            assert!(check_depth(json.as_bytes(), depth).is_ok(), "{json}");
+            assert!(depth == 0 || check_depth(json.as_bytes(), depth - 1).is_err(), "{json}");
+        }
     }
 }

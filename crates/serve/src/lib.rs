@@ -4,24 +4,32 @@
 //! This crate knows sockets and JSON: wire types live here and are converted by hand. It does not know ranking.
 //! Async ends here: every request's work is plain and runs on a thread, within bounds.
 
+mod audit;
 mod auth;
 mod config;
+mod connections;
 mod dashboard;
 mod error;
 mod extract;
+mod keys;
 mod moment;
 mod pictures;
+mod rates;
 mod rest;
 mod rules;
 mod server;
 mod state;
 mod telemetry;
+mod tenants;
+mod tls;
 mod work;
 
 pub use config::ServeConfig;
 pub use dashboard::map_file;
 pub use error::ServeError;
+pub use keys::{KeptKey, NewKey, Role, add_key, keys_in, revoke_key};
 pub use pictures::Pictures;
 pub use rules::rules_in;
 pub use server::{app, bind, check_exposure, serve};
 pub use state::{About, AppState, TasteMap};
+pub use tenants::{Reload, Tenants};

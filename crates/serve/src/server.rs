@@ -1,33 +1,46 @@
 //! The router as a whole, and the loop that serves it on a socket.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use crate::connections::{Busy, Connection, Connections};
 use crate::error::ApiError;
 use crate::extract::BodyLimit;
-use crate::{AppState, ServeConfig, ServeError, auth, dashboard, rest, telemetry};
+use crate::keys::Keys;
+use crate::tenants::Peer;
+use crate::tls::Tls;
+use crate::{AppState, ServeConfig, ServeError, Tenants, auth, dashboard, rest, telemetry};
 
-/// The whole service. Until [`serve`] says otherwise it takes itself to be on loopback.
-pub fn app(state: AppState) -> Router {
+/// The whole service, of one tenant or several. Until [`serve`] says otherwise it takes itself to be on loopback.
+pub fn app(tenants: impl Into<Tenants>) -> Router {
+    tenants.into().router()
+}
+
+/// Everything that a tenant's requests can reach.
+pub(crate) fn of_tenant(state: AppState) -> Router {
     let mut router: Router<AppState> = dashboard::router();
     for route in rest::routes() {
         let bytes_max = match route.writes() {
             true => state.config().body_bytes_max,
             false => state.config().question_bytes_max,
         };
-        let limits = (Extension(BodyLimit(bytes_max)), DefaultBodyLimit::max(bytes_max));
-        router = router.route(route.path, route.handler.layer(limits));
+        router = router.route(route.path, route.handler.layer(Extension(BodyLimit(bytes_max))));
     }
     router
         .fallback(nothing_here)
@@ -65,13 +78,18 @@ pub async fn bind(address: &str) -> Result<TcpListener, ServeError> {
 /// Whether other machines can reach the listener.
 ///
 /// # Errors
-/// If they can and there is no key.
+/// If they can and there is no key, or the keys cannot be read.
 pub fn check_exposure(listener: &TcpListener, config: &ServeConfig) -> Result<bool, ServeError> {
+    let keys = Keys::open(config.key.as_deref(), &config.keys_file, Duration::MAX)?;
+    exposed(listener, &keys)
+}
+
+fn exposed(listener: &TcpListener, keys: &Keys) -> Result<bool, ServeError> {
     let address = listener
         .local_addr()
         .map_err(|source| ServeError::Listen { address: "the socket".into(), source })?;
     let exposed = !address.ip().to_canonical().is_loopback();
-    match exposed && config.key.is_none() {
+    match exposed && keys.is_empty() {
         true => Err(ServeError::KeyRequired { address }),
         false => Ok(exposed),
     }
@@ -83,30 +101,31 @@ pub fn check_exposure(listener: &TcpListener, config: &ServeConfig) -> Result<bo
 /// If other machines can reach the address and there is no key.
 pub async fn serve(
     listener: TcpListener,
-    state: AppState,
+    tenants: impl Into<Tenants>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let exposed = check_exposure(&listener, state.config())?;
-    state.expose(exposed);
+    let tenants = tenants.into();
+    let shared = Arc::clone(tenants.shared());
+    shared.expose(exposed(&listener, &shared.keys)?);
 
-    let config = state.config().clone();
-    let service = TowerToHyperService::new(app(state));
+    let service = TowerToHyperService::new(app(tenants));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(config.head_milliseconds_max));
-    let places = Arc::new(Semaphore::new(config.connections_max));
+    let head_limit = Duration::from_millis(shared.config.head_milliseconds_max);
+    http.timer(TokioTimer::new()).header_read_timeout(head_limit);
+    let connections = Connections::new(shared.config.connections_max);
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
+            let accepted = listener.accept().await;
+            (accepted, connections.place().await)
         };
         let (accepted, place) = tokio::select! {
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or the peer went away: neither ends the service.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -115,22 +134,99 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-        });
+        let talk = Talk {
+            http: http.clone(),
+            service: service.clone(),
+            peer: Peer(peer),
+            place,
+            graceful: graceful.watcher(),
+        };
+        match shared.tls.as_ref().map(Tls::acceptor) {
+            None => drop(tokio::spawn(talk.over(stream))),
+            Some(acceptor) => drop(tokio::spawn(async move {
+                let handshake = tokio::time::timeout(head_limit, acceptor.accept(stream));
+                let shaken = tokio::select! {
+                    shaken = handshake => shaken,
+                    () = talk.place.told_to_leave() => return,
+                };
+                match shaken {
+                    Ok(Ok(stream)) => talk.over(stream).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                    Err(_) => tracing::debug!("a handshake took too long"),
+                }
+            })),
+        }
     }
     drop(listener);
-    let limit = Duration::from_millis(config.stop_milliseconds_max);
+    let limit = Duration::from_millis(shared.config.stop_milliseconds_max);
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
         tracing::warn!(
-            limit_milliseconds = config.stop_milliseconds_max,
+            limit_milliseconds = shared.config.stop_milliseconds_max,
             "requests were cut off at the stop"
         );
     }
     Ok(())
+}
+
+/// One connection, and what answers on it.
+struct Talk {
+    http: http1::Builder,
+    service: TowerToHyperService<Router>,
+    peer: Peer,
+    place: Connection,
+    graceful: Watcher,
+}
+
+impl Talk {
+    async fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { http, service, peer, place, graceful } = self;
+        let place = Arc::new(place);
+        let at_work = Arc::clone(&place);
+        let answer = service_fn(move |request: hyper::Request<Incoming>| {
+            let busy = at_work.begin();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let answer = service.call(request);
+            async move {
+                let response = answer.await?;
+                // The connection is at work until the body is sent.
+                Ok::<_, Infallible>(response.map(|body| Held { body, _busy: busy }))
+            }
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), answer));
+        tokio::select! {
+            ended = connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+            }
+            () = place.told_to_leave() => tracing::debug!("an idle connection made room"),
+        }
+    }
+}
+
+/// A body whose request is at work until it is sent.
+struct Held {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

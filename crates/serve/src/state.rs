@@ -1,19 +1,21 @@
 //! What every request can reach.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use upnext_map::Map;
 use upnext_pipeline::{Feed, Response, Shelves};
 use upnext_store::Store;
 
+use crate::audit::Audit;
 use crate::error::ApiError;
 use crate::rules::KeptRules;
 use crate::telemetry::Telemetry;
+use crate::tenants::Shared;
+use crate::work::Queue;
 use crate::{Pictures, ServeConfig, ServeError};
 
 /// What is served, for `/api/v2/about`: known before the models are fitted.
@@ -46,15 +48,16 @@ pub enum TasteMap {
     Absent(String),
 }
 
-/// The service's state. Cloning it is cheap; all clones are one.
+/// A tenant's state: what its requests can reach. Cloning it is cheap; all clones are one.
 #[derive(Clone)]
 pub struct AppState {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    shared: Arc<Shared>,
+    tenant: String,
     store: Arc<dyn Store>,
-    config: ServeConfig,
     about: About,
     feed: RwLock<Option<Arc<Feed>>>,
     report: RwLock<Option<Value>>,
@@ -63,10 +66,14 @@ struct Inner {
     traces: Mutex<VecDeque<Arc<Traced>>>,
     rules: Mutex<KeptRules>,
     telemetry: Telemetry,
-    reads: Arc<Semaphore>,
-    writes: Arc<Semaphore>,
-    exposed: AtomicBool,
+    audit: OnceLock<Audit>,
+    reads: Arc<Queue>,
+    writes: Arc<Queue>,
+    probes: Arc<Queue>,
 }
+
+/// Looks at the service's health at once; others wait.
+const PROBES_MAX: usize = 4;
 
 /// An answer that was given, for `/api/v2/trace`.
 pub(crate) struct Traced {
@@ -91,17 +98,23 @@ impl Traced {
 }
 
 impl AppState {
-    /// A service without a feed: what needs one is told to come back until [`AppState::publish`].
+    /// A service of one tenant, without a feed: what needs one is told to come back until [`AppState::publish`].
     ///
     /// # Errors
-    /// If a setting is out of bounds.
+    /// If a setting is out of bounds, or keys or certificates cannot be read.
     pub fn new(store: Arc<dyn Store>, config: ServeConfig, about: About) -> Result<Self, ServeError> {
-        config.check()?;
+        Ok(Self::of(Shared::new(config)?, "", store, about))
+    }
+
+    pub(crate) fn of(shared: Arc<Shared>, tenant: &str, store: Arc<dyn Store>, about: About) -> Self {
+        let wait_max = Duration::from_millis(shared.config.read_wait_milliseconds_max);
         let inner = Inner {
-            reads: Arc::new(Semaphore::new(config.reads_max)),
-            writes: Arc::new(Semaphore::new(config.writes_max)),
+            reads: Arc::new(Queue::new(shared.config.reads_max, Some(wait_max))),
+            writes: Arc::new(Queue::new(shared.config.writes_max, None)),
+            probes: Arc::new(Queue::new(PROBES_MAX, None)),
+            shared,
+            tenant: tenant.to_owned(),
             store,
-            config,
             about,
             feed: RwLock::default(),
             report: RwLock::default(),
@@ -110,9 +123,9 @@ impl AppState {
             traces: Mutex::default(),
             rules: Mutex::default(),
             telemetry: Telemetry::default(),
-            exposed: AtomicBool::new(false),
+            audit: OnceLock::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Serves this feed from now on. Requests in flight finish with the one they began with. Rules that were
@@ -149,7 +162,30 @@ impl AppState {
 
     /// The limits.
     pub fn config(&self) -> &ServeConfig {
-        &self.inner.config
+        &self.inner.shared.config
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// Its name; empty where there is one tenant alone.
+    pub(crate) fn tenant(&self) -> &str {
+        &self.inner.tenant
+    }
+
+    pub(crate) fn set_audit(&self, audit: Audit) {
+        let _ = self.inner.audit.set(audit);
+    }
+
+    /// Writes down an act of an administrator before it is done; what cannot be written down is not done.
+    pub(crate) fn audit(&self, key: &str, act: &str, about: &[&[u8]]) -> Result<(), ApiError> {
+        tracing::info!(key, act, tenant = self.tenant(), "an act of an administrator");
+        let Some(audit) = self.inner.audit.get() else { return Ok(()) };
+        audit.write(key, self.tenant(), act, about).map_err(|error| {
+            tracing::error!(%error, "the log of acts cannot be written");
+            ApiError::unavailable("store_failed", "the act could not be written down, so it was not done", 5)
+        })
     }
 
     pub(crate) fn about(&self) -> &About {
@@ -196,27 +232,27 @@ impl AppState {
         self.feed().ok_or_else(ApiError::not_ready)
     }
 
-    pub(crate) fn reads(&self) -> Arc<Semaphore> {
+    pub(crate) fn reads(&self) -> Arc<Queue> {
         Arc::clone(&self.inner.reads)
     }
 
-    pub(crate) fn writes(&self) -> Arc<Semaphore> {
+    pub(crate) fn writes(&self) -> Arc<Queue> {
         Arc::clone(&self.inner.writes)
+    }
+
+    pub(crate) fn probes(&self) -> Arc<Queue> {
+        Arc::clone(&self.inner.probes)
     }
 
     /// Whether other machines can reach the service.
     pub(crate) fn is_exposed(&self) -> bool {
-        self.inner.exposed.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn expose(&self, exposed: bool) {
-        self.inner.exposed.store(exposed, Ordering::Relaxed);
+        self.inner.shared.is_exposed()
     }
 
     pub(crate) fn remember(&self, traced: Traced) {
         let mut traces = self.inner.traces.lock().unwrap_or_else(PoisonError::into_inner);
         traces.push_back(Arc::new(traced));
-        while traces.len() > self.inner.config.traces_max {
+        while traces.len() > self.inner.shared.config.traces_max {
             traces.pop_front();
         }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Telemetry {
     series: Mutex<Series>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Series {
     requests: BTreeMap<(String, u16), Histogram>,
     stages: BTreeMap<String, Histogram>,
@@ -98,51 +98,76 @@ impl Telemetry {
         self.with(|series| *series.events.entry(kind).or_default() += n);
     }
 
-    /// The text that Prometheus reads.
-    pub(crate) fn text(&self) -> String {
-        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = String::new();
-        head(
-            &mut text,
-            "upnext_request_duration_seconds",
-            "histogram",
-            "Time from a request's head to its answer.",
-        );
+    fn snapshot(&self) -> Series {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The text that Prometheus reads, of these tenants. Tenants with a name have it as a label.
+pub(crate) fn text(tenants: &[AppState]) -> String {
+    let label = |state: &AppState| match state.tenant() {
+        "" => String::new(),
+        name => format!("tenant=\"{}\",", escaped(name)),
+    };
+    let all: Vec<(String, Series)> =
+        tenants.iter().map(|state| (label(state), state.telemetry().snapshot())).collect();
+    let mut text = String::new();
+    let requests = "upnext_request_duration_seconds";
+    head(&mut text, requests, "histogram", "Time from a request's head to its answer.");
+    for (tenant, series) in &all {
         for ((route, status), histogram) in &series.requests {
-            let labels = format!("route=\"{}\",status=\"{status}\"", escaped(route));
-            histogram.write(&mut text, "upnext_request_duration_seconds", &labels);
+            let labels = format!("{tenant}route=\"{}\",status=\"{status}\"", escaped(route));
+            histogram.write(&mut text, requests, &labels);
         }
-        head(&mut text, "upnext_stage_duration_seconds", "histogram", "Time of a stage of a feed.");
+    }
+    let stages = "upnext_stage_duration_seconds";
+    head(&mut text, stages, "histogram", "Time of a stage of the pipeline.");
+    for (tenant, series) in &all {
         for (stage, histogram) in &series.stages {
-            histogram.write(
-                &mut text,
-                "upnext_stage_duration_seconds",
-                &format!("stage=\"{}\"", escaped(stage)),
-            );
+            histogram.write(&mut text, stages, &format!("{tenant}stage=\"{}\"", escaped(stage)));
         }
-        let counters = [
-            ("upnext_candidates", "source", "Candidates that a source returned.", &series.candidates),
-            ("upnext_filtered_total", "filter", "Videos that a filter removed.", &series.filtered),
-            ("upnext_events_total", "type", "Events acknowledged, by what they mean.", &series.events),
-            (
-                "upnext_fallback_total",
-                "reason",
-                "Components that failed and were left out.",
-                &series.fallbacks,
-            ),
-        ];
-        for (name, label, help, counts) in counters {
-            head(&mut text, name, "counter", help);
-            for (value, count) in counts {
-                let _ = writeln!(text, "{name}{{{label}=\"{}\"}} {count}", escaped(value));
+    }
+    type Counts = BTreeMap<String, u64>;
+    let counters: [(&str, &str, &str, fn(&Series) -> &Counts); 4] = [
+        ("upnext_candidates", "source", "Candidates that a source returned.", |s| &s.candidates),
+        ("upnext_filtered_total", "filter", "Videos that a filter removed.", |s| &s.filtered),
+        ("upnext_events_total", "type", "Events acknowledged, by what they mean.", |s| &s.events),
+        ("upnext_fallback_total", "reason", "Components that failed and were left out.", |s| &s.fallbacks),
+    ];
+    for (name, label, help, counts) in counters {
+        head(&mut text, name, "counter", help);
+        for (tenant, series) in &all {
+            for (value, count) in counts(series) {
+                let _ = writeln!(text, "{name}{{{tenant}{label}=\"{}\"}} {count}", escaped(value));
             }
         }
-        if let Some(bytes) = resident_bytes() {
-            head(&mut text, "process_resident_memory_bytes", "gauge", "Memory of the process.");
-            let _ = writeln!(text, "process_resident_memory_bytes {bytes}");
-        }
-        text
     }
+    let gauges: [(&str, &str, &str, fn(&AppState) -> u64); 3] = [
+        ("upnext_ready", "gauge", "1 when the tenant's feed answers.", |s| s.feed().is_some().into()),
+        ("upnext_reads_waiting", "gauge", "Requests that wait for a place.", |s| s.reads().waiting() as u64),
+        ("upnext_shed_total", "counter", "Requests refused as they would have waited too long.", |s| {
+            s.reads().shed()
+        }),
+    ];
+    for (name, kind, help, value) in gauges {
+        head(&mut text, name, kind, help);
+        for (state, (tenant, _)) in tenants.iter().zip(&all) {
+            let labels = tenant.trim_end_matches(',');
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+            let _ = writeln!(text, "{name}{labels} {}", value(state));
+        }
+    }
+    if let Some(first) = tenants.first() {
+        head(&mut text, "upnext_refused_total", "counter", "Requests that the door let in to no tenant.");
+        for (code, count) in first.shared().refused() {
+            let _ = writeln!(text, "upnext_refused_total{{reason=\"{code}\"}} {count}");
+        }
+    }
+    if let Some(bytes) = resident_bytes() {
+        head(&mut text, "process_resident_memory_bytes", "gauge", "Memory of the process.");
+        let _ = writeln!(text, "process_resident_memory_bytes {bytes}");
+    }
+    text
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
@@ -177,11 +202,12 @@ mod tests {
 
     #[test]
     fn buckets_add_up_and_labels_are_escaped() {
-        let telemetry = Telemetry::default();
+        let store = std::sync::Arc::new(upnext_store::Memory::default());
+        let state = AppState::new(store, crate::ServeConfig::default(), crate::About::default()).unwrap();
         for milliseconds in [0, 3, 3, 800] {
-            telemetry.answered("/a\"b", 200, Duration::from_millis(milliseconds));
+            state.telemetry().answered("/a\"b", 200, Duration::from_millis(milliseconds));
         }
-        let text = telemetry.text();
+        let text = text(&[state]);
         for line in [
             "# TYPE upnext_request_duration_seconds histogram",
             "upnext_request_duration_seconds_bucket{route=\"/a\\\"b\",status=\"200\",le=\"0.001\"} 1",
@@ -189,6 +215,7 @@ mod tests {
             "upnext_request_duration_seconds_bucket{route=\"/a\\\"b\",status=\"200\",le=\"0.5\"} 3",
             "upnext_request_duration_seconds_bucket{route=\"/a\\\"b\",status=\"200\",le=\"+Inf\"} 4",
             "upnext_request_duration_seconds_count{route=\"/a\\\"b\",status=\"200\"} 4",
+            "upnext_ready 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

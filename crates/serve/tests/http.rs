@@ -6,7 +6,7 @@ mod world;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,6 +14,7 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use upnext_serve::{About, AppState, ServeConfig, TasteMap};
 use upnext_store::Memory;
+use world::slow::Slow;
 use world::{ODD, World, ids};
 
 fn encoded(id: &str) -> String {
@@ -556,7 +557,7 @@ async fn a_stranger_gets_a_normal_answer_and_a_named_one_404() {
 }
 
 #[tokio::test]
-async fn with_a_key_changes_and_what_is_stored_of_people_need_it() {
+async fn with_a_key_everything_needs_it_unless_reads_are_open() {
     let world = World::with(ServeConfig { key: Some("secret".into()), ..ServeConfig::default() });
     let event = r#"[{"user":"ann","video":"space1","action":"like"}]"#;
     for (method, path, body) in [
@@ -577,6 +578,10 @@ async fn with_a_key_changes_and_what_is_stored_of_people_need_it() {
         let (status, json) = world.ask(method, path, &[("x-api-key", "secret")], body).await;
         assert_ne!(status, StatusCode::UNAUTHORIZED, "{method} {path}: {json}");
     }
+    assert_eq!(world.fail("GET", "/api/v2/recommend/ann", None).await.0, 401);
+    world.get("/api/health/live").await;
+    let open = ServeConfig { key: Some("secret".into()), open_reads: true, ..ServeConfig::default() };
+    let world = World::with(open);
     world.get("/api/v2/recommend/ann").await;
     world.get("/api/v2/about").await;
     world.change("POST", "/api/session/recommend", "[]").await;
@@ -665,7 +670,7 @@ async fn the_description_is_read_by_its_own_page() {
     let world = World::new();
     let described = world.get("/apidocs.json").await;
     assert!(described["openapi"].as_str().unwrap().starts_with("3."));
-    assert_eq!(described["paths"]["/api/v2/events"]["post"]["security"], json!([{"key": []}]));
+    assert_eq!(described["paths"]["/api/v2/events"]["post"]["security"], json!([{"key": ["write"]}]));
     for path in ["/apidocs", "/apidocs.js", "/"] {
         let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
         let (status, headers, bytes) = world.send(request).await;
@@ -674,72 +679,10 @@ async fn the_description_is_read_by_its_own_page() {
     }
 }
 
-/// A store that answers only when it is let.
-struct Slow {
-    held: Arc<AtomicBool>,
-}
-
-impl Slow {
-    fn wait(&self) {
-        while self.held.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-mod slow {
-    use super::Slow;
-    use upnext_store::{
-        Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreError, StoredUser, StoredVideo,
-        UserPatch, Version, VideoPatch, Write,
-    };
-
-    macro_rules! waits {
-        ($($name:ident($($arg:ident: $kind:ty),*) -> $answer:ty = $value:expr;)*) => {
-            impl Store for Slow {
-                $(fn $name(&self, $($arg: $kind),*) -> $answer {
-                    $(let _ = $arg;)*
-                    self.wait();
-                    $value
-                })*
-                fn version(&self) -> Version {
-                    Version::default()
-                }
-                fn user_version(&self, _user: &str) -> u64 {
-                    0
-                }
-            }
-        };
-    }
-
-    waits! {
-        append(feedback: &[Feedback], write: Write) -> Result<usize, StoreError> = Ok(feedback.len());
-        history(user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> = Ok(Vec::new());
-        feedback(query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> = Ok(Page { rows: Vec::new(), cursor: String::new() });
-        recent(since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> = Ok(Vec::new());
-        delete_feedback(kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> = Ok(0);
-        put_users(users: &[StoredUser]) -> Result<usize, StoreError> = Ok(users.len());
-        user(id: &str) -> Result<Option<StoredUser>, StoreError> = Ok(None);
-        user_presence(id: &str) -> Result<Presence, StoreError> = Ok(Presence::Unknown);
-        users(cursor: &str, n: usize) -> Result<Page<StoredUser>, StoreError> = Ok(Page { rows: Vec::new(), cursor: String::new() });
-        patch_user(id: &str, patch: &UserPatch) -> Result<bool, StoreError> = Ok(false);
-        delete_user(id: &str) -> Result<bool, StoreError> = Ok(false);
-        put_videos(videos: &[StoredVideo]) -> Result<usize, StoreError> = Ok(videos.len());
-        video(id: &str) -> Result<Option<StoredVideo>, StoreError> = Ok(None);
-        video_presence(id: &str) -> Result<Presence, StoreError> = Ok(Presence::Unknown);
-        videos(cursor: &str, n: usize) -> Result<Page<StoredVideo>, StoreError> = Ok(Page { rows: Vec::new(), cursor: String::new() });
-        latest_videos(limit: usize) -> Result<Vec<StoredVideo>, StoreError> = Ok(Vec::new());
-        patch_video(id: &str, patch: &VideoPatch) -> Result<bool, StoreError> = Ok(false);
-        delete_video(id: &str) -> Result<bool, StoreError> = Ok(false);
-        hidden(limit: usize) -> Result<Vec<String>, StoreError> = Ok(Vec::new());
-        counts() -> Result<Counts, StoreError> = Ok(Counts::default());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_takes_too_long_is_told_so_and_readers_beyond_the_bound_wait() {
-    let held = Arc::new(AtomicBool::new(true));
-    let store = Arc::new(Slow { held: Arc::clone(&held) });
+    let (store, held) = Slow::new();
+    let store = Arc::new(store);
     let config = ServeConfig { request_milliseconds_max: 100, reads_max: 1, ..ServeConfig::default() };
     let world = World::of(AppState::new(store, config, About::default()).unwrap());
     let (status, code, message) = world.fail("GET", "/api/user/ann", None).await;

@@ -74,6 +74,8 @@ enum Command {
     Explain(command::explain::ExplainArgs),
     /// Serve a run folder over HTTP
     Serve(command::serve::ServeArgs),
+    /// Make, list and revoke keys of a service
+    Keys(command::keys::KeysArgs),
 }
 
 /// The command line asks for something that cannot be meant: exit code 2.
@@ -136,6 +138,7 @@ fn main() -> ExitCode {
         Command::Recommend(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Serve(args) => args.run(),
+        Command::Keys(args) => args.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "demo",
     "generate",
     "import",
@@ -30,6 +30,7 @@ const VERBS: [&str; 18] = [
     "recommend",
     "explain",
     "serve",
+    "keys",
 ];
 
 fn desk() -> Desk {
@@ -1296,6 +1297,25 @@ fn an_address_that_others_reach_needs_a_key_before_anything_is_fitted() {
         Service::start(&desk, &["serve", "run", "--listen", "0.0.0.0:0", "--key", "secret", "--json"]);
     let event = r#"[{"user":"u1","video":"v1","action":"like"}]"#;
     assert_eq!(service.ask("POST", "/api/v2/events", event).0, 401);
+}
+
+#[test]
+fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
+    let desk = desk();
+    let made = desk.run("keys new --role write --role read --tenant films --name app --file keys.toml --json").json();
+    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let kept = desk.read("keys.toml");
+    assert!(key.starts_with(&format!("upnext_{id}_")) && kept.trim_end() == made["line"].as_str().unwrap());
+    assert!(!kept.contains(key.rsplit('_').next().unwrap()), "{kept}");
+    let listed = desk.run("keys list --file keys.toml --json").json();
+    assert_eq!(listed["keys"][0]["roles"], json!(["read", "write"]));
+    desk.write("upnext.toml", "[serve]\nkeys_file = \"keys.toml\"\n");
+    assert!(desk.run("keys list --config upnext.toml").done().out.contains("films"));
+    desk.run(&format!("keys revoke {id} --file keys.toml")).done();
+    desk.run(&format!("keys revoke {id} --file keys.toml")).failed(&[id, "no key"]);
+    assert!(desk.run("keys new --role admin").done().out.contains("add this line"));
+    desk.run("keys list").wrong(&["--file", "keys"]);
+    desk.run("keys new --role root").wrong(&["root", "admin"]);
 }
 
 #[test]

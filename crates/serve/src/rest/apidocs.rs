@@ -14,7 +14,7 @@ use utoipa::openapi::{
     ResponseBuilder, Schema,
 };
 
-use super::{Access, Route, routes};
+use super::{Route, routes};
 
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
@@ -51,7 +51,7 @@ fn open_api() -> OpenApi {
     }
     let key = ApiKey::Header(ApiKeyValue::with_description(
         "X-API-Key",
-        "Needed where the service was started with a key: for changes, and for what is stored of people.",
+        "Needed where the service has keys. Each route names the role that its key must have; `admin` may do everything.",
     ));
     OpenApiBuilder::new()
         .info(
@@ -112,8 +112,8 @@ fn operation(route: &Route) -> OperationBuilder {
                 .build(),
         ));
     }
-    if route.access != Access::Open {
-        operation = operation.security(SecurityRequirement::new("key", Vec::<String>::new()));
+    if let Some(role) = route.access.role() {
+        operation = operation.security(SecurityRequirement::new("key", [role.name()]));
     }
     let mut answer = ResponseBuilder::new().description("The answer.");
     if !route.answer.is_empty() {
@@ -178,7 +178,7 @@ mod tests {
             let operation = &described["paths"][route.path][route.method.to_lowercase()];
             assert_eq!(operation["summary"], route.summary, "{} {}", route.method, route.path);
             let needs_key = !operation["security"].is_null();
-            assert_eq!(needs_key, route.access != Access::Open, "{} {}", route.method, route.path);
+            assert_eq!(needs_key, route.access.role().is_some(), "{} {}", route.method, route.path);
             n += 1;
         }
         assert!(n > 50, "{n} routes");

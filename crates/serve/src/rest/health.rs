@@ -1,13 +1,13 @@
 //! Whether the service lives, is ready, and how it does.
 
-use axum::Json;
-use axum::extract::State;
+use axum::{Extension, Json};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::AppState;
 use crate::error::ApiError;
+use crate::telemetry;
+use crate::tenants::{All, Identity};
 
 /// As Gorse says it; there is one store, which is data and cache at once.
 #[derive(Serialize)]
@@ -20,22 +20,27 @@ pub(super) struct Health {
     cache_store_connected: bool,
 }
 
-pub(super) async fn live(State(state): State<AppState>) -> Json<Health> {
-    Json(health(&state).await)
+pub(super) async fn live(Extension(all): Extension<All>) -> Json<Health> {
+    Json(health(&all).await)
 }
 
-pub(super) async fn ready(State(state): State<AppState>) -> Response {
-    let health = health(&state).await;
+pub(super) async fn ready(Extension(all): Extension<All>) -> Response {
+    let health = health(&all).await;
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
 }
 
-async fn health(state: &AppState) -> Health {
-    // Asking for nobody reads the store without finding anything.
-    let asked = state.read(|state| state.store().user_presence("").map_err(ApiError::from)).await;
-    let error = asked.err().map(|error| error.message);
+/// Of all tenants: one that is not ready makes the service so.
+async fn health(all: &All) -> Health {
+    let (mut ready, mut error) = (true, None);
+    for state in all.0.iter() {
+        // Asking for nobody reads the store without finding anything.
+        let asked = state.probe(|state| state.store().user_presence("").map_err(ApiError::from)).await;
+        ready &= asked.is_ok() && state.feed().is_some();
+        error = error.or(asked.err().map(|error| error.message));
+    }
     Health {
-        ready: error.is_none() && state.feed().is_some(),
+        ready,
         data_store_connected: error.is_none(),
         cache_store_connected: error.is_none(),
         cache_store_error: error.clone(),
@@ -43,7 +48,14 @@ async fn health(state: &AppState) -> Health {
     }
 }
 
-pub(super) async fn metrics(State(state): State<AppState>) -> Response {
+/// Of the tenant that the key is bound to, or of all.
+pub(super) async fn metrics(
+    Extension(all): Extension<All>,
+    identity: Option<Extension<Identity>>,
+) -> Response {
+    let own = identity.as_ref().and_then(|identity| identity.tenant());
+    let seen = all.0.iter().filter(|state| own.is_none_or(|own| own == state.tenant()));
+    let seen: Vec<_> = seen.cloned().collect();
     let content_type = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
-    ([content_type], state.telemetry().text()).into_response()
+    ([content_type], telemetry::text(&seen)).into_response()
 }

@@ -4,6 +4,7 @@ mod apidocs;
 mod feedback;
 mod health;
 mod items;
+mod keys;
 mod lists;
 mod map;
 mod page;
@@ -18,17 +19,31 @@ use std::sync::OnceLock;
 use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
-use crate::AppState;
+use crate::{AppState, Role};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Anybody who reaches the service.
     Open,
-    /// Changes something: the key, where there is one.
+    /// Asks for slates, lists and items: a key that may read, where there are keys.
+    Read,
+    /// Sends events, users and items: a key that may write, where there are keys.
     Write,
-    /// Tells what is stored of people: the key, where there is one.
-    People,
+    /// Tells what is stored of people, changes what others are shown, or takes away: a key for everything.
+    Admin,
+}
+
+impl Access {
+    /// What a key must have, where there are keys.
+    pub(crate) fn role(self) -> Option<Role> {
+        match self {
+            Self::Open => None,
+            Self::Read => Some(Role::Read),
+            Self::Write => Some(Role::Write),
+            Self::Admin => Some(Role::Admin),
+        }
+    }
 }
 
 /// One way to ask.
@@ -37,6 +52,7 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) handler: MethodRouter<AppState>,
     access: Access,
+    audited: bool,
     tag: &'static str,
     summary: &'static str,
     query: Vec<(&'static str, &'static str)>,
@@ -52,17 +68,24 @@ impl Route {
         tag: &'static str,
         summary: &'static str,
     ) -> Self {
-        let access = if method == "GET" { Access::Open } else { Access::Write };
-        Self { method, path, handler, access, tag, summary, query: Vec::new(), body: None, answer: "" }
+        let access = if method == "GET" { Access::Read } else { Access::Write };
+        let (query, body, answer, audited) = (Vec::new(), None, "", false);
+        Self { method, path, handler, access, audited, tag, summary, query, body, answer }
     }
 
-    /// Whether it changes something.
+    /// Whether it may have a large body.
     pub(crate) fn writes(&self) -> bool {
-        self.access == Access::Write
+        matches!(self.access, Access::Write | Access::Admin)
     }
 
     fn access(self, access: Access) -> Self {
-        Self { access, ..self }
+        // What an administrator changes is written down.
+        Self { access, audited: access == Access::Admin && self.method != "GET", ..self }
+    }
+
+    /// It changes nothing, and is written down all the same.
+    fn audited(self) -> Self {
+        Self { audited: true, ..self }
     }
 
     fn query(mut self, more: &[(&'static str, &'static str)]) -> Self {
@@ -81,14 +104,25 @@ impl Route {
 
 /// Who may use a route of the table; what is not in it is the page, which anybody may read.
 pub(crate) fn access(method: &Method, path: &str) -> Access {
-    static TABLE: OnceLock<HashMap<(&'static str, &'static str), Access>> = OnceLock::new();
+    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    let unlisted = if safe { Access::Open } else { Access::Write };
+    row(method, path).map_or(unlisted, |(access, _)| access)
+}
+
+/// Whether a use of this route is written into the log of acts.
+pub(crate) fn is_audited(method: &Method, path: &str) -> bool {
+    row(method, path).is_some_and(|(_, audited)| audited)
+}
+
+fn row(method: &Method, path: &str) -> Option<(Access, bool)> {
+    type Table = HashMap<(&'static str, &'static str), (Access, bool)>;
+    static TABLE: OnceLock<Table> = OnceLock::new();
     let table = TABLE.get_or_init(|| {
-        routes().into_iter().map(|route| ((route.method, route.path), route.access)).collect()
+        let row = |route: Route| ((route.method, route.path), (route.access, route.audited));
+        routes().into_iter().map(row).collect()
     });
     let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    let safe = matches!(method, "GET" | "OPTIONS" | "TRACE");
-    let unlisted = if safe { Access::Open } else { Access::Write };
-    table.get(&(method, path)).copied().unwrap_or(unlisted)
+    table.get(&(method, path)).copied()
 }
 
 const ROWS: &str = r#"{"RowAffected":1}"#;
@@ -164,7 +198,7 @@ fn v2_routes() -> Vec<Route> {
             .query(&[("user", "who")])
             .answer(SLATE),
         route("POST", "/api/v2/recommend", post(v2::recommend_by_body), "The same, asked by a body; without a user it goes by the picks")
-            .access(Access::Open)
+            .access(Access::Read)
             .body(r#"{"user":"bob","n":10,"picks":["v7"],"exclude":["v3"],"categories":["Crime"],"filter":"not tag:gore","session":"s1","weights":{"like":1.0},"lambda":0.8}"#)
             .answer(SLATE),
         route("GET", "/api/v2/feed/{user}", get(v2::feed), "A feed of shelves for a user, or one kind of them").query(ASKED).query(SHELF).answer(SHELVES),
@@ -178,9 +212,11 @@ fn v2_routes() -> Vec<Route> {
             .body(r#"[{"user":"bob","video":"v1","action":"like","value":1.0,"time":1767225600000}]"#)
             .answer(r#"{"accepted":1}"#),
         route("GET", "/api/v2/viewers", get(v2::viewers), "Somebody to look at the feed as")
+            .access(Access::Admin)
             .query(FEW)
             .answer(r#"{"viewers":[{"id":"414","events":2698,"genres":["Drama","Comedy"],"recent":false}]}"#),
         route("GET", "/api/v2/history/{user}", get(v2::history), "What a user did, newest first")
+            .access(Access::Admin)
             .query(FEW)
             .answer(r#"{"user":"bob","events":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store"}],"total":1}"#),
         route("GET", "/api/v2/videos", get(v2::videos), "Videos by title; without a query well-known ones, varied by genre")
@@ -190,20 +226,26 @@ fn v2_routes() -> Vec<Route> {
             .query(FEW)
             .answer(r#"{"videos":[{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":true}]}"#),
         route("GET", "/api/v2/rules", get(rules::get), "The rules that hold: pins, boosts, buries")
-            .access(Access::People)
+            .access(Access::Admin)
             .answer(RULES),
         route("PUT", "/api/v2/rules", put(rules::put), "Rules in place of those that hold; all of them or none")
+            .access(Access::Admin)
             .body(r#"[{"name":"autumn","action":"pin","place":1,"videos":["v1"],"until":"2026-12-01T00:00:00Z","audience":{"segment":"cold"}},{"name":"less gore","action":"bury","amount":0.5,"filter":"tag:gore","dry_run":true}]"#)
             .answer(RULES),
-        route("DELETE", "/api/v2/rules", delete(rules::delete), "The rules of the configuration hold again").answer(RULES),
+        route("DELETE", "/api/v2/rules", delete(rules::delete), "The rules of the configuration hold again").access(Access::Admin).answer(RULES),
+        route("GET", "/api/v2/keys", get(keys::list), "Which keys there are, without what they are")
+            .access(Access::Admin)
+            .answer(r#"{"keys":[{"id":"4f6c1a2b9d3e5f70","name":"web","roles":["read","write"],"tenant":null,"per_second":null,"created":"2026-11-28"}]}"#),
         route("GET", "/api/v2/videos/{id}/picture", get(pictures::picture), "The picture of a video, a small JPEG; 404 where it has none or is hidden"),
         route("GET", "/api/v2/map", get(map::map), "The taste map: a point for each video, in ten-thousandths; status drawing until it is there")
             .answer(r#"{"status":"ready","space":"labels and text","width":83,"videos":6270,"unknown":0,"measured":2000,"ids":["v1"],"hidden":[],"groups":[{"name":"Crime","n":1}],"group":[0],"projections":[{"name":"neighbours","places":[120,-4031,77],"variance":null,"trustworthiness":0.9,"purity":{"value":0.6,"shuffled":0.1,"deviation":0.001},"silhouette":null}],"modalities":[{"name":"labels and text","known":6270,"width":83,"purity":null,"silhouette":null}]}"#),
         route("GET", "/api/v2/map/{video}", get(map::video), "A video of the map, and the nearest to it by each modality")
             .answer(r#"{"id":"v1","title":"Heat","year":1995,"labels":{"genre":["Crime"]},"picture":true,"point":0,"near":[["text",[{"id":"v7","title":"Ronin","point":4}]]]}"#),
         route("GET", "/api/v2/map/viewer/{user}", get(map::path), "A viewer's path through the map, and what would be shown now")
+            .access(Access::Admin)
             .answer(r#"{"user":"bob","total":1,"steps":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store","point":0,"places":[[0.1,0.2,0.3],[0.0,0.1,0.0]]}],"recommended":[{"id":"v7","title":"Ronin","point":4}]}"#),
         route("GET", "/api/v2/journey/{user}", get(map::journey), "How a viewer's profile and feed changed with each of the newest events")
+            .access(Access::Admin)
             .answer(r#"{"user":"bob","total":1,"before":[],"steps":[{"video":"v1","title":"Heat","action":"like","time":1767225600000,"value":null,"judgement":"positive","origin":"store","cosine":null,"groups":[["Crime",0.6]],"slate":[{"id":"v7","title":"Ronin","point":4}],"came":["v7"],"went":[]}]}"#),
         route("GET", "/api/v2/report", get(v2::report), "How good each model is, with the protocol; status running until it is known")
             .answer(r#"{"protocol":{"split":"leave-last-out"},"models":[{"name":"markov","metrics":{"ndcg@10":{"mean":0.05,"low":0.04,"high":0.06}}}]}"#),
@@ -218,19 +260,20 @@ fn user_routes() -> Vec<Route> {
         route("POST", "/api/user", post(users::put_one), "Write a user").body(USER).answer(ROWS),
         route("POST", "/api/users", post(users::put_many), "Write users").body(USERS).answer(ROWS),
         route("GET", "/api/users", get(users::list), "Users of the store, by id")
-            .access(Access::People)
+            .access(Access::Admin)
             .query(PAGED)
             .answer(r#"{"Cursor":"","Users":[{"UserId":"bob","Labels":{},"Comment":""}]}"#),
         route("GET", "/api/user/{id}", get(users::one), "A user of the store or the run")
-            .access(Access::People)
+            .access(Access::Admin)
             .answer(USER),
         route("PATCH", "/api/user/{id}", patch(users::change), "Change the given parts of a user")
             .body(r#"{"Labels":{"country":"SE"}}"#)
             .answer(ROWS),
         route("DELETE", "/api/user/{id}", delete(users::remove), "Delete a user and all their feedback")
+            .access(Access::Admin)
             .answer(ROWS),
         route("GET", "/api/user/{id}/feedback", get(feedback::of_user), "What a user did")
-            .access(Access::People)
+            .access(Access::Admin)
             .query(FEW)
             .answer(FEEDBACK),
         route(
@@ -239,7 +282,7 @@ fn user_routes() -> Vec<Route> {
             get(feedback::of_user_by_kind),
             "What a user did, of one kind",
         )
-        .access(Access::People)
+        .access(Access::Admin)
         .query(FEW)
         .answer(FEEDBACK),
         route(
@@ -248,7 +291,7 @@ fn user_routes() -> Vec<Route> {
             get(lists::user_neighbors),
             "Users of the run with a similar taste",
         )
-        .access(Access::People)
+        .access(Access::Admin)
         .query(&[N, OFFSET])
         .answer(SCORES),
         route(
@@ -257,7 +300,7 @@ fn user_routes() -> Vec<Route> {
             get(lists::user_to_user),
             "The same, by the name of the recommender: neighbors",
         )
-        .access(Access::People)
+        .access(Access::Admin)
         .query(&[N, OFFSET])
         .answer(SCORES),
     ]
@@ -281,11 +324,11 @@ fn item_routes() -> Vec<Route> {
         route("DELETE", "/api/item/{id}/category/{category}", delete(items::remove_category), "Take an item out of a category")
             .answer(ROWS),
         route("GET", "/api/item/{id}/feedback", get(feedback::of_item), "What was done with an item")
-            .access(Access::People)
+            .access(Access::Admin)
             .query(FEW)
             .answer(FEEDBACK),
         route("GET", "/api/item/{id}/feedback/{kind}", get(feedback::of_item_by_kind), "What was done with an item, of one kind")
-            .access(Access::People)
+            .access(Access::Admin)
             .query(FEW)
             .answer(FEEDBACK),
         route("GET", "/api/item/{id}/neighbors", get(lists::item_neighbors), "More like this").query(LISTED).answer(SCORES),
@@ -313,11 +356,11 @@ fn feedback_routes() -> Vec<Route> {
             .body(FEEDBACK)
             .answer(ROWS),
         route("GET", "/api/feedback", get(feedback::list), "All feedback, in order of arrival")
-            .access(Access::People)
+            .access(Access::Admin)
             .query(PAGED)
             .answer(r#"{"Cursor":"","Feedback":[]}"#),
         route("GET", "/api/feedback/{first}", get(feedback::list_by_kind), "All feedback of a kind")
-            .access(Access::People)
+            .access(Access::Admin)
             .query(PAGED)
             .answer(r#"{"Cursor":"","Feedback":[]}"#),
         route(
@@ -326,7 +369,7 @@ fn feedback_routes() -> Vec<Route> {
             get(feedback::of_pair),
             "What a user (first) did with an item (second)",
         )
-        .access(Access::People)
+        .access(Access::Admin)
         .answer(FEEDBACK),
         route(
             "DELETE",
@@ -341,7 +384,7 @@ fn feedback_routes() -> Vec<Route> {
             get(feedback::of_key),
             "Feedback by kind, user and item",
         )
-        .access(Access::People)
+        .access(Access::Admin)
         .answer(ONE_FEEDBACK),
         route(
             "DELETE",
@@ -374,7 +417,7 @@ fn list_routes() -> Vec<Route> {
             post(lists::session),
             "Items for a session, which is not stored",
         )
-        .access(Access::Open)
+        .access(Access::Read)
         .query(&[N, OFFSET, CATEGORY])
         .body(FEEDBACK)
         .answer(SCORES),
@@ -384,7 +427,7 @@ fn list_routes() -> Vec<Route> {
             post(lists::session_in),
             "The same, in a category",
         )
-        .access(Access::Open)
+        .access(Access::Read)
         .query(&[N, OFFSET, CATEGORY])
         .body(FEEDBACK)
         .answer(SCORES),
@@ -418,13 +461,15 @@ fn list_routes() -> Vec<Route> {
 }
 
 fn health_routes() -> Vec<Route> {
-    let route = |path, handler, summary| Route::new("GET", path, handler, "health", summary);
+    let route =
+        |path, handler, summary| Route::new("GET", path, handler, "health", summary).access(Access::Open);
     let health = r#"{"Ready":true,"DataStoreError":null,"CacheStoreError":null,"DataStoreConnected":true,"CacheStoreConnected":true}"#;
     vec![
         route("/api/health/live", get(health::live), "Whether the process answers").answer(health),
         route("/api/health/ready", get(health::ready), "Whether it can recommend; 503 while it cannot")
             .answer(health),
-        route("/metrics", get(health::metrics), "Counters and histograms, as Prometheus reads them"),
+        route("/metrics", get(health::metrics), "Counters and histograms, as Prometheus reads them")
+            .access(Access::Read),
         route("/apidocs", get(apidocs::page), "This description, to read"),
         route("/apidocs.js", get(apidocs::script), "The script of that page"),
         route("/apidocs.json", get(apidocs::json), "This description, as OpenAPI"),

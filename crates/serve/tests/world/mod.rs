@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of this, and a test may panic")]
 
+pub(crate) mod slow;
+
 use std::sync::Arc;
 
 use axum::Router;

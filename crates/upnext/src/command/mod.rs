@@ -9,6 +9,7 @@ pub(crate) mod features;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod index;
+pub(crate) mod keys;
 pub(crate) mod map;
 pub(crate) mod on_engine;
 pub(crate) mod pictures;

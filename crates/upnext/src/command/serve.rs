@@ -12,7 +12,7 @@ use upnext_ingest::run::{self, RunFolder};
 use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels};
-use upnext_serve::{About, AppState, ServeError, TasteMap};
+use upnext_serve::{About, AppState, Reload, ServeError, TasteMap, Tenants};
 use upnext_store::{Memory, Sqlite, Store};
 
 use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
@@ -25,15 +25,19 @@ use crate::{WrongUse, indexes, output, serving};
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088"
+    after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088\n  upnext serve --tenant films=runs/films --tenant songs=runs/songs --config upnext.toml"
 )]
 pub(crate) struct ServeArgs {
     /// The run folder
-    run: PathBuf,
+    #[arg(required_unless_present = "tenant")]
+    run: Option<PathBuf>,
+    /// A run folder of its own under a name, instead of RUN; may stand more than once
+    #[arg(long, value_name = "NAME=RUN", conflicts_with_all = ["run", "store"])]
+    tenant: Vec<String>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
     listen: String,
-    /// What X-API-Key must say for writing and admin; required when the address is not loopback
+    /// A key that may do everything; this or a file of keys is required when the address is not loopback
     #[arg(long, env = "UPNEXT_KEY", hide_env_values = true)]
     key: Option<String>,
     /// The file of the store; without it, store.sqlite in the run folder
@@ -50,64 +54,133 @@ pub(crate) struct ServeArgs {
 /// The file beside the store that keeps rules put over HTTP.
 const RULES_FILE: &str = "rules.json";
 
+/// The file beside the store that keeps the acts of administrators.
+const AUDIT_FILE: &str = "audit.jsonl";
+
 /// The store's file in a run folder.
 pub(crate) const STORE_FILE: &str = "store.sqlite";
+
+/// A run folder to be served, and where its store lies.
+struct Place {
+    /// Empty where it is the only one.
+    name: String,
+    run: PathBuf,
+    store: PathBuf,
+}
 
 impl ServeArgs {
     /// Runs the command until it is told to stop.
     ///
     /// # Errors
-    /// When the run, the store or the address cannot be used.
+    /// When a run, a store, a key or the address cannot be used.
     pub(crate) fn run(self) -> Result<()> {
         let mut config = Config::read(self.config.as_deref())?;
+        let places = self.places()?;
         config.serve.key = self.key.or(config.serve.key);
-        let folder = run::open(&self.run)?;
-        // The address and the store first: what is refused is refused before models are fitted.
+        let folders = places.iter().map(|place| run::open(&place.run)).collect::<Result<Vec<_>, _>>()?;
+        // The address and the stores first: what is refused is refused before models are fitted.
         let runtime = runtime()?;
         let listener = runtime.block_on(upnext_serve::bind(&self.listen)).map_err(|error| match error {
             ServeError::Address { .. } => WrongUse::of("--listen", error).into(),
             error => anyhow::Error::from(error),
         })?;
         upnext_serve::check_exposure(&listener, &config.serve)?;
-        let file = self.store.unwrap_or_else(|| self.run.join(STORE_FILE));
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file, config.store.clone())?);
-        let about = about(&folder.dataset, folder.manifest.notice.as_ref());
-        let state = AppState::new(Arc::clone(&store), config.serve.clone(), about)?;
-        let (models, report) = models(&self.run, &folder, &config.feed, true)?;
-        let relevance: Relevance = folder.manifest.relevance.parse()?;
-        let set = Arc::new(folder.dataset);
-        if let Some(pictures) = OfRun::open(&self.run, &set) {
-            state.set_pictures(Arc::new(pictures));
+        let mut tenants = Tenants::new(config.serve.clone())?;
+        let mut opened = Vec::new();
+        for (place, folder) in places.iter().zip(folders) {
+            let store: Arc<dyn Store> = Arc::new(Sqlite::open(&place.store, config.store.clone())?);
+            let about = about(&folder.dataset, folder.manifest.notice.as_ref());
+            let state = match place.name.as_str() {
+                "" => {
+                    let state = AppState::new(Arc::clone(&store), config.serve.clone(), about)?;
+                    tenants = state.clone().into();
+                    state
+                }
+                name => tenants.add(name, Arc::clone(&store), about)?,
+            };
+            state.keep_audit_in(place.store.with_file_name(AUDIT_FILE))?;
+            opened.push((place, folder, store, state));
         }
-        let painter = Painter {
-            run: self.run,
-            set: Arc::clone(&set),
-            relevance: relevance.clone(),
-            models: models.clone(),
-            seed: folder.manifest.seed,
-            kinds: config.feed.category_kinds.clone(),
-            config: config.map,
-            state: state.clone(),
-        };
-        let feed = Feed::new(config.feed, set, relevance, models, store)?;
-        for model in feed.slow_models() {
-            tracing::warn!(
-                "the model {model} scores every video for each request; a catalogue of this size is better served without it"
-            );
+        for (place, folder, store, state) in opened {
+            publish(place, folder, store, &state, &config)?;
         }
-        state.publish(Arc::new(feed));
-        state.keep_rules_in(file.with_file_name(RULES_FILE))?;
-        state.set_map(TasteMap::Drawing);
-        thread::Builder::new().name("taste map".into()).spawn(move || painter.run())?;
-        if let Some(report) = report {
-            state.set_report(report);
-        }
-        let url = format!("http://{}", listener.local_addr()?);
+        let scheme = if config.serve.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         say_where(&url, self.json)?;
-        runtime.block_on(upnext_serve::serve(listener, state, stop_signal()))?;
+        let reload = tenants.reload();
+        runtime.spawn(reload_when_told(reload));
+        runtime.block_on(upnext_serve::serve(listener, tenants, stop_signal()))?;
         tracing::info!("stopped");
         Ok(())
     }
+
+    fn places(&self) -> Result<Vec<Place>> {
+        if let Some(run) = self.run.clone() {
+            let store = self.store.clone().unwrap_or_else(|| run.join(STORE_FILE));
+            return Ok(vec![Place { name: String::new(), run, store }]);
+        }
+        let place = |tenant: &String| {
+            let (name, run) = (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
+                .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
+            let run = PathBuf::from(run);
+            Ok(Place { name: name.to_owned(), store: run.join(STORE_FILE), run })
+        };
+        self.tenant.iter().map(place).collect()
+    }
+}
+
+/// Lets a state serve what its run folder holds.
+fn publish(
+    place: &Place,
+    folder: RunFolder,
+    store: Arc<dyn Store>,
+    state: &AppState,
+    config: &Config,
+) -> Result<()> {
+    let (models, report) = models(&place.run, &folder, &config.feed, true)?;
+    let relevance: Relevance = folder.manifest.relevance.parse()?;
+    let set = Arc::new(folder.dataset);
+    if let Some(pictures) = OfRun::open(&place.run, &set) {
+        state.set_pictures(Arc::new(pictures));
+    }
+    let painter = Painter {
+        run: place.run.clone(),
+        set: Arc::clone(&set),
+        relevance: relevance.clone(),
+        models: models.clone(),
+        seed: folder.manifest.seed,
+        kinds: config.feed.category_kinds.clone(),
+        config: config.map.clone(),
+        state: state.clone(),
+    };
+    let feed = Feed::new(config.feed.clone(), set, relevance, models, store)?;
+    for model in feed.slow_models() {
+        tracing::warn!(
+            "the model {model} scores every video for each request; a catalogue of this size is better served without it"
+        );
+    }
+    state.publish(Arc::new(feed));
+    state.keep_rules_in(place.store.with_file_name(RULES_FILE))?;
+    state.set_map(TasteMap::Drawing);
+    thread::Builder::new().name("taste map".into()).spawn(move || painter.run())?;
+    if let Some(report) = report {
+        state.set_report(report);
+    }
+    Ok(())
+}
+
+/// Reads keys and certificates again at SIGHUP.
+async fn reload_when_told(reload: Reload) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+        while hangup.recv().await.is_some() {
+            reload.now();
+        }
+    }
+    #[cfg(not(unix))]
+    drop(reload);
 }
 
 /// Draws the run's taste map while the service already answers.
