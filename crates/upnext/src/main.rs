@@ -19,6 +19,7 @@ mod pictures;
 mod progress;
 mod report;
 mod serving;
+mod stores;
 mod sweep;
 mod true_top;
 

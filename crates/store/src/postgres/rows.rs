@@ -16,7 +16,7 @@ pub(super) const TABLES_VERSION: i64 = 1;
 /// Makes the tables. The only row of `store` is locked by whoever writes; `writers` has one row for each process that does, with the
 /// number of its last commit.
 pub(super) const TABLES: &str = r#"
-CREATE TABLE store (only BOOLEAN PRIMARY KEY CHECK (only), version BIGINT NOT NULL);
+CREATE TABLE store (is_one BOOLEAN PRIMARY KEY CHECK (is_one), version BIGINT NOT NULL);
 CREATE TABLE writers (id TEXT PRIMARY KEY, commits BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL);
 CREATE TABLE users (
     id TEXT COLLATE "C" PRIMARY KEY, labels TEXT, comment TEXT NOT NULL, deleted BOOLEAN NOT NULL

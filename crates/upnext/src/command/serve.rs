@@ -13,13 +13,14 @@ use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels};
 use upnext_serve::{About, AppState, Reload, ServeError, TasteMap, Tenants};
-use upnext_store::{Memory, Sqlite, Store};
+use upnext_store::{Store, StoreConfig};
 
 use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
 use crate::config::Config;
 use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
 use crate::pictures::OfRun;
+use crate::stores::{Place, STORE_FILE};
 use crate::{WrongUse, indexes, output, serving};
 
 /// Arguments of `serve`.
@@ -40,9 +41,10 @@ pub(crate) struct ServeArgs {
     /// A key that may do everything; this or a file of keys is required when the address is not loopback
     #[arg(long, env = "UPNEXT_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// The file of the store; without it, store.sqlite in the run folder
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    /// The store: a file, or a database that several processes share, as postgres://user@host/database; a URL with a password is better
+    /// given as UPNEXT_STORE. Without it, store.sqlite in the run folder
+    #[arg(long, value_name = "FILE|URL")]
+    store: Option<String>,
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -57,15 +59,12 @@ const RULES_FILE: &str = "rules.json";
 /// The file beside the store that keeps the acts of administrators.
 const AUDIT_FILE: &str = "audit.jsonl";
 
-/// The store's file in a run folder.
-pub(crate) const STORE_FILE: &str = "store.sqlite";
-
-/// A run folder to be served, and where its store lies.
-struct Place {
+/// A run folder to be served, and where its store is.
+struct Served {
     /// Empty where it is the only one.
     name: String,
     run: PathBuf,
-    store: PathBuf,
+    store: Place,
 }
 
 impl ServeArgs {
@@ -75,7 +74,7 @@ impl ServeArgs {
     /// When a run, a store, a key or the address cannot be used.
     pub(crate) fn run(self) -> Result<()> {
         let mut config = Config::read(self.config.as_deref())?;
-        let places = self.places()?;
+        let places = self.places(&config.store)?;
         config.serve.key = self.key.or(config.serve.key);
         let folders = places.iter().map(|place| run::open(&place.run)).collect::<Result<Vec<_>, _>>()?;
         // The address and the stores first: what is refused is refused before models are fitted.
@@ -88,7 +87,7 @@ impl ServeArgs {
         let mut tenants = Tenants::new(config.serve.clone())?;
         let mut opened = Vec::new();
         for (place, folder) in places.iter().zip(folders) {
-            let store: Arc<dyn Store> = Arc::new(Sqlite::open(&place.store, config.store.clone())?);
+            let store = place.store.open(&config.store)?;
             let about = about(&folder.dataset, folder.manifest.notice.as_ref());
             let state = match place.name.as_str() {
                 "" => {
@@ -98,7 +97,7 @@ impl ServeArgs {
                 }
                 name => tenants.add(name, Arc::clone(&store), about)?,
             };
-            state.keep_audit_in(place.store.with_file_name(AUDIT_FILE))?;
+            state.keep_audit_in(place.store.beside(&place.run, AUDIT_FILE))?;
             opened.push((place, folder, store, state));
         }
         for (place, folder, store, state) in opened {
@@ -114,16 +113,20 @@ impl ServeArgs {
         Ok(())
     }
 
-    fn places(&self) -> Result<Vec<Place>> {
+    fn places(&self, config: &StoreConfig) -> Result<Vec<Served>> {
         if let Some(run) = self.run.clone() {
-            let store = self.store.clone().unwrap_or_else(|| run.join(STORE_FILE));
-            return Ok(vec![Place { name: String::new(), run, store }]);
+            let store = Place::of(self.store.as_deref(), config, &run);
+            return Ok(vec![Served { name: String::new(), run, store }]);
+        }
+        if config.url.is_some() {
+            let why = "each has a store of its own, in its run folder; to use databases, start a process for each";
+            return Err(WrongUse::of("--tenant", why).into());
         }
         let place = |tenant: &String| {
             let (name, run) = (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
                 .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
             let run = PathBuf::from(run);
-            Ok(Place { name: name.to_owned(), store: run.join(STORE_FILE), run })
+            Ok(Served { name: name.to_owned(), store: Place::File(run.join(STORE_FILE)), run })
         };
         self.tenant.iter().map(place).collect()
     }
@@ -131,7 +134,7 @@ impl ServeArgs {
 
 /// Lets a state serve what its run folder holds.
 fn publish(
-    place: &Place,
+    place: &Served,
     folder: RunFolder,
     store: Arc<dyn Store>,
     state: &AppState,
@@ -160,7 +163,7 @@ fn publish(
         );
     }
     state.publish(Arc::new(feed));
-    state.keep_rules_in(place.store.with_file_name(RULES_FILE))?;
+    state.keep_rules_in(place.store.beside(&place.run, RULES_FILE))?;
     state.set_map(TasteMap::Drawing);
     thread::Builder::new().name("taste map".into()).spawn(move || painter.run())?;
     if let Some(report) = report {
@@ -318,17 +321,13 @@ pub(crate) struct Opened {
 pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
     let folder = run::open(path)?;
     let (models, _) = models(path, &folder, &config.feed, false)?;
-    let file = path.join(STORE_FILE);
     // For reading only, so that it can be asked while a service writes it.
-    let store: Arc<dyn Store> = if file.exists() {
-        Arc::new(Sqlite::open_to_read(&file, config.store.clone())?)
-    } else {
-        Arc::new(Memory::new(config.store.clone()))
-    };
+    let place = Place::of(None, &config.store, path);
+    let store = place.open_to_read(&config.store)?;
     let relevance = folder.manifest.relevance.parse()?;
     let users = folder.dataset.users.names().iter().map(str::to_string).collect();
     let feed = Feed::new(config.feed.clone(), Arc::new(folder.dataset), relevance, models, store)?;
-    if let Some(rules) = upnext_serve::rules_in(&path.join(RULES_FILE))? {
+    if let Some(rules) = upnext_serve::rules_in(&place.beside(path, RULES_FILE))? {
         feed.set_rules(rules)?;
     }
     Ok(Opened { feed: Arc::new(feed), users })
