@@ -231,11 +231,13 @@ impl Inner {
     fn count_wanted(&self, now: i64) -> Result<(HashMap<String, f64>, usize), StageError> {
         let live = &self.config.live;
         let since = now.saturating_sub((live.window_days * DAY_MILLISECONDS) as i64);
-        let recent =
-            self.store.recent(since, live.events_max).map_err(|error| StageError::new(error.to_string()))?;
+        let recent = self
+            .store
+            .recent(since, Some(now), live.events_max)
+            .map_err(|error| StageError::new(error.to_string()))?;
         let mut pairs = HashSet::new();
         let mut wanted: HashMap<String, f64> = HashMap::new();
-        for piece in recent.iter().filter(|piece| piece.time <= now) {
+        for piece in &recent {
             let (_, judgement) = judge(piece, &self.config.feedback, &self.relevance);
             if judgement == Judgement::Positive && pairs.insert((&piece.user, &piece.video)) {
                 let age_days = now.saturating_sub(piece.time) as f64 / DAY_MILLISECONDS;

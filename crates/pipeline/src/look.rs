@@ -169,7 +169,7 @@ impl Feed {
         let mut named: HashSet<String> = HashSet::new();
         let recent = guard(|| {
             self.store
-                .recent(i64::MIN, self.config.live.events_max)
+                .recent(i64::MIN, None, self.config.live.events_max)
                 .map_err(|e| StageError::new(e.to_string()))
         });
         let mut order = Vec::new();

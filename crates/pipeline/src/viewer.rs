@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use upnext_data::{Action, Actions, Dataset, Event, History, Judgement, Order, Past, Relevance};
 use upnext_models::Recommender;
-use upnext_store::{Feedback, Presence, Store};
+use upnext_store::{Feedback, Presence, Store, StoreError};
 
 use crate::config::Meaning;
 use crate::live::{LiveView, texts_by_kind};
@@ -371,14 +371,16 @@ impl Viewers {
         }
         if let Some(user) = user {
             let limit = self.config.seen_events_max.max(self.config.history_events_max);
-            match guard(|| self.store.history(user, limit).map_err(|e| StageError::new(e.to_string()))) {
-                Ok(feedback) => {
+            let failed = |error: StoreError| StageError::new(error.to_string());
+            let read = || {
+                let feedback = self.store.history(user, Some(now), limit).map_err(failed)?;
+                Ok((feedback, self.store.next_time(user, now).map_err(failed)?))
+            };
+            match guard(read) {
+                Ok((feedback, next)) => {
                     // What is written for later, a recommendation shown back with a delay, counts from then on.
+                    until = next.unwrap_or(i64::MAX);
                     for piece in &feedback {
-                        if piece.time > now {
-                            until = until.min(piece.time);
-                            continue;
-                        }
                         since = since.max(piece.time);
                         let Some(row) = stock.row(&piece.video) else { continue };
                         let (event, judgement) = judge(piece, &self.config.feedback, &self.relevance);

@@ -13,8 +13,8 @@ use upnext_models::zoo::{Kind, Zoo};
 use upnext_pipeline::rerank::SharedLabels;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels, Request};
 use upnext_store::{
-    Counts, Feedback, FeedbackQuery, Memory, Page, Presence, Store, StoreError, StoredUser, StoredVideo,
-    UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Memory, Page, Presence, Receipt, Store, StoreError, StoredUser,
+    StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// A store whose reads work, fail, or panic.
@@ -38,16 +38,20 @@ impl Store for Faulty {
     fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError> {
         self.inner.append(feedback, write)
     }
-    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         self.check()?;
-        self.inner.history(user, limit)
+        self.inner.history(user, until, limit)
+    }
+    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError> {
+        self.check()?;
+        self.inner.next_time(user, after)
     }
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
         self.inner.feedback(query)
     }
-    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         self.check()?;
-        self.inner.recent(since, limit)
+        self.inner.recent(since, until, limit)
     }
     fn delete_feedback(&self, kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> {
         self.inner.delete_feedback(kind, user, video)
@@ -70,6 +74,12 @@ impl Store for Faulty {
     }
     fn delete_user(&self, id: &str) -> Result<bool, StoreError> {
         self.inner.delete_user(id)
+    }
+    fn forget(&self, id: &str, now: i64) -> Result<Receipt, StoreError> {
+        self.inner.forget(id, now)
+    }
+    fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError> {
+        self.inner.expire(before, n_rows_max)
     }
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {
         self.inner.put_videos(videos)

@@ -192,7 +192,7 @@ impl From<StoreError> for ApiError {
                     (error.to_string(), "rows count from 0; nothing of the batch was written");
                 Self::bad("out_of_bounds", message, hint)
             }
-            StoreError::Full { .. } => {
+            StoreError::Full { .. } | StoreError::NoRoom { .. } => {
                 tracing::error!(%error, "the store failed");
                 Self::new(
                     StatusCode::INSUFFICIENT_STORAGE,

@@ -92,7 +92,7 @@ async fn a_stop_lets_a_request_in_flight_finish_and_its_events_are_kept() {
     let refused = TcpStream::connect(running.address).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let store = Sqlite::open(&path, StoreConfig::default()).unwrap();
-    assert_eq!(store.history("ann", 9).unwrap().len(), 1);
+    assert_eq!(store.history("ann", None, 9).unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    Counts, Feedback, FeedbackQuery, Memory, Page, Presence, Sqlite, Store, StoreConfig, StoreError,
+    Counts, Feedback, FeedbackQuery, Identified, Memory, Page, Presence, Sqlite, Step, Store, StoreConfig, StoreError,
     StoredUser, StoredVideo, UserPatch, VideoPatch, Write,
 };
 
@@ -28,6 +28,7 @@ macro_rules! contract {
             }
 
             promise!(history_is_the_newest_oldest_first);
+            promise!(a_bound_in_time_leaves_the_newest_before_it);
             promise!(post_adds_and_put_replaces);
             promise!(equal_times_keep_their_order);
             promise!(feedback_is_listed_by_any_part_of_its_key);
@@ -35,10 +36,14 @@ macro_rules! contract {
             promise!(pages_are_complete_and_hold_no_row_twice);
             promise!(a_patch_changes_what_it_names);
             promise!(a_deleted_user_or_video_is_gone_with_its_feedback);
+            promise!(a_forgotten_user_leaves_a_receipt_and_nothing_else);
+            promise!(old_feedback_goes_oldest_first_in_bounded_steps);
             promise!(hidden_and_deleted_videos_are_withheld);
             promise!(whatever_is_out_of_bounds_is_named_and_nothing_is_written);
             promise!(ids_may_be_any_string);
             promise!(versions_grow_with_changes);
+            promise!(an_event_counts_once_for_as_long_as_its_id_is_remembered);
+            promise!(a_step_along_a_stream_is_taken_once_and_with_its_events);
         }
     };
 }
@@ -89,13 +94,37 @@ fn history_is_the_newest_oldest_first(store: &dyn Store) {
         );
     }
     store.append(&[feedback("like", "bob", "x", 1.0, 4)], Write::Accumulate).unwrap();
-    assert_eq!(videos_of(&store.history("ann", 3).unwrap()), ["0", "4", "2"]);
-    assert_eq!(videos_of(&store.history("ann", 99).unwrap()), ["1", "3", "0", "4", "2"]);
-    assert_eq!(store.history("ann", 0).unwrap(), []);
-    assert_eq!(store.history("nobody", 9).unwrap(), []);
-    assert_eq!(videos_of(&store.recent(4, 3).unwrap()), ["2", "4", "0"]);
-    assert_eq!(videos_of(&store.recent(4, 99).unwrap()), ["2", "4", "0", "x"]);
+    assert_eq!(videos_of(&store.history("ann", None, 3).unwrap()), ["0", "4", "2"]);
+    assert_eq!(videos_of(&store.history("ann", None, 99).unwrap()), ["1", "3", "0", "4", "2"]);
+    assert_eq!(store.history("ann", None, 0).unwrap(), []);
+    assert_eq!(store.history("nobody", None, 9).unwrap(), []);
+    assert_eq!(videos_of(&store.recent(4, None, 3).unwrap()), ["2", "4", "0"]);
+    assert_eq!(videos_of(&store.recent(4, None, 99).unwrap()), ["2", "4", "0", "x"]);
     assert_eq!(store.counts().unwrap(), Counts { users: 2, videos: 0, feedback: 6 });
+}
+
+fn a_bound_in_time_leaves_the_newest_before_it(store: &dyn Store) {
+    let batch: Vec<Feedback> = [5, 1, 9, 3, 7, 5]
+        .iter()
+        .enumerate()
+        .map(|(at, &time)| feedback("like", "ann", &at.to_string(), 1.0, time))
+        .collect();
+    store.append(&batch, Write::Overwrite).unwrap();
+    store.append(&[feedback("like", "bob", "x", 1.0, 6)], Write::Overwrite).unwrap();
+    assert_eq!(
+        videos_of(&store.history("ann", Some(5), 2).unwrap()),
+        ["0", "5"],
+        "later rows take no places"
+    );
+    assert_eq!(videos_of(&store.history("ann", Some(4), 9).unwrap()), ["1", "3"]);
+    assert_eq!(store.history("ann", Some(0), 9).unwrap(), []);
+    assert_eq!(store.history("ann", Some(i64::MAX), 9).unwrap(), store.history("ann", None, 9).unwrap());
+    assert_eq!(videos_of(&store.recent(5, Some(6), 9).unwrap()), ["x", "5", "0"]);
+    assert_eq!(videos_of(&store.recent(5, Some(6), 2).unwrap()), ["x", "5"]);
+    assert_eq!(store.recent(6, Some(5), 9).unwrap(), [], "an empty span holds nothing");
+    assert_eq!(store.next_time("ann", 5).unwrap(), Some(7));
+    assert_eq!(store.next_time("ann", i64::MIN).unwrap(), Some(1));
+    assert_eq!((store.next_time("ann", 9).unwrap(), store.next_time("nobody", 0).unwrap()), (None, None));
 }
 
 fn post_adds_and_put_replaces(store: &dyn Store) {
@@ -110,25 +139,25 @@ fn post_adds_and_put_replaces(store: &dyn Store) {
         )
         .unwrap();
     let sum = Feedback { value: 1.75, ..first };
-    assert_eq!(store.history("ann", 9).unwrap(), std::slice::from_ref(&sum));
+    assert_eq!(store.history("ann", None, 9).unwrap(), std::slice::from_ref(&sum));
 
     let new = Feedback { comment: "better".into(), ..feedback("read", "ann", "v", 2.0, 5) };
     store.append(std::slice::from_ref(&new), Write::Overwrite).unwrap();
-    assert_eq!(store.history("ann", 9).unwrap(), [new]);
+    assert_eq!(store.history("ann", None, 9).unwrap(), [new]);
 
     for _ in 0..3 {
         store.append(&[feedback("read", "ann", "v", f64::MAX, 5)], Write::Accumulate).unwrap();
     }
-    assert_eq!(store.history("ann", 9).unwrap()[0].value, f64::MAX, "a sum stays finite");
+    assert_eq!(store.history("ann", None, 9).unwrap()[0].value, f64::MAX, "a sum stays finite");
 }
 
 fn equal_times_keep_their_order(store: &dyn Store) {
     let batch: Vec<Feedback> = ["b", "a", "c"].map(|v| feedback("like", "ann", v, 1.0, 7)).into();
     store.append(&batch, Write::Overwrite).unwrap();
     store.append(&[feedback("like", "ann", "0", 1.0, 7)], Write::Overwrite).unwrap();
-    assert_eq!(videos_of(&store.history("ann", 9).unwrap()), ["b", "a", "c", "0"]);
-    assert_eq!(videos_of(&store.history("ann", 2).unwrap()), ["c", "0"]);
-    assert_eq!(videos_of(&store.recent(0, 9).unwrap()), ["0", "c", "a", "b"]);
+    assert_eq!(videos_of(&store.history("ann", None, 9).unwrap()), ["b", "a", "c", "0"]);
+    assert_eq!(videos_of(&store.history("ann", None, 2).unwrap()), ["c", "0"]);
+    assert_eq!(videos_of(&store.recent(0, None, 9).unwrap()), ["0", "c", "a", "b"]);
 }
 
 fn feedback_is_listed_by_any_part_of_its_key(store: &dyn Store) {
@@ -165,7 +194,7 @@ fn feedback_is_deleted_by_its_key(store: &dyn Store) {
     assert_eq!(store.delete_feedback(Some("read"), "ann", "v").unwrap(), 0);
     assert_eq!(store.delete_feedback(None, "ann", "other").unwrap(), 0);
     assert_eq!(store.delete_feedback(None, "ann", "v").unwrap(), 2);
-    assert_eq!(store.history("ann", 9).unwrap(), []);
+    assert_eq!(store.history("ann", None, 9).unwrap(), []);
 }
 
 fn walk<T>(mut next: impl FnMut(&str) -> Page<T>) -> (Vec<T>, usize) {
@@ -244,11 +273,11 @@ fn a_deleted_user_or_video_is_gone_with_its_feedback(store: &dyn Store) {
     store.append(&all.map(|(u, v)| feedback("like", u, v, 1.0, 1)), Write::Accumulate).unwrap();
 
     assert!(store.delete_user("ann").unwrap());
-    assert_eq!((store.user("ann").unwrap(), store.history("ann", 9).unwrap()), (None, vec![]));
+    assert_eq!((store.user("ann").unwrap(), store.history("ann", None, 9).unwrap()), (None, vec![]));
     assert!(!store.delete_user("ann").unwrap(), "it is gone already");
     assert!(store.delete_video("v").unwrap());
     assert_eq!(store.video("v").unwrap(), None);
-    assert_eq!(videos_of(&store.history("bob", 9).unwrap()), ["w"]);
+    assert_eq!(videos_of(&store.history("bob", None, 9).unwrap()), ["w"]);
     assert_eq!(store.counts().unwrap(), Counts { users: 1, videos: 1, feedback: 1 });
     assert_eq!(store.users("", 9).unwrap().rows, [user("bob")]);
     assert_eq!(store.videos("", 9).unwrap().rows, [video("w")]);
@@ -264,6 +293,45 @@ fn a_deleted_user_or_video_is_gone_with_its_feedback(store: &dyn Store) {
     assert_eq!(store.user("ann").unwrap(), Some(user("ann")), "who comes back is there");
     store.put_videos(&[video("v")]).unwrap();
     assert_eq!(store.video_presence("v").unwrap(), Presence::Present);
+}
+
+fn a_forgotten_user_leaves_a_receipt_and_nothing_else(store: &dyn Store) {
+    store.put_users(&[user("ann"), user("bob")]).unwrap();
+    let all = [("like", "ann"), ("read", "ann"), ("like", "bob")];
+    store.append(&all.map(|(kind, u)| feedback(kind, u, "v", 1.0, 1)), Write::Accumulate).unwrap();
+    let before = store.user_version("ann");
+    let receipt = store.forget("ann", 5).unwrap();
+    assert_eq!((receipt.time, receipt.profiles), (5, 1));
+    assert_eq!(receipt.feedback.into_iter().collect::<Vec<_>>(), [("like".into(), 1), ("read".into(), 1)]);
+    assert_ne!(store.user_version("ann"), before);
+    assert_eq!(
+        store.user_presence("ann").unwrap(),
+        Presence::Unknown,
+        "not even that it was deleted is known"
+    );
+    assert_eq!(store.counts().unwrap(), Counts { users: 1, videos: 0, feedback: 1 });
+    store.delete_user("bob").unwrap();
+    assert_eq!(store.forget("bob", 6).unwrap().profiles, 1, "that it was deleted is forgotten too");
+    assert_eq!(store.user_presence("bob").unwrap(), Presence::Unknown);
+    let nobody = store.forget("nobody", 7).unwrap();
+    assert_eq!((nobody.profiles, nobody.feedback.len()), (0, 0));
+    assert!(store.forget("", 7).unwrap_err().is_input());
+    store.append(&[feedback("like", "ann", "v", 1.0, 1)], Write::Accumulate).unwrap();
+    assert_eq!(store.history("ann", None, 9).unwrap().len(), 1);
+}
+
+fn old_feedback_goes_oldest_first_in_bounded_steps(store: &dyn Store) {
+    let batch = [5, 1, 9, 3, 3].iter().enumerate();
+    let batch: Vec<Feedback> =
+        batch.map(|(at, &time)| feedback("like", "ann", &at.to_string(), 1.0, time)).collect();
+    store.append(&batch, Write::Overwrite).unwrap();
+    assert_eq!(store.expire(1, 9).unwrap(), 0);
+    assert_eq!(store.expire(5, 2).unwrap(), 2);
+    assert_eq!(videos_of(&store.history("ann", None, 9).unwrap()), ["4", "0", "2"]);
+    let before = store.user_version("ann");
+    assert_eq!(store.expire(i64::MAX, 9).unwrap(), 3);
+    assert_ne!(store.user_version("ann"), before);
+    assert_eq!(store.counts().unwrap(), Counts { users: 1, videos: 0, feedback: 0 });
 }
 
 fn hidden_and_deleted_videos_are_withheld(store: &dyn Store) {
@@ -324,7 +392,7 @@ fn ids_may_be_any_string(store: &dyn Store) {
         let row = feedback(id, id, id, 1.0, 1);
         store.append(std::slice::from_ref(&row), Write::Accumulate).unwrap();
         store.put_videos(&[StoredVideo { categories: vec![id.into()], ..video(id) }]).unwrap();
-        assert_eq!(store.history(id, 9).unwrap(), [row]);
+        assert_eq!(store.history(id, None, 9).unwrap(), [row]);
         assert_eq!(store.video(id).unwrap().unwrap().categories, [id]);
     }
     let ids: BTreeSet<String> = store.users("", 99).unwrap().rows.into_iter().map(|u| u.id).collect();
@@ -341,7 +409,7 @@ fn versions_grow_with_changes(store: &dyn Store) {
     store.put_videos(&[video("v")]).unwrap();
     let third = store.version();
     assert!(third.videos > second.videos);
-    store.history("ann", 1).unwrap();
+    store.history("ann", None, 1).unwrap();
     assert_eq!(store.version(), third, "reading changes nothing");
 
     let mut before = store.user_version("ann");
@@ -362,6 +430,74 @@ fn versions_grow_with_changes(store: &dyn Store) {
     changed("the user's return");
 }
 
+fn identified(id: &str, video: &str, write: Write) -> Identified {
+    Identified { id: Some(id.into()), write, feedback: feedback("like", "ann", video, 1.0, 1) }
+}
+
+fn an_event_counts_once_for_as_long_as_its_id_is_remembered(store: &dyn Store) {
+    const DAY: i64 = 86_400_000;
+    let value = |video: &str| {
+        let rows = store.history("ann", None, 99).unwrap();
+        rows.iter().find(|f| f.video == video).map_or(0.0, |f| f.value)
+    };
+    let one = identified("e1", "v", Write::Accumulate);
+    let before = store.user_version("ann");
+    assert_eq!(store.append_once(&[one.clone(), one.clone()], None, 0).unwrap(), 1, "twice in one call");
+    assert_ne!(store.user_version("ann"), before);
+    assert_eq!(store.append_once(std::slice::from_ref(&one), None, 7 * DAY).unwrap(), 0, "in another call");
+    // Who it is of and what it says plays no part: the id is the event's.
+    assert_eq!(store.append_once(&[identified("e1", "w", Write::Overwrite)], None, 0).unwrap(), 0);
+    assert_eq!((value("v"), value("w")), (1.0, 0.0));
+    let unnamed = Identified { id: None, ..one.clone() };
+    assert_eq!(store.append_once(&[unnamed.clone(), unnamed], None, 0).unwrap(), 2, "no id, no memory");
+    assert_eq!(value("v"), 3.0);
+    // In the order of the call, whichever way each is written.
+    let mixed = [
+        identified("e2", "x", Write::Accumulate),
+        identified("e3", "x", Write::Accumulate),
+        identified("e4", "x", Write::Overwrite),
+        identified("e5", "x", Write::Accumulate),
+        identified("a\u{0}", "x", Write::Accumulate),
+    ];
+    assert_eq!(store.append_once(&mixed, None, 0).unwrap(), 5);
+    assert_eq!(value("x"), 3.0);
+    assert_eq!(store.append_once(&mixed[4..], None, 0).unwrap(), 0);
+    assert_eq!(store.append_once(&[one], None, 7 * DAY + 1).unwrap(), 1, "it was forgotten");
+    assert_eq!(value("v"), 4.0);
+
+    let bad = [
+        identified("", "v", Write::Overwrite),
+        identified(&"x".repeat(41), "v", Write::Overwrite),
+        identified("e9", "", Write::Overwrite),
+    ];
+    for bad in bad {
+        let both = [identified("e8", "y", Write::Overwrite), bad];
+        assert!(store.append_once(&both, None, 0).unwrap_err().is_input());
+    }
+    assert_eq!(value("y"), 0.0);
+    assert_eq!(store.append_once(&[identified("e8", "y", Write::Overwrite)], None, 0).unwrap(), 1);
+}
+
+fn a_step_along_a_stream_is_taken_once_and_with_its_events(store: &dyn Store) {
+    let step = |from, to| Some(Step { stream: "clicks", from, to });
+    assert_eq!(store.position("clicks").unwrap(), 0);
+    let first = [identified("e1", "v", Write::Accumulate)];
+    assert_eq!(store.append_once(&first, step(0, 4), 0).unwrap(), 1);
+    assert_eq!((store.position("clicks").unwrap(), store.position("other").unwrap()), (4, 0));
+    let second = [identified("e2", "v", Write::Accumulate)];
+    for from in [0, 3, 5] {
+        let moved = store.append_once(&second, step(from, 9), 0).unwrap_err();
+        assert!(matches!(moved, StoreError::Moved { found: 4, expected, .. } if expected == from), "{moved}");
+    }
+    assert_eq!(store.append_once(&[], step(4, 6), 0).unwrap(), 0, "what stood there was of no use");
+    assert_eq!(store.append_once(&second, step(6, 7), 0).unwrap(), 1, "the id was not taken in vain");
+    assert_eq!(store.position("clicks").unwrap(), 7);
+    assert_eq!(store.history("ann", None, 9).unwrap()[0].value, 2.0);
+    let elsewhere = Some(Step { stream: "other", from: 0, to: 1 });
+    store.append_once(&[], elsewhere, 0).unwrap();
+    assert_eq!((store.position("clicks").unwrap(), store.position("other").unwrap()), (7, 1));
+}
+
 /// A random change, over few ids, so that keys meet.
 #[derive(Clone, Debug)]
 enum Change {
@@ -370,6 +506,9 @@ enum Change {
     PutUser(StoredUser),
     PatchUser(String, UserPatch),
     DeleteUser(String),
+    Once(Vec<(Option<String>, Feedback, bool)>, u64, i64),
+    Forget(String),
+    Expire(i64, usize),
     PutVideo(StoredVideo),
     PatchVideo(String, VideoPatch),
     DeleteVideo(String),
@@ -392,12 +531,17 @@ fn a_change() -> impl Strategy<Value = Change> {
             comment,
         },
     );
+    let event = row.clone();
     prop_oneof![
         4 => (prop::collection::vec(row, 0..5), any::<bool>()).prop_map(|(rows, add)| Change::Append(rows, add)),
         1 => (prop::option::of(id()), id(), id()).prop_map(|(k, u, v)| Change::DeleteFeedback(k, u, v)),
         1 => (id(), labels(), id()).prop_map(|(id, labels, comment)| Change::PutUser(StoredUser { id, labels, comment })),
         1 => (id(), prop::option::of(labels())).prop_map(|(id, labels)| Change::PatchUser(id, UserPatch { labels, comment: None })),
         1 => id().prop_map(Change::DeleteUser),
+        2 => (prop::collection::vec((prop::option::of(id()), event, any::<bool>()), 0..5), 0..3_u64, 0..3_i64)
+            .prop_map(|(events, from, weeks)| Change::Once(events, from, weeks * 700_000_000)),
+        1 => id().prop_map(Change::Forget),
+        1 => (time(), 0..3_usize).prop_map(|(before, n)| Change::Expire(before, n)),
         2 => (id(), any::<bool>(), prop::collection::vec(id(), 0..5), prop::option::of(time()), labels()).prop_map(
             |(id, hidden, categories, time, labels)| {
                 Change::PutVideo(StoredVideo { id, hidden, categories, time, labels, comment: String::new() })
@@ -431,6 +575,20 @@ fn apply(store: &dyn Store, change: &Change) -> String {
             format!("{:?}", store.patch_user(id, patch).map_err(|e| e.to_string()))
         }
         Change::DeleteUser(id) => format!("{:?}", store.delete_user(id).map_err(|e| e.to_string())),
+        Change::Once(events, from, now) => {
+            let events: Vec<Identified> = events
+                .iter()
+                .map(|(id, feedback, add)| {
+                    let write = if *add { Write::Accumulate } else { Write::Overwrite };
+                    Identified { id: id.clone(), write, feedback: feedback.clone() }
+                })
+                .collect();
+            let step = Some(Step { stream: "clicks", from: *from, to: from + 1 });
+            let done = store.append_once(&events, step, *now).map_err(|e| e.to_string());
+            format!("{done:?} {:?}", store.position("clicks").map_err(|e| e.to_string()))
+        }
+        Change::Forget(id) => format!("{:?}", store.forget(id, 8).map_err(|e| e.to_string())),
+        Change::Expire(before, n) => format!("{:?}", store.expire(*before, *n).map_err(|e| e.to_string())),
         Change::PutVideo(video) => {
             format!("{:?}", store.put_videos(std::slice::from_ref(video)).map_err(|e| e.to_string()))
         }
@@ -444,14 +602,21 @@ fn apply(store: &dyn Store, change: &Change) -> String {
 /// Everything a store can say, for these users.
 fn told(store: &dyn Store, users: &[String]) -> String {
     let all = FeedbackQuery { n: 1_000, ..FeedbackQuery::default() };
-    let histories: Vec<_> = users.iter().map(|user| store.history(user, 3).unwrap()).collect();
+    let histories: Vec<_> = users
+        .iter()
+        .map(|user| {
+            let until = store.history(user, Some(2), 3).unwrap();
+            (store.history(user, None, 3).unwrap(), until, store.next_time(user, 2).unwrap())
+        })
+        .collect();
     format!(
         "{:#?}",
         (
             store.users("", 1_000).unwrap(),
             store.videos("", 1_000).unwrap(),
             store.feedback(&all).unwrap(),
-            store.recent(i64::MIN, 7).unwrap(),
+            store.recent(i64::MIN, None, 7).unwrap(),
+            store.recent(-3, Some(4), 7).unwrap(),
             store.latest_videos(5).unwrap(),
             store.hidden(100).unwrap(),
             store.counts().unwrap(),
@@ -495,6 +660,7 @@ proptest! {
         prop_assert_eq!(&said, &told(&clever, &users));
         drop(clever);
         let reopened = Sqlite::open(&path, limits()).unwrap();
+        prop_assert_eq!(reopened.verify().unwrap().problems, Vec::<String>::new());
         prop_assert_eq!(&said, &told(&reopened, &users));
     }
 
@@ -528,7 +694,7 @@ proptest! {
         match Sqlite::open(&path, limits()) {
             Err(error) => prop_assert!(error.to_string().contains("store.db"), "{}", error),
             Ok(store) => {
-                let _ = (store.users("", 99), store.videos("", 99), store.history("n3", 9), store.recent(0, 9));
+                let _ = (store.users("", 99), store.videos("", 99), store.history("n3", None, 9), store.recent(0, None, 9));
                 let _ = (store.hidden(9), store.latest_videos(9), store.counts(), store.user("n1"), store.video("n1"));
                 let _ = store.feedback(&FeedbackQuery { n: 99, ..FeedbackQuery::default() });
                 let _ = (store.append(&[feedback("like", "n3", "n4", 1.0, 1)], Write::Accumulate), store.delete_user("n5"));

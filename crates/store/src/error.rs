@@ -149,6 +149,38 @@ pub enum StoreError {
         /// The file, or `memory`.
         path: PathBuf,
     },
+    /// Less is free on the disk than is asked for.
+    #[error(
+        "{folder} has {free} bytes free; {min} are asked for before anything is added: free space there, or lower `free_bytes_min` in the configuration"
+    )]
+    NoRoom {
+        /// The folder of the file.
+        folder: PathBuf,
+        /// How many bytes are free.
+        free: u64,
+        /// How many must be.
+        min: u64,
+    },
+    /// A dump cannot go into a store that holds something.
+    #[error("{path} is not empty: restore into a new file, or ask for the dump to be merged into it")]
+    NotEmpty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A dump is not what was written.
+    #[error("line {line} of the dump: {what}; nothing of it was kept")]
+    Dump {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A dump could not be written.
+    #[error("the dump could not be written ({source}): what is there of it cannot be restored")]
+    DumpWrite {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The database failed.
     #[error("{path}: could not {doing}: {source}")]
     Database {
@@ -168,6 +200,18 @@ pub enum StoreError {
         path: PathBuf,
         /// What SQLite said.
         message: String,
+    },
+    /// The store stands elsewhere in a stream than a step began.
+    #[error(
+        "the stream {stream} was read up to {found} where {expected} was expected: another process reads it into this store; let one do it"
+    )]
+    Moved {
+        /// The stream's name.
+        stream: String,
+        /// Where the store stands.
+        found: u64,
+        /// Where the step began.
+        expected: u64,
     },
     /// Not a URL of a database.
     #[error(

@@ -12,6 +12,7 @@ mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod profile;
+mod receipt;
 mod sqlite;
 mod url;
 mod version;
@@ -21,12 +22,13 @@ mod contract;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
-pub use feedback::{Feedback, FeedbackQuery, Write};
+pub use feedback::{Feedback, FeedbackQuery, Identified, Step, Write};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use profile::{Presence, StoredUser, StoredVideo, UserPatch, VideoPatch};
-pub use sqlite::{SCHEMA_VERSION, Sqlite};
+pub use receipt::Receipt;
+pub use sqlite::{DUMP_VERSION, Report, SCHEMA_VERSION, Sqlite};
 pub use url::StoreUrl;
 pub use version::Version;
 
@@ -60,11 +62,37 @@ pub trait Store: Send + Sync {
     /// ([`StoreError::Busy`]), or when the disk fails.
     fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError>;
 
-    /// The newest `limit` rows of a user, oldest first; equal times keep the order in which they were written.
+    /// Writes the feedback of events whose ids are new, in their order, and returns of how many; all of it, the ids and the step along
+    /// the stream are one commit. An id is remembered for [`StoreConfig::event_ids_days_max`] days after `now`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; also when the store does not stand where the step begins ([`StoreError::Moved`]).
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError>;
+
+    /// Where the store stands in a stream: the end of the last step, 0 before the first.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn position(&self, stream: &str) -> Result<u64, StoreError>;
+
+    /// The newest `limit` rows of a user with a time of at most `until`, oldest first; equal times keep the
+    /// order in which they were written. Without `until`, rows written for later are among them.
     ///
     /// # Errors
     /// When the disk fails or all readers are busy for too long.
-    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError>;
+    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError>;
+
+    /// The earliest time of a user's rows that is later than `after`: when a history until `after` is next
+    /// another one by the passing of time alone.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError>;
 
     /// Feedback in the order in which its keys were first written, by any part of the key.
     ///
@@ -72,11 +100,11 @@ pub trait Store: Send + Sync {
     /// As [`Store::history`]; also when the cursor is not one that a page gave.
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError>;
 
-    /// The newest `limit` rows of everybody with a time of at least `since`, newest first.
+    /// The newest `limit` rows of everybody with a time of at least `since` and at most `until`, newest first.
     ///
     /// # Errors
     /// As [`Store::history`].
-    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError>;
+    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError>;
 
     /// Deletes what a user said of a video, of one kind or of all; returns how many rows are gone.
     ///
@@ -120,6 +148,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As [`Store::append`].
     fn delete_user(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Erases a user, all their feedback and every trace of the id; `now` is for the receipt, which is kept.
+    /// Unlike [`Store::delete_user`], nothing remembers that there was such a user: one of a run is back as
+    /// the run knows them, until the run is made without them.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`StoreError::Busy`] also when the rows are gone but readers kept the bytes from
+    /// being overwritten everywhere: ask again.
+    fn forget(&self, id: &str, now: i64) -> Result<Receipt, StoreError>;
+
+    /// Deletes feedback with a time before `before`, the oldest first, at most `n_rows_max` rows and no more
+    /// than one commit may have; returns how many are gone. Call it until it returns 0.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError>;
 
     /// Writes videos, replacing those that are there; all of them or none.
     ///

@@ -8,8 +8,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::version::Versions;
 use crate::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
-    UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig, StoreError, StoredUser,
+    StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// A store in memory.
@@ -30,6 +30,7 @@ struct Rows {
     /// (user, video, kind) to the place in `feedback`.
     keys: BTreeMap<(String, String, String), u64>,
     next: u64,
+    receipts: Vec<Receipt>,
 }
 
 impl Memory {
@@ -56,6 +57,21 @@ impl Rows {
         match self.users.len() + self.videos.len() + self.feedback.len() + more > max {
             true => Err(StoreError::Full { path: PathBuf::from("memory") }),
             false => Ok(()),
+        }
+    }
+
+    fn put_feedback(&mut self, f: &Feedback, write: Write) {
+        let user = self.users.entry(f.user.clone()).or_default();
+        user.get_or_insert_with(|| StoredUser { id: f.user.clone(), ..StoredUser::default() });
+        let key = (f.user.clone(), f.video.clone(), f.kind.clone());
+        let at = *self.keys.entry(key).or_insert(self.next);
+        match self.feedback.get_mut(&at) {
+            Some(old) if write == Write::Accumulate => accumulate(old, f),
+            Some(old) => *old = f.clone(),
+            None => {
+                self.feedback.insert(at, f.clone());
+                self.next += 1;
+            }
         }
     }
 
@@ -110,28 +126,50 @@ impl Store for Memory {
         self.config.check_feedback(feedback)?;
         let mut rows = self.write();
         rows.room_for(2 * feedback.len(), self.config.memory_rows_max)?;
-        for f in feedback {
-            let user = rows.users.entry(f.user.clone()).or_default();
-            user.get_or_insert_with(|| StoredUser { id: f.user.clone(), ..StoredUser::default() });
-            let next = rows.next;
-            let key = (f.user.clone(), f.video.clone(), f.kind.clone());
-            let at = *rows.keys.entry(key).or_insert(next);
-            match rows.feedback.get_mut(&at) {
-                Some(old) if write == Write::Accumulate => accumulate(old, f),
-                Some(old) => *old = f.clone(),
-                None => {
-                    rows.feedback.insert(at, f.clone());
-                    rows.next += 1;
-                }
-            }
-        }
+        feedback.iter().for_each(|f| rows.put_feedback(f, write));
         self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
     }
 
-    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError> {
+        self.config.check_events(events, step)?;
+        let mut rows = self.write();
+        rows.room_for(2 * events.len(), self.config.memory_rows_max)?;
+        if let Some(Step { stream, from, to }) = step {
+            let stands = rows.positions.entry(stream.to_owned()).or_default();
+            if *stands != from {
+                return Err(StoreError::Moved { stream: stream.to_owned(), found: *stands, expected: from });
+            }
+            *stands = to;
+        }
+        let since = self.config.event_ids_since(now);
+        rows.event_ids.retain(|_, time| *time >= since);
+        let mut n = 0;
+        for event in events {
+            let is_known = event.id.as_ref().is_some_and(|id| rows.event_ids.contains_key(id));
+            if !is_known {
+                rows.event_ids.extend(event.id.clone().map(|id| (id, now)));
+                rows.put_feedback(&event.feedback, event.write);
+                n += 1;
+            }
+        }
+        self.versions.feedback_changed(events.iter().map(|event| event.feedback.user.as_str()));
+        Ok(n)
+    }
+
+    fn position(&self, stream: &str) -> Result<u64, StoreError> {
+        Ok(self.read().positions.get(stream).copied().unwrap_or_default())
+    }
+
+    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         let rows = self.read();
-        let mut found: Vec<&Feedback> = rows.feedback.values().filter(|f| f.user == user).collect();
+        let fits = |f: &&Feedback| f.user == user && until.is_none_or(|until| f.time <= until);
+        let mut found: Vec<&Feedback> = rows.feedback.values().filter(fits).collect();
         found.sort_by_key(|f| f.time);
         let skip = found.len().saturating_sub(self.n(limit));
         Ok(found[skip..].iter().copied().cloned().collect())
@@ -156,9 +194,16 @@ impl Store for Memory {
         Ok(Page { rows: page.into_iter().map(|(_, f)| f.clone()).collect(), cursor })
     }
 
-    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError> {
         let rows = self.read();
-        let mut found: Vec<&Feedback> = rows.feedback.values().filter(|f| f.time >= since).rev().collect();
+        Ok(rows.feedback.values().filter(|f| f.user == user && f.time > after).map(|f| f.time).min())
+    }
+
+    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        let rows = self.read();
+        let times = since..=until.unwrap_or(i64::MAX);
+        let mut found: Vec<&Feedback> =
+            rows.feedback.values().filter(|f| times.contains(&f.time)).rev().collect();
         found.sort_by_key(|f| std::cmp::Reverse(f.time));
         found.truncate(self.n(limit));
         Ok(found.into_iter().cloned().collect())
@@ -212,6 +257,39 @@ impl Store for Memory {
         let was = rows.users.insert(id.to_owned(), None).flatten().is_some();
         self.versions.feedback_changed([id]);
         Ok(was || gone > 0)
+    }
+
+    fn forget(&self, id: &str, now: i64) -> Result<Receipt, StoreError> {
+        self.config.check_id("user id", id)?;
+        let mut rows = self.write();
+        let mut kinds = BTreeMap::new();
+        for f in rows.feedback.values().filter(|f| f.user == id) {
+            *kinds.entry(f.kind.clone()).or_default() += 1;
+        }
+        rows.remove_feedback(|f| f.user == id);
+        let profiles = u64::from(rows.users.remove(id).is_some());
+        let before = rows.receipts.last().map_or("", |receipt| &receipt.digest);
+        let receipt = Receipt::new(before, now, profiles, kinds);
+        rows.receipts.push(receipt.clone());
+        self.versions.feedback_changed([id]);
+        Ok(receipt)
+    }
+
+    fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError> {
+        let mut rows = self.write();
+        let mut old: Vec<(i64, u64)> =
+            rows.feedback.iter().filter(|(_, f)| f.time < before).map(|(&at, f)| (f.time, at)).collect();
+        old.sort_unstable();
+        old.truncate(n_rows_max.min(self.config.commit_rows_max));
+        for (_, at) in &old {
+            if let Some(f) = rows.feedback.remove(at) {
+                rows.keys.remove(&(f.user, f.video, f.kind));
+            }
+        }
+        if !old.is_empty() {
+            self.versions.all_feedback_changed();
+        }
+        Ok(old.len())
     }
 
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {

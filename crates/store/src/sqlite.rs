@@ -4,27 +4,37 @@
 
 mod by_video;
 mod checkpoint;
+mod dump;
+mod forget;
+mod once;
 mod open;
 mod readers;
+mod retain;
+mod room;
 mod rows;
+mod verify;
 mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
+pub use dump::DUMP_VERSION;
 pub use open::SCHEMA_VERSION;
+pub use verify::Report;
 
 use crate::version::Versions;
 use crate::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
-    UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig, StoreError, StoredUser,
+    StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 use by_video::ByVideo;
 use checkpoint::Checkpoint;
 use readers::Readers;
+use room::Room;
 use writer::{Desk, Writer};
 
 /// A store in a file. Reads never wait for writes; writes of several threads share a commit.
@@ -37,6 +47,9 @@ pub struct Sqlite {
     versions: Versions,
     /// Of a file that another process writes, every look may see another state.
     looks: AtomicU64,
+    room: Room,
+    /// The file as it is searched for what must be gone; dropped after the connections.
+    scanned: Mutex<Option<File>>,
     /// Held until the store is dropped, after reader and writer.
     _lock: Option<File>,
 }
@@ -77,7 +90,8 @@ impl Sqlite {
         lock: Option<File>,
     ) -> Self {
         let (versions, looks) = (Versions::default(), AtomicU64::default());
-        Self { config, path, readers, writer, versions, looks, _lock: lock }
+        let (room, scanned) = (Room::new(&path, config.free_bytes_min), Mutex::default());
+        Self { config, path, readers, writer, versions, looks, room, scanned, _lock: lock }
     }
 
     /// Where it is.
@@ -126,7 +140,30 @@ impl Sqlite {
         work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         match &self.writer {
-            Some(writer) => writer.commit(doing, n_rows, work),
+            Some(writer) => writer.commit(doing, n_rows, true, work),
+            None => Err(StoreError::OpenToRead { path: self.path.clone() }),
+        }
+    }
+
+    /// As [`Sqlite::write`], for a change that adds, which needs room on the disk.
+    fn add<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        n_rows: usize,
+        work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.room.check()?;
+        self.write(doing, n_rows, work)
+    }
+
+    /// Runs `work` where writes run, but outside of any transaction.
+    fn outside<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.commit(doing, 1, false, work),
             None => Err(StoreError::OpenToRead { path: self.path.clone() }),
         }
     }
@@ -172,16 +209,44 @@ impl Store for Sqlite {
         }
         let doing = "write feedback";
         let (prepared, wrap) = (rows::Prepared::new(feedback), self.wrap(doing));
-        self.write(doing, feedback.len(), move |desk| prepared.write(desk, write).map_err(&wrap))?;
+        self.add(doing, feedback.len(), move |desk| prepared.write(desk, write).map_err(&wrap))?;
         self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
     }
 
-    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
-        let mut found =
-            self.rows("read a history", rows::HISTORY, params![user, self.n(limit)], rows::feedback)?;
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError> {
+        self.config.check_events(events, step)?;
+        let doing = "write events";
+        let step =
+            step.map(|Step { stream, from, to }| once::OwnStep { stream: stream.to_owned(), from, to });
+        let since = self.config.event_ids_since(now);
+        let (once, wrap) = (once::Once { events: events.to_vec(), step, now, since }, self.wrap(doing));
+        let n = self.add(doing, events.len().max(1), move |desk| once.write(desk, &wrap))?;
+        self.versions.feedback_changed(events.iter().map(|event| event.feedback.user.as_str()));
+        Ok(n)
+    }
+
+    fn position(&self, stream: &str) -> Result<u64, StoreError> {
+        let found = self.row("look for a position", rows::POSITION, [stream], |row| row.get::<_, i64>(0))?;
+        Ok(found.unwrap_or_default().unsigned_abs())
+    }
+
+    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        let params = params![user, self.n(limit), until.unwrap_or(i64::MAX)];
+        let mut found = self.rows("read a history", rows::HISTORY, params, rows::feedback)?;
         found.reverse();
         Ok(found)
+    }
+
+    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError> {
+        let found =
+            self.row("look for later feedback", rows::NEXT_TIME, params![user, after], |row| row.get(0))?;
+        Ok(found.flatten())
     }
 
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
@@ -203,8 +268,9 @@ impl Store for Sqlite {
         Ok(Page { rows: rows.into_iter().map(|(_, f)| f).collect(), cursor })
     }
 
-    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
-        self.rows("read recent feedback", rows::RECENT, params![since, self.n(limit)], rows::feedback)
+    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+        let params = params![since, self.n(limit), until.unwrap_or(i64::MAX)];
+        self.rows("read recent feedback", rows::RECENT, params, rows::feedback)
     }
 
     fn delete_feedback(&self, kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> {
@@ -222,7 +288,7 @@ impl Store for Sqlite {
         self.config.check_users(users)?;
         let doing = "write users";
         let (owned, wrap) = (users.to_vec(), self.wrap(doing));
-        self.write(doing, users.len(), move |desk| {
+        self.add(doing, users.len(), move |desk| {
             owned.iter().try_for_each(|user| rows::put_user(&desk.connection, user)).map_err(&wrap)
         })?;
         self.versions.users_changed(users.iter().map(|user| user.id.as_str()));
@@ -247,7 +313,7 @@ impl Store for Sqlite {
         self.config.check_user_patch(patch)?;
         let doing = "change a user";
         let (of, patch, wrap) = (id.to_owned(), patch.clone(), self.wrap(doing));
-        let was = self.write(doing, 1, move |desk| {
+        let was = self.add(doing, 1, move |desk| {
             let user = desk.connection.query_row(rows::USER, [&of], rows::user).optional().map_err(&wrap)?;
             let Some(mut user) = user else { return Ok(false) };
             patch.apply(&mut user);
@@ -273,11 +339,28 @@ impl Store for Sqlite {
         Ok(was)
     }
 
+    fn forget(&self, id: &str, now: i64) -> Result<Receipt, StoreError> {
+        self.erase(id, now)
+    }
+
+    fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError> {
+        let doing = "delete old feedback";
+        let n = n_rows_max.min(self.config.commit_rows_max);
+        let (limit, wrap) = (i64::try_from(n).unwrap_or(i64::MAX), self.wrap(doing));
+        let gone = self.write(doing, 1, move |desk| {
+            rows::delete_found(&desk.connection, rows::OLD_KEYS, [before, limit]).map_err(&wrap)
+        })?;
+        if gone > 0 {
+            self.versions.all_feedback_changed();
+        }
+        Ok(gone)
+    }
+
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {
         self.config.check_videos(videos)?;
         let doing = "write videos";
         let (owned, wrap) = (videos.to_vec(), self.wrap(doing));
-        self.write(doing, videos.len(), move |desk| {
+        self.add(doing, videos.len(), move |desk| {
             owned.iter().try_for_each(|video| rows::put_video(&desk.connection, video)).map_err(&wrap)
         })?;
         self.versions.videos_changed();
@@ -306,7 +389,7 @@ impl Store for Sqlite {
         self.config.check_video_patch(patch)?;
         let doing = "change a video";
         let (id, patch, wrap, config) = (id.to_owned(), patch.clone(), self.wrap(doing), self.config.clone());
-        let was = self.write(doing, 1, move |desk| {
+        let was = self.add(doing, 1, move |desk| {
             let video =
                 desk.connection.query_row(rows::VIDEO, [&id], rows::video).optional().map_err(&wrap)?;
             let Some(mut video) = video else { return Ok(false) };
@@ -324,7 +407,7 @@ impl Store for Sqlite {
         let doing = "delete a video";
         let (id, wrap) = (id.to_owned(), self.wrap(doing));
         let was = self.write(doing, 1, move |desk| {
-            let gone = desk.connection.execute(rows::DELETE_FEEDBACK_ON_VIDEO, [&id]).map_err(&wrap)?;
+            let gone = rows::delete_found(&desk.connection, rows::KEYS_ON_VIDEO, [&id]).map_err(&wrap)?;
             let was = desk.connection.query_row(rows::VIDEO, [&id], |_| Ok(())).optional().map_err(&wrap)?;
             desk.connection.execute(rows::BURY_VIDEO, [&id]).map_err(&wrap)?;
             Ok(was.is_some() || gone > 0)
@@ -340,11 +423,7 @@ impl Store for Sqlite {
     }
 
     fn counts(&self) -> Result<Counts, StoreError> {
-        let count = |row: &Row<'_>, at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
-        let counts = self.row("count", rows::COUNTS, [], |row| {
-            Ok(Counts { users: count(row, 0)?, videos: count(row, 1)?, feedback: count(row, 2)? })
-        })?;
-        Ok(counts.unwrap_or_default())
+        Ok(self.row("count", rows::COUNTS, [], rows::counts)?.unwrap_or_default())
     }
 
     fn version(&self) -> Version {
@@ -456,7 +535,7 @@ mod tests {
                 let busy = said.recv().unwrap().unwrap_err();
                 assert!(matches!(busy, StoreError::Busy { retry_milliseconds: 200, .. }), "{busy}");
             }
-            assert_eq!(store.history("ann", 10).unwrap(), [], "a read does not wait for the writer");
+            assert_eq!(store.history("ann", None, 10).unwrap(), [], "a read does not wait for the writer");
             release.send(()).unwrap();
             held.join().unwrap().unwrap();
             assert_eq!(said.recv().unwrap().unwrap(), 1);
@@ -483,7 +562,7 @@ mod tests {
                 scope.spawn(move || {
                     for at in 0..50 {
                         store.append(&[event(user, at)], Write::Accumulate).unwrap();
-                        let newest = store.history(&format!("u{user}"), 1).unwrap();
+                        let newest = store.history(&format!("u{user}"), None, 1).unwrap();
                         assert_eq!(newest, [event(user, at)], "what was acknowledged is read at once");
                     }
                 });

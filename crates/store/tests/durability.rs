@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use upnext_store::{Feedback, FeedbackQuery, Sqlite, Store, StoreConfig, Write};
 
-const KILLS: usize = 24;
+const KILLS: usize = 100;
 const THREADS: usize = 4;
 
 #[test]
@@ -38,8 +38,9 @@ fn every_acknowledged_event_is_there_after_each_of_many_kills() {
             let said = |line: String| Some(line.strip_prefix("ack ")?.strip_suffix(" end")?.to_owned());
             lines.map_while(Result::ok).filter_map(said).collect::<Vec<String>>()
         });
-        // Kill at another point of the stream each time, in the middle of whatever it does.
-        std::thread::sleep(Duration::from_millis(60 + 17 * (round as u64 % 7)));
+        // Kill at another point each time, in the middle of whatever it does, opening the file included.
+        let random = (round as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        std::thread::sleep(Duration::from_micros(5_000 + random % 120_000));
         child.kill().unwrap();
         let status = child.wait().unwrap();
         assert!(!status.success(), "the child ended by itself: {status}");

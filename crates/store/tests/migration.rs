@@ -44,7 +44,7 @@ fn a_file_of_schema_1_says_afterwards_what_it_said_before() {
         feedback("like", "影片\u{0}", "a\u{0}b", -1.5, i64::MIN),
     ];
     assert_eq!(all[..5], first, "in the order of first writing");
-    let history = store.history("bob", 9).unwrap();
+    let history = store.history("bob", None, 9).unwrap();
     assert_eq!(history, [first[0].clone(), first[2].clone(), told]);
     let on_v2 = FeedbackQuery { video: Some("v2"), n: 9, ..FeedbackQuery::default() };
     assert_eq!(store.feedback(&on_v2).unwrap().rows.len(), 3);

@@ -113,7 +113,7 @@ pub(super) async fn remove(
     state.check_id("user", &id)?;
     state
         .write(move |state| {
-            if find(state, &id)?.is_none() && state.store().history(&id, 1)?.is_empty() {
+            if find(state, &id)?.is_none() && state.store().history(&id, None, 1)?.is_empty() {
                 return Ok(affected(0));
             }
             state.store().delete_user(&id)?;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use upnext_store::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreError, StoredUser, StoredVideo, UserPatch,
-    Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreError, StoredUser,
+    StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// Empty, and slow as long as it is held.
@@ -52,15 +52,20 @@ macro_rules! waits {
 
 waits! {
     append(feedback: &[Feedback], write: Write) -> Result<usize, StoreError> = Ok(feedback.len());
-    history(user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> = Ok(Vec::new());
+    append_once(events: &[Identified], step: Option<Step<'_>>, now: i64) -> Result<usize, StoreError> = Ok(events.len());
+    position(stream: &str) -> Result<u64, StoreError> = Ok(0);
+    history(user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> = Ok(Vec::new());
+    next_time(user: &str, after: i64) -> Result<Option<i64>, StoreError> = Ok(None);
     feedback(query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> = Ok(Page { rows: Vec::new(), cursor: String::new() });
-    recent(since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> = Ok(Vec::new());
+    recent(since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> = Ok(Vec::new());
     delete_feedback(kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> = Ok(0);
     put_users(users: &[StoredUser]) -> Result<usize, StoreError> = Ok(users.len());
     user(id: &str) -> Result<Option<StoredUser>, StoreError> = Ok(None);
     users(cursor: &str, n: usize) -> Result<Page<StoredUser>, StoreError> = Ok(Page { rows: Vec::new(), cursor: String::new() });
     patch_user(id: &str, patch: &UserPatch) -> Result<bool, StoreError> = Ok(false);
     delete_user(id: &str) -> Result<bool, StoreError> = Ok(false);
+    forget(id: &str, now: i64) -> Result<Receipt, StoreError> = Err(StoreError::Closed { path: "slow".into() });
+    expire(before: i64, n_rows_max: usize) -> Result<usize, StoreError> = Ok(0);
     put_videos(videos: &[StoredVideo]) -> Result<usize, StoreError> = Ok(videos.len());
     video(id: &str) -> Result<Option<StoredVideo>, StoreError> = Ok(None);
     video_presence(id: &str) -> Result<Presence, StoreError> = Ok(Presence::Unknown);

@@ -24,13 +24,13 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 
 use crate::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
     UserPatch, Version, VideoPatch, Write,
 };
 use connect::{Connection, SCHEMA_NAME, Server, said};
 use listen::Hearing;
 use pool::{Parameters, Pool};
-use writer::{Answer, Change, Writer};
+use writer::{Answer, Change, OwnStep, Writer};
 
 /// Threads that move bytes between sockets and calls.
 const THREADS: usize = 2;
@@ -96,6 +96,14 @@ impl Postgres {
         self.server.name()
     }
 
+    /// All receipts, from the first on.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    pub fn receipts(&self) -> Result<Vec<Receipt>, StoreError> {
+        self.rows("read receipts", rows::RECEIPTS, Vec::new(), rows::receipt)
+    }
+
     fn n(&self, limit: usize) -> i64 {
         i64::try_from(limit.min(self.config.page_max)).unwrap_or(i64::MAX)
     }
@@ -134,19 +142,23 @@ impl Postgres {
         })
     }
 
+    /// What a committed change came to.
+    fn answer(&self, doing: &'static str, change: Change) -> Result<Answer, StoreError> {
+        let answer = self.writer.commit(doing, change);
+        if matches!(answer, Err(StoreError::Unsure { .. })) {
+            self.hearing.is_unsure.store(true, Ordering::Release);
+            self.hearing.versions.everything_changed();
+        }
+        answer
+    }
+
     /// How many rows a change wrote or deleted.
     fn n_changed(&self, doing: &'static str, change: Change) -> Result<usize, StoreError> {
-        match self.writer.commit(doing, change) {
-            Ok(Answer::Rows(n)) => Ok(n),
-            Ok(Answer::Was(was)) => Ok(usize::from(was)),
-            Ok(Answer::Refused(error)) => Err(error),
-            Err(error) => {
-                if matches!(error, StoreError::Unsure { .. }) {
-                    self.hearing.is_unsure.store(true, Ordering::Release);
-                    self.hearing.versions.everything_changed();
-                }
-                Err(error)
-            }
+        match self.answer(doing, change)? {
+            Answer::Rows(n) => Ok(n),
+            Answer::Was(was) => Ok(usize::from(was)),
+            Answer::Forgotten(_) => Ok(1),
+            Answer::Refused(error) => Err(error),
         }
     }
 
@@ -235,15 +247,39 @@ impl Store for Postgres {
         Ok(n)
     }
 
-    fn history(&self, user: &str, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError> {
+        self.config.check_events(events, step)?;
+        let step = step.map(|Step { stream, from, to }| OwnStep { stream: stream.to_owned(), from, to });
+        let n = self.n_changed("write events", Change::AppendOnce { events: events.to_vec(), step, now })?;
+        self.hearing.versions.feedback_changed(events.iter().map(|event| event.feedback.user.as_str()));
+        Ok(n)
+    }
+
+    fn position(&self, stream: &str) -> Result<u64, StoreError> {
+        let name = vec![Box::new(rows::stored(stream)) as _];
+        let found = self.row("look for a position", rows::POSITION, name, |row| rows::cell::<i64>(row, 0))?;
+        Ok(found.unwrap_or_default().unsigned_abs())
+    }
+
+    fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         let parameters: Parameters = vec![
             Box::new(rows::stored(user)),
-            Box::new(i64::MAX),
+            Box::new(until.unwrap_or(i64::MAX)),
             Box::new(self.n(limit)),
         ];
         let mut found = self.rows("read a history", rows::HISTORY, parameters, rows::feedback)?;
         found.reverse();
         Ok(found)
+    }
+
+    fn next_time(&self, user: &str, after: i64) -> Result<Option<i64>, StoreError> {
+        let parameters: Parameters = vec![Box::new(rows::stored(user)), Box::new(after)];
+        self.row("look for a later event", rows::NEXT_TIME, parameters, |row| rows::cell(row, 0))
     }
 
     fn feedback(&self, query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> {
@@ -269,9 +305,9 @@ impl Store for Postgres {
         Ok(Page { rows: rows.into_iter().map(|(_, f)| f).collect(), cursor })
     }
 
-    fn recent(&self, since: i64, limit: usize) -> Result<Vec<Feedback>, StoreError> {
+    fn recent(&self, since: i64, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         let parameters: Parameters =
-            vec![Box::new(since), Box::new(i64::MAX), Box::new(self.n(limit))];
+            vec![Box::new(since), Box::new(until.unwrap_or(i64::MAX)), Box::new(self.n(limit))];
         self.rows("read recent feedback", rows::RECENT, parameters, rows::feedback)
     }
 
@@ -317,6 +353,27 @@ impl Store for Postgres {
         let was = self.was_changed("delete a user", Change::DeleteUser { id: id.to_owned() })?;
         self.hearing.versions.feedback_changed([id]);
         Ok(was)
+    }
+
+    /// What is written later overwrites the bytes; until then they lie in the server's files, and longer in its log and in backups.
+    fn forget(&self, id: &str, now: i64) -> Result<Receipt, StoreError> {
+        self.config.check_id("user id", id)?;
+        let doing = "forget a user";
+        let receipt = match self.answer(doing, Change::Forget { id: id.to_owned(), now })? {
+            Answer::Forgotten(receipt) => receipt,
+            _ => return Err(self.server.failed(doing, "there is no receipt".into())),
+        };
+        self.hearing.versions.feedback_changed([id]);
+        Ok(receipt)
+    }
+
+    fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError> {
+        let n_rows_max = n_rows_max.min(self.config.commit_rows_max);
+        let gone = self.n_changed("delete old feedback", Change::Expire { before, n_rows_max })?;
+        if gone > 0 {
+            self.hearing.versions.all_feedback_changed();
+        }
+        Ok(gone)
     }
 
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use crate::{Feedback, FeedbackQuery, StoredUser, StoredVideo};
+use crate::{Feedback, FeedbackQuery, Receipt, StoredUser, StoredVideo};
 
 /// The number in the table `store` of tables that this build reads and writes.
 pub(super) const TABLES_VERSION: i64 = 1;
@@ -35,6 +35,13 @@ CREATE TABLE feedback (
 CREATE INDEX feedback_by_user ON feedback (user_id, time, number);
 CREATE INDEX feedback_by_video ON feedback (video_id, number);
 CREATE INDEX feedback_by_time ON feedback (time, number);
+CREATE TABLE event_ids (id TEXT COLLATE "C" PRIMARY KEY, time BIGINT NOT NULL);
+CREATE INDEX event_ids_by_time ON event_ids (time);
+CREATE TABLE positions (stream TEXT COLLATE "C" PRIMARY KEY, sequence BIGINT NOT NULL);
+CREATE TABLE receipts (
+    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, time BIGINT NOT NULL, profiles BIGINT NOT NULL,
+    feedback TEXT NOT NULL, digest TEXT NOT NULL
+);
 "#;
 
 /// Takes the turn to write, until the transaction ends.
@@ -78,6 +85,35 @@ INSERT INTO users (id, labels, comment, deleted)
 SELECT DISTINCT seen.id, NULL, '', false FROM unnest($1::text[]) AS seen (id)
 WHERE NOT EXISTS (SELECT FROM users WHERE users.id = seen.id AND NOT users.deleted)
 ON CONFLICT (id) DO UPDATE SET deleted = false";
+
+/// Returns the ids that are new or were to be forgotten.
+pub(super) const NEW_EVENT_IDS: &str = "
+INSERT INTO event_ids (id, time) SELECT id, $2 FROM unnest($1::text[]) AS given (id)
+ON CONFLICT (id) DO UPDATE SET time = excluded.time WHERE event_ids.time < $3 RETURNING id";
+
+/// At most so many at once, so that no commit takes long.
+pub(super) const FORGET_EVENT_IDS: &str = "
+DELETE FROM event_ids WHERE id IN (SELECT id FROM event_ids WHERE time < $1 ORDER BY time LIMIT $2)";
+
+pub(super) const POSITION: &str = "SELECT sequence FROM positions WHERE stream = $1";
+
+pub(super) const STEP: &str = "
+INSERT INTO positions (stream, sequence) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence";
+
+pub(super) const FORGET_FEEDBACK: &str = "
+WITH gone AS (DELETE FROM feedback WHERE user_id = $1 RETURNING kind) SELECT kind, count(*) FROM gone GROUP BY kind";
+
+pub(super) const FORGET_USER: &str = "DELETE FROM users WHERE id = $1";
+
+pub(super) const LAST_RECEIPT: &str = "SELECT digest FROM receipts ORDER BY number DESC LIMIT 1";
+
+pub(super) const PUT_RECEIPT: &str =
+    "INSERT INTO receipts (time, profiles, feedback, digest) VALUES ($1, $2, $3, $4)";
+
+pub(super) const RECEIPTS: &str = "SELECT time, profiles, feedback, digest FROM receipts ORDER BY number";
+
+pub(super) const EXPIRE: &str = "
+DELETE FROM feedback WHERE number IN (SELECT number FROM feedback WHERE time < $1 ORDER BY time, number LIMIT $2)";
 
 pub(super) const HISTORY: &str = "
 SELECT kind, user_id, video_id, value, time, labels, comment FROM feedback
@@ -213,6 +249,15 @@ pub(super) fn feedback(row: &Row) -> Result<Feedback, String> {
         time: cell(row, 4)?,
         labels: json(row, 5)?,
         comment: text(row, 6)?,
+    })
+}
+
+pub(super) fn receipt(row: &Row) -> Result<Receipt, String> {
+    Ok(Receipt {
+        time: cell(row, 0)?,
+        profiles: cell::<i64>(row, 1)?.unsigned_abs(),
+        feedback: serde_json::from_str(cell(row, 2)?).map_err(|error| error.to_string())?,
+        digest: text(row, 3)?,
     })
 }
 

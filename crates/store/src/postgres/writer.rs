@@ -4,7 +4,7 @@
 //! Each counts its commits in `writers`. When the connection breaks while a commit is under way, that row tells whether it was made, so
 //! that a change is repeated only when it was not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -18,22 +18,37 @@ use tokio_postgres::Row;
 use super::connect::{Connection, Server, is_gone, said};
 use super::listen::{CHANNEL, News};
 use super::rows;
-use crate::{Feedback, StoreConfig, StoreError, StoredUser, StoredVideo, UserPatch, VideoPatch, Write};
+use crate::{
+    Feedback, Identified, Receipt, StoreConfig, StoreError, StoredUser, StoredVideo, UserPatch, VideoPatch,
+    Write,
+};
 
 /// What is to be written.
 pub(super) enum Change {
     Append { feedback: Vec<Feedback>, write: Write },
+    AppendOnce { events: Vec<Identified>, step: Option<OwnStep>, now: i64 },
     DeleteFeedback { kind: Option<String>, user: String, video: String },
     PutUsers(Vec<StoredUser>),
     PatchUser { id: String, patch: UserPatch },
     DeleteUser { id: String },
+    Forget { id: String, now: i64 },
+    Expire { before: i64, n_rows_max: usize },
     PutVideos(Vec<StoredVideo>),
     PatchVideo { id: String, patch: VideoPatch },
     DeleteVideo { id: String },
 }
 
+/// A step along a stream, with a name of its own.
+pub(super) struct OwnStep {
+    pub(super) stream: String,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
 /// What a change came to.
 pub(super) enum Answer {
+    /// A user was forgotten.
+    Forgotten(Receipt),
     /// How many rows were written or deleted.
     Rows(usize),
     /// Whether there was something to change.
@@ -46,6 +61,7 @@ impl Change {
     fn n_rows(&self) -> usize {
         match self {
             Self::Append { feedback, .. } => feedback.len(),
+            Self::AppendOnce { events, .. } => events.len().max(1),
             Self::PutUsers(users) => users.len(),
             Self::PutVideos(videos) => videos.len(),
             _ => 1,
@@ -55,10 +71,14 @@ impl Change {
     fn tell(&self, news: &mut News) {
         match self {
             Self::Append { feedback, .. } => news.feedback_of(feedback.iter().map(|f| f.user.as_str())),
+            Self::AppendOnce { events, .. } => {
+                news.feedback_of(events.iter().map(|event| event.feedback.user.as_str()));
+            }
             Self::DeleteFeedback { user, .. } => news.feedback_of([user.as_str()]),
             Self::PutUsers(users) => news.users(users.iter().map(|user| user.id.as_str())),
             Self::PatchUser { id, .. } => news.users([id.as_str()]),
-            Self::DeleteUser { id } => news.feedback_of([id.as_str()]),
+            Self::Expire { .. } => news.feedback_of_everybody(),
+            Self::DeleteUser { id } | Self::Forget { id, .. } => news.feedback_of([id.as_str()]),
             Self::PutVideos(_) | Self::PatchVideo { .. } => news.videos(),
             Self::DeleteVideo { .. } => {
                 news.videos();
@@ -397,6 +417,9 @@ async fn change(
             append(connection, &all).await?;
             Ok(Answer::Rows(feedback.len()))
         }
+        Change::AppendOnce { events, step, now } => {
+            append_once(connection, events, step.as_ref(), *now, limits).await
+        }
         Change::DeleteFeedback { kind, user, video } => {
             let kind = kind.as_deref().map(rows::stored);
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
@@ -421,6 +444,25 @@ async fn change(
             connection.execute(rows::BURY_USER, &[&id]).await?;
             Ok(Answer::Was(was || gone > 0))
         }
+        Change::Forget { id, now } => {
+            let id = rows::stored(id);
+            let kinds = connection.query(rows::FORGET_FEEDBACK, &[&id]).await?;
+            let counted = |row: &Row| Ok((rows::text(row, 0)?, rows::cell::<i64>(row, 1)?.unsigned_abs()));
+            let kinds: Result<BTreeMap<String, u64>, String> = kinds.iter().map(counted).collect();
+            let profiles = connection.execute(rows::FORGET_USER, &[&id]).await?;
+            let before = connection.query(rows::LAST_RECEIPT, &[]).await?;
+            let before = before.first().and_then(|row| rows::text(row, 0).ok()).unwrap_or_default();
+            let receipt = Receipt::new(&before, *now, profiles as u64, kinds.unwrap_or_default());
+            let feedback = serde_json::json!(receipt.feedback).to_string();
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+                [&receipt.time, &(profiles as i64), &feedback, &receipt.digest];
+            connection.execute(rows::PUT_RECEIPT, &parameters).await?;
+            Ok(Answer::Forgotten(receipt))
+        }
+        Change::Expire { before, n_rows_max } => {
+            let limit = i64::try_from(*n_rows_max).unwrap_or(i64::MAX);
+            Ok(Answer::Rows(connection.execute(rows::EXPIRE, &[before, &limit]).await?))
+        }
         Change::PutVideos(videos) => {
             put_videos(connection, videos).await?;
             Ok(Answer::Rows(videos.len()))
@@ -443,6 +485,47 @@ async fn change(
             Ok(Answer::Was(was || gone > 0))
         }
     }
+}
+
+/// Writes the events whose ids are new, if the store stands where the step begins.
+async fn append_once(
+    connection: &Connection,
+    events: &[Identified],
+    step: Option<&OwnStep>,
+    now: i64,
+    limits: &StoreConfig,
+) -> Result<Answer, tokio_postgres::Error> {
+    if let Some(OwnStep { stream, from, to }) = step {
+        let name = rows::stored(stream);
+        let found = number(&connection.query(rows::POSITION, &[&name]).await?);
+        let found = found.unwrap_or_default().unsigned_abs();
+        if found != *from {
+            let (stream, expected) = (stream.clone(), *from);
+            return Ok(Answer::Refused(StoreError::Moved { stream, found, expected }));
+        }
+        let to = i64::try_from(*to).unwrap_or(i64::MAX);
+        connection.execute(rows::STEP, &[&name, &to]).await?;
+    }
+    let since = limits.event_ids_since(now);
+    let ids: BTreeSet<String> = events.iter().filter_map(|event| event.id.as_deref().map(rows::stored)).collect();
+    let mut new: HashSet<String> = HashSet::new();
+    if !ids.is_empty() {
+        let ids: Vec<String> = ids.into_iter().collect();
+        let found = connection.query(rows::NEW_EVENT_IDS, &[&ids, &now, &since]).await?;
+        new.extend(found.iter().filter_map(|row| rows::text(row, 0).ok()));
+    }
+    // Of two with one id the first counts, which takes it out.
+    let mut is_new = |event: &&Identified| event.id.as_ref().is_none_or(|id| new.remove(id));
+    let all: Vec<&Identified> = events.iter().filter(|event| is_new(event)).collect();
+    // What is added and what replaces may meet in a key, so the order of the call is kept.
+    for run in all.chunk_by(|a, b| a.write == b.write) {
+        let run: Vec<_> = run.iter().map(|event| (&event.feedback, event.write)).collect();
+        append(connection, &run).await?;
+    }
+    // More than came in, so that a backlog goes away.
+    let limit = 2 * events.len() as i64 + 100;
+    connection.execute(rows::FORGET_EVENT_IDS, &[&since, &limit]).await?;
+    Ok(Answer::Rows(all.len()))
 }
 
 /// The last of each id, since a statement cannot meet one twice.

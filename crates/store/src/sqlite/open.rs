@@ -33,6 +33,10 @@ CREATE TABLE feedback_by_video (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO state VALUES ('by_video_until', 0);
+CREATE TABLE forgotten (
+    number INTEGER PRIMARY KEY, time INTEGER NOT NULL, profiles INTEGER NOT NULL, feedback TEXT NOT NULL,
+    digest TEXT NOT NULL
+) STRICT;
 ";
 
 /// After the tables are filled, so that each is made by one sort.
@@ -44,6 +48,14 @@ CREATE INDEX feedback_by_time ON feedback (time, number);
 CREATE TRIGGER feedback_gone AFTER DELETE ON feedback BEGIN
     DELETE FROM feedback_by_video WHERE video = OLD.video AND number = OLD.number;
 END;
+";
+
+/// Tables that came later to the same schema, made whenever they are missing: ids of events that came already, and how far streams were
+/// read.
+const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS event_ids (id TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS event_ids_by_time ON event_ids (time);
+CREATE TABLE IF NOT EXISTS positions (stream TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 const FROM_1_BEFORE: &str = "
@@ -109,6 +121,8 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     }
     connection.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
     connection.pragma_update(None, "journal_size_limit", config.log_bytes_max as i64).map_err(wrap)?;
+    // What is deleted is overwritten, so that what was erased cannot be read from free pages.
+    connection.pragma_update(None, "secure_delete", "ON").map_err(wrap)?;
     let kibibytes = i64::try_from(config.writer_cache_kibibytes).unwrap_or(i64::MAX);
     connection.pragma_update(None, "cache_size", -kibibytes).map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -125,8 +139,14 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
             Some(found) => StoreError::Migration { path: path.into(), found, source: error },
             None => wrap(error),
         })?;
+        let vacuums: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(wrap)?;
+        if vacuums == 0 {
+            // A file of schema 1 is written anew, so that pages can go back to the disk. It can do without.
+            let _ = connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
+        }
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(wrap)?;
     }
+    connection.execute_batch(LATER_TABLES).map_err(wrap)?;
     Ok((lock, connection))
 }
 
@@ -165,7 +185,7 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn refused(path: &Path, source: std::io::Error) -> StoreError {
+pub(super) fn refused(path: &Path, source: std::io::Error) -> StoreError {
     match source.kind() {
         std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.into() },
         _ => StoreError::Open { path: path.into(), folder: folder_of(path), source },

@@ -1,11 +1,11 @@
 //! The statements, and how rows become shapes.
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 use serde_json::Value;
 
 use super::writer::Desk;
-use crate::{Feedback, FeedbackQuery, StoredUser, StoredVideo, Write};
+use crate::{Counts, Feedback, FeedbackQuery, Receipt, StoredUser, StoredVideo, Write};
 
 pub(super) const ACCUMULATE: &str = "
 INSERT INTO feedback (user, video, kind, number, value, time, labels, comment) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -45,14 +45,31 @@ RETURNING number";
 
 /// A user's rows lie side by side, so sorting them costs less than a second tree would on each write. The
 /// plus keeps SQLite from walking through everybody's rows by time instead.
+/// Changes a row only if the id is new or was to be forgotten.
+pub(super) const NEW_EVENT_ID: &str = "
+INSERT INTO event_ids (id, time) VALUES (?1, ?2)
+ON CONFLICT (id) DO UPDATE SET time = excluded.time WHERE time < ?3";
+
+/// At most so many at once, so that no commit takes long.
+pub(super) const FORGET_EVENT_IDS: &str = "
+DELETE FROM event_ids WHERE id IN (SELECT id FROM event_ids WHERE time < ?1 ORDER BY time LIMIT ?2)";
+
+pub(super) const POSITION: &str = "SELECT sequence FROM positions WHERE stream = ?1";
+
+pub(super) const STEP: &str = "
+INSERT INTO positions (stream, sequence) VALUES (?1, ?2) ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence";
+
 pub(super) const HISTORY: &str = "
 SELECT kind, ?1, video, value, time, labels, comment FROM feedback
-WHERE user = (SELECT number FROM users WHERE id = ?1) ORDER BY +time DESC, +number DESC LIMIT ?2";
+WHERE user = (SELECT number FROM users WHERE id = ?1) AND +time <= ?3 ORDER BY +time DESC, +number DESC LIMIT ?2";
+
+pub(super) const NEXT_TIME: &str = "
+SELECT min(+time) FROM feedback WHERE user = (SELECT number FROM users WHERE id = ?1) AND +time > ?2";
 
 pub(super) const RECENT: &str = "
 SELECT f.kind, u.id, f.video, f.value, f.time, f.labels, f.comment
 FROM feedback AS f INDEXED BY feedback_by_time CROSS JOIN users AS u ON u.number = f.user
-WHERE f.time >= ?1 ORDER BY f.time DESC, f.number DESC LIMIT ?2";
+WHERE f.time >= ?1 AND f.time <= ?3 ORDER BY f.time DESC, f.number DESC LIMIT ?2";
 
 pub(super) const DELETE_FEEDBACK: &str = "
 DELETE FROM feedback
@@ -61,13 +78,12 @@ WHERE user = (SELECT number FROM users WHERE id = ?1) AND video = ?2 AND (?3 IS 
 pub(super) const DELETE_FEEDBACK_OF_USER: &str =
     "DELETE FROM feedback WHERE user = (SELECT number FROM users WHERE id = ?1)";
 
-pub(super) const DELETE_FEEDBACK_ON_VIDEO: &str = "
-DELETE FROM feedback WHERE (user, video, kind) IN (
-    SELECT f.user, f.video, f.kind FROM (
-        SELECT number FROM feedback_by_video WHERE video = ?1
-        UNION SELECT number FROM feedback INDEXED BY feedback_by_number
-        WHERE number > (SELECT value FROM state WHERE name = 'by_video_until') AND video = ?1
-    ) AS n CROSS JOIN feedback AS f INDEXED BY feedback_by_number ON f.number = n.number)";
+pub(super) const KEYS_ON_VIDEO: &str = "
+SELECT f.user, f.video, f.kind FROM (
+    SELECT number FROM feedback_by_video WHERE video = ?1
+    UNION SELECT number FROM feedback INDEXED BY feedback_by_number
+    WHERE number > (SELECT value FROM state WHERE name = 'by_video_until') AND video = ?1
+) AS n CROSS JOIN feedback AS f INDEXED BY feedback_by_number ON f.number = n.number";
 
 pub(super) const USER: &str = "SELECT id, labels, comment FROM users WHERE id = ?1 AND NOT deleted";
 
@@ -95,6 +111,76 @@ ON CONFLICT (id) DO UPDATE SET
     hidden = 0, categories = '[]', time = NULL, labels = NULL, comment = '', deleted = 1";
 
 pub(super) const HIDDEN: &str = "SELECT id FROM videos WHERE hidden OR deleted ORDER BY id LIMIT ?1";
+
+pub(super) const KINDS_OF_USER: &str = "
+SELECT kind, count(*) FROM feedback WHERE user = (SELECT number FROM users WHERE id = ?1) GROUP BY kind";
+
+pub(super) const RECEIPTS: &str =
+    "SELECT time, profiles, feedback, digest FROM forgotten ORDER BY number LIMIT ?1 OFFSET ?2";
+
+pub(super) const OLD_KEYS: &str = "
+SELECT user, video, kind FROM feedback INDEXED BY feedback_by_time
+WHERE time < ?1 ORDER BY time, number LIMIT ?2";
+
+/// Each counts what must not be.
+pub(super) const CHECKS: [(&str, &str); 4] = [
+    (
+        "rows of feedback are of a user who is not there",
+        "SELECT count(*) FROM feedback WHERE user NOT IN (SELECT number FROM users)",
+    ),
+    (
+        "rows are sorted by video, but gone",
+        "SELECT count(*) FROM feedback_by_video AS v WHERE NOT EXISTS (
+            SELECT 1 FROM feedback AS f INDEXED BY feedback_by_number
+            WHERE f.number = v.number AND f.video = v.video)",
+    ),
+    (
+        "rows should be sorted by video, but are not",
+        "SELECT count(*) FROM feedback AS f INDEXED BY feedback_by_number
+        WHERE f.number <= (SELECT value FROM state WHERE name = 'by_video_until') AND NOT EXISTS (
+            SELECT 1 FROM feedback_by_video AS v WHERE v.video = f.video AND v.number = f.number)",
+    ),
+    (
+        "is the difference between rows of feedback and those listed by time",
+        "SELECT abs((SELECT count(*) FROM feedback INDEXED BY feedback_by_number)
+            - (SELECT count(*) FROM feedback INDEXED BY feedback_by_time))",
+    ),
+];
+
+pub(super) const DUMPED: &str = "
+SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM videos), (SELECT count(*) FROM feedback),
+    (SELECT count(*) FROM forgotten)";
+
+/// By number, so that users who come back in this order lie as they lay.
+pub(super) const DUMP_USERS: &str = "SELECT id, labels, comment, deleted FROM users ORDER BY number";
+
+pub(super) const DUMP_VIDEOS: &str =
+    "SELECT id, hidden, categories, time, labels, comment, deleted FROM videos ORDER BY id";
+
+pub(super) const DUMP_FEEDBACK: &str = "
+SELECT f.kind, u.id, f.video, f.value, f.time, f.labels, f.comment
+FROM feedback AS f INDEXED BY feedback_by_number CROSS JOIN users AS u ON u.number = f.user ORDER BY f.number";
+
+pub(super) const DUMP_FORGOTTEN: &str =
+    "SELECT time, profiles, feedback, digest FROM forgotten ORDER BY number";
+
+pub(super) const HOLDS_ANYTHING: &str = "
+SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM videos) OR EXISTS (SELECT 1 FROM feedback)
+    OR EXISTS (SELECT 1 FROM forgotten)";
+
+pub(super) const RESTORE_USER: &str = "
+INSERT INTO users (id, labels, comment, deleted) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET
+    labels = excluded.labels, comment = excluded.comment, deleted = excluded.deleted";
+
+pub(super) const RESTORE_VIDEO: &str = "
+INSERT OR REPLACE INTO videos (id, hidden, categories, time, labels, comment, deleted)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+pub(super) const SORT_ALL_BY_VIDEO: &str = "
+INSERT OR IGNORE INTO feedback_by_video (video, number)
+    SELECT video, number FROM feedback INDEXED BY feedback_by_number
+    WHERE number > (SELECT value FROM state WHERE name = 'by_video_until') ORDER BY video, number;
+UPDATE state SET value = coalesce((SELECT max(number) FROM feedback), 0) WHERE name = 'by_video_until';";
 
 pub(super) const COUNTS: &str = "
 SELECT (SELECT count(*) FROM users WHERE NOT deleted), (SELECT count(*) FROM videos WHERE NOT deleted),
@@ -191,6 +277,48 @@ pub(super) fn put_video(connection: &Connection, video: &StoredVideo) -> rusqlit
         video.comment
     ])?;
     Ok(())
+}
+
+/// Deletes the rows of feedback whose keys a statement finds; each by its key, as SQLite would look through
+/// all rows of their users.
+pub(super) fn delete_found(
+    connection: &Connection,
+    keys: &str,
+    params: impl Params,
+) -> rusqlite::Result<usize> {
+    let found: Vec<(i64, String, String)> = connection
+        .prepare_cached(keys)?
+        .query_map(params, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let sql = "DELETE FROM feedback WHERE user = ?1 AND video = ?2 AND kind = ?3";
+    let mut delete = connection.prepare_cached(sql)?;
+    for (user, video, kind) in &found {
+        delete.execute(params![user, video, kind])?;
+    }
+    Ok(found.len())
+}
+
+pub(super) fn put_receipt(connection: &Connection, receipt: &Receipt) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO forgotten (time, profiles, feedback, digest) VALUES (?1, ?2, ?3, ?4)";
+    let feedback = serde_json::to_string(&receipt.feedback).unwrap_or_default();
+    let profiles = i64::try_from(receipt.profiles).unwrap_or(i64::MAX);
+    connection.execute(sql, params![receipt.time, profiles, feedback, receipt.digest])?;
+    Ok(())
+}
+
+pub(super) fn receipt(row: &Row<'_>) -> rusqlite::Result<Receipt> {
+    let feedback: String = row.get(2)?;
+    Ok(Receipt {
+        time: row.get(0)?,
+        profiles: row.get::<_, i64>(1)?.unsigned_abs(),
+        feedback: serde_json::from_str(&feedback).map_err(|e| not_json(2, e))?,
+        digest: row.get(3)?,
+    })
+}
+
+pub(super) fn counts(row: &Row<'_>) -> rusqlite::Result<Counts> {
+    let count = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+    Ok(Counts { users: count(0)?, videos: count(1)?, feedback: count(2)? })
 }
 
 pub(super) fn json_or_null(value: &Value) -> Option<String> {

@@ -70,6 +70,8 @@ trait Call: Send {
     fn run(&mut self, desk: &Desk) -> Outcome;
     fn answer(self: Box<Self>, committed: Result<(), String>);
     fn n_rows(&self) -> usize;
+    /// Whether it belongs into a transaction.
+    fn inside(&self) -> bool;
 }
 
 /// What a call's work came to.
@@ -129,11 +131,13 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Queues `work` and waits until its commit is on disk, or failed.
+    /// Queues `work` and waits until its commit is on disk, or failed; with `inside` unset it runs between
+    /// two commits.
     pub(super) fn commit<T: Send + 'static>(
         &self,
         doing: &'static str,
         n_rows: usize,
+        inside: bool,
         work: impl Fn(&Desk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let busy = |what| StoreError::Busy { what, retry_milliseconds: self.retry_milliseconds };
@@ -146,7 +150,7 @@ impl Writer {
             return Err(busy("too many rows wait to be written"));
         }
         let (reply, answer) = sync_channel(1);
-        let call = Typed { path: self.path.clone(), doing, n_rows, work, outcome: None, reply };
+        let call = Typed { path: self.path.clone(), doing, n_rows, inside, work, outcome: None, reply };
         if let Err(error) = queue.try_send(Box::new(call)) {
             self.waiting_rows.fetch_sub(n_rows, Ordering::AcqRel);
             return Err(match error {
@@ -181,34 +185,46 @@ struct Work {
 impl Work {
     fn run(mut self) {
         while let Ok(first) = self.calls.recv() {
-            let (mut joined, n_rows) = self.together(first);
+            let (mut joined, n_rows, outside) = self.together(first);
             self.waiting_rows.fetch_sub(n_rows, Ordering::AcqRel);
-            match self.commit(&mut joined) {
-                Ok(()) => answer(joined, &Ok(())),
-                // Alone, a call that fails takes nobody along. A savepoint for each would copy every page.
-                Err(_) if joined.len() > 1 => {
-                    for call in joined {
-                        let mut alone = vec![call];
-                        let committed = self.commit(&mut alone);
-                        answer(alone, &committed);
+            if !joined.is_empty() {
+                match self.commit(&mut joined) {
+                    Ok(()) => answer(joined, &Ok(())),
+                    // Alone, a call that fails takes nobody along. A savepoint for each would copy every page.
+                    Err(_) if joined.len() > 1 => {
+                        for call in joined {
+                            let mut alone = vec![call];
+                            let committed = self.commit(&mut alone);
+                            answer(alone, &committed);
+                        }
                     }
+                    failed => answer(joined, &failed),
                 }
-                failed => answer(joined, &failed),
+            }
+            if let Some(mut call) = outside {
+                call.run(&self.desk);
+                call.answer(Ok(()));
             }
             self.checkpoint.after_commit(&self.desk.connection);
         }
     }
 
-    /// The first call and all that wait, up to the bound.
-    fn together(&self, first: Box<dyn Call>) -> (Vec<Box<dyn Call>>, usize) {
-        let mut n_rows = first.n_rows();
-        let mut joined = vec![first];
-        while n_rows < self.commit_rows_max {
-            let Ok(call) = self.calls.try_recv() else { break };
+    /// The first call and all that wait, up to the bound, or up to one that runs outside of transactions,
+    /// which comes last.
+    fn together(&self, first: Box<dyn Call>) -> (Vec<Box<dyn Call>>, usize, Option<Box<dyn Call>>) {
+        let (mut joined, mut n_rows, mut next) = (Vec::new(), 0, Some(first));
+        while let Some(call) = next {
             n_rows += call.n_rows();
+            if !call.inside() {
+                return (joined, n_rows, Some(call));
+            }
             joined.push(call);
+            next = match n_rows < self.commit_rows_max {
+                true => self.calls.try_recv().ok(),
+                false => None,
+            };
         }
-        (joined, n_rows)
+        (joined, n_rows, None)
     }
 
     /// One transaction. It fails if a call fails after it changed something, or if the disk does.
@@ -258,6 +274,7 @@ struct Typed<T, F> {
     path: PathBuf,
     doing: &'static str,
     n_rows: usize,
+    inside: bool,
     work: F,
     outcome: Option<Result<T, StoreError>>,
     reply: SyncSender<Result<T, StoreError>>,
@@ -292,5 +309,9 @@ impl<T: Send, F: Fn(&Desk) -> Result<T, StoreError> + Send> Call for Typed<T, F>
 
     fn n_rows(&self) -> usize {
         self.n_rows
+    }
+
+    fn inside(&self) -> bool {
+        self.inside
     }
 }
