@@ -11,6 +11,8 @@ use upnext_pipeline::FeedConfig;
 use upnext_serve::ServeConfig;
 use upnext_store::{StoreConfig, StoreUrl};
 
+use crate::stream::StreamConfig;
+
 /// All settings of a process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     /// The door's bounds.
     pub(crate) serve: ServeConfig,
+    /// How a stream of events is read.
+    pub(crate) stream: StreamConfig,
 }
 
 impl Config {
@@ -165,6 +169,7 @@ mod tests {
         let (read, default) = (Config::read(Some(&file)).unwrap(), Config::default());
         assert_eq!((read.feed, read.map), (default.feed, default.map));
         assert_eq!((read.store, read.serve), (default.store, default.serve));
+        assert_eq!(read.stream, default.stream);
 
         let text = std::fs::read_to_string(&file).unwrap();
         let (mut written, mut known) = (Vec::new(), Vec::new());

@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod serving;
 mod stores;
+mod stream;
 mod sweep;
 mod true_top;
 
@@ -75,6 +76,8 @@ enum Command {
     Explain(command::explain::ExplainArgs),
     /// Serve a run folder over HTTP
     Serve(command::serve::ServeArgs),
+    /// Read events from a stream of a broker into a store, each once
+    Consume(command::consume::ConsumeArgs),
     /// Make, list and revoke keys of a service
     Keys(command::keys::KeysArgs),
 }
@@ -139,6 +142,7 @@ fn main() -> ExitCode {
         Command::Recommend(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Serve(args) => args.run(),
+        Command::Consume(args) => args.run(),
         Command::Keys(args) => args.run(),
     };
     match done {

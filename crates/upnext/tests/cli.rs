@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "demo",
     "generate",
     "import",
@@ -30,6 +30,7 @@ const VERBS: [&str; 19] = [
     "recommend",
     "explain",
     "serve",
+    "consume",
     "keys",
 ];
 
