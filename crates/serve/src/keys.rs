@@ -116,8 +116,7 @@ impl KeptKey {
         roles.dedup();
         let (name, created) = (name.to_owned(), created.to_owned());
         let hash = hex(&hash(&id, &secret));
-        let kept =
-            Self { name, roles, tenant: tenant.map(str::to_owned), per_second: None, created, hash };
+        let kept = Self { name, roles, tenant: tenant.map(str::to_owned), per_second: None, created, hash };
         let value = toml::Value::try_from(&kept).map_err(|error| wrong(&error.to_string()))?;
         Ok(NewKey { key: format!("{PREFIX}{id}_{secret}"), line: format!("{id} = {value}"), id })
     }
@@ -138,8 +137,7 @@ pub fn keys_in(path: &Path) -> Result<BTreeMap<String, KeptKey>, ServeError> {
 }
 
 fn parsed(text: &str) -> Result<BTreeMap<String, KeptKey>, String> {
-    let keys: BTreeMap<String, KeptKey> =
-        toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    let keys: BTreeMap<String, KeptKey> = toml::from_str(text).map_err(|error| error.message().to_owned())?;
     for (id, key) in &keys {
         if id.len() != 2 * ID_BYTES || bytes::<ID_BYTES>(id).is_none() {
             return Err(format!("{id:?} is not an id of a key; expected {} hex digits", 2 * ID_BYTES));
@@ -188,9 +186,8 @@ pub fn revoke_key(path: &Path, id: &str) -> Result<KeptKey, ServeError> {
         return Err(broken(format!("{id} is not on a line of its own: take it out by hand")));
     }
     let aside = path.with_extension("part");
-    let mut file = owned(fs::OpenOptions::new().write(true).create(true).truncate(true))
-        .open(&aside)
-        .map_err(failed)?;
+    let mut file =
+        owned(fs::OpenOptions::new().write(true).create(true).truncate(true)).open(&aside).map_err(failed)?;
     file.write_all(rest.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&aside, path).map_err(failed)?;
     Ok(gone)

@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn the_events_of_three_worlds_are_read_one_by_one_and_in_lists() {
         let ours = r#"{"event_id": "e1", "user": "ann", "video": "v", "action": "like", "time": 1600000000}"#;
-        let gorse = r#"{"FeedbackType": "read", "UserId": "ann", "ItemId": "v", "Value": 0.5, "Comment": "good"}"#;
+        let gorse =
+            r#"{"FeedbackType": "read", "UserId": "ann", "ItemId": "v", "Value": 0.5, "Comment": "good"}"#;
         let metarank = r#"{"event": "interaction", "id": "m1", "timestamp": "1599391467000", "session": "s",
             "item": "v", "type": "click", "fields": []}"#;
         let message = read(&format!("[{ours}, {gorse}, {metarank}, {{\"event\": \"ranking\"}}]")).unwrap();
@@ -189,7 +190,15 @@ mod tests {
             .iter()
             .map(|e| {
                 let f = &e.feedback;
-                (e.id.as_deref(), e.write, f.kind.as_str(), f.user.as_str(), f.value, f.time, f.comment.as_str())
+                (
+                    e.id.as_deref(),
+                    e.write,
+                    f.kind.as_str(),
+                    f.user.as_str(),
+                    f.value,
+                    f.time,
+                    f.comment.as_str(),
+                )
             })
             .collect();
         assert_eq!(
@@ -213,7 +222,10 @@ mod tests {
             (r#"{"user": "ann", "video": "v"}"#, "event 0: missing field `action`"),
             (r#"{"video": "v", "action": "like"}"#, "event 0: expected a `user`, or the `session`"),
             (r#"[[]]"#, "event 0: expected `action`"),
-            (r#"{"user": "ann", "video": "v", "action": "like", "value": "x"}"#, "event 0: `value`: invalid type"),
+            (
+                r#"{"user": "ann", "video": "v", "action": "like", "value": "x"}"#,
+                "event 0: `value`: invalid type",
+            ),
             (r#"{"user": "ann", "video": "", "action": "like"}"#, "event 0: its video has 0 bytes"),
             (r#"{"user": "ann", "video": "v", "action": "like", "time": -5}"#, "before 1970"),
             (r#"{"user": "ann", "video": "v", "action": "like", "time": 9e12}"#, "days ahead"),

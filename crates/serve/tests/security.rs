@@ -139,8 +139,7 @@ impl Keys {
 // ---- keys and roles ----------------------------------------------------------------------------------------------
 
 /// What anybody may ask, whatever keys there are. A new route is not among them unless it is put here on purpose.
-const OPEN: [&str; 5] =
-    ["/api/health/live", "/api/health/ready", "/apidocs", "/apidocs.js", "/apidocs.json"];
+const OPEN: [&str; 5] = ["/api/health/live", "/api/health/ready", "/apidocs", "/apidocs.js", "/apidocs.json"];
 /// Questions that have a body.
 const ASKING: [&str; 3] =
     ["/api/v2/recommend", "/api/session/recommend", "/api/session/recommend/{category}"];
@@ -406,8 +405,7 @@ async fn a_request_is_one_request_however_its_length_is_told() {
          GET /api/nothing HTTP/1.1\r\n{host}connection: close\r\n\r\n"
     );
     let answer = service.raw(&both).await;
-    let statuses: Vec<&str> =
-        answer.text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    let statuses: Vec<&str> = answer.text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!((statuses, answer.header("connection")), (vec!["200"], Some("close")), "{}", answer.text);
     service.end().await;
 }
@@ -491,9 +489,7 @@ async fn no_tenant_reads_or_writes_what_is_another_s() {
     }
     let service = Service::of(tenants).await;
     let by = |key: &str| vec![("x-api-key".to_owned(), key.to_owned())];
-    let of = |key: &str, tenant: &str| {
-        [by(key), vec![("x-tenant".to_owned(), tenant.to_owned())]].concat()
-    };
+    let of = |key: &str, tenant: &str| [by(key), vec![("x-tenant".to_owned(), tenant.to_owned())]].concat();
     let ask = async |method: &str, path: &str, headers: &[(String, String)], body: &str| {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         service.ask(method, path, &headers, body).await
@@ -708,7 +704,11 @@ async fn acts_of_administrators_are_written_down_without_secrets_or_people() {
     let text = std::fs::read_to_string(&file).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let acts: Vec<_> = lines.iter().map(|line| line["act"].as_str().unwrap()).collect();
-    assert_eq!(acts, ["DELETE /api/user/{id}", "PUT /api/v2/rules", "keys reread"], "what was refused is no act");
+    assert_eq!(
+        acts,
+        ["DELETE /api/user/{id}", "PUT /api/v2/rules", "keys reread"],
+        "what was refused is no act"
+    );
     assert_eq!((&lines[0]["key"], &lines[1]["key"]), (&json!(id), &json!(id)));
     assert_ne!(lines[0]["digest"], lines[1]["digest"]);
     assert!(lines.iter().all(|line| line["time"].as_str().unwrap().starts_with("20")));

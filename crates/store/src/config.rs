@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Feedback, Identified, Step, StoreError, StoreUrl, StoredUser, StoredVideo, UserPatch, VideoPatch};
+use crate::{
+    Feedback, Identified, Step, StoreError, StoreUrl, StoredUser, StoredVideo, UserPatch, VideoPatch,
+};
 
 /// Limits of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +128,11 @@ impl StoreConfig {
     ///
     /// # Errors
     /// Names the first row and field that is out of bounds.
-    pub(crate) fn check_events(&self, events: &[Identified], step: Option<Step<'_>>) -> Result<(), StoreError> {
+    pub(crate) fn check_events(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+    ) -> Result<(), StoreError> {
         self.check_batch("events", events.len())?;
         for (row, event) in events.iter().enumerate() {
             event.id.iter().try_for_each(|id| name("event id", row, id, self.id_bytes_max))?;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    Counts, Feedback, FeedbackQuery, Identified, Memory, Page, Presence, Sqlite, Step, Store, StoreConfig, StoreError,
-    StoredUser, StoredVideo, UserPatch, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Memory, Page, Presence, Sqlite, Step, Store, StoreConfig,
+    StoreError, StoredUser, StoredVideo, UserPatch, VideoPatch, Write,
 };
 
 /// One module of tests for a store; `$make` gets a config and returns the store with whatever must outlive it, or nothing where what it

@@ -28,8 +28,8 @@ pub use verify::Report;
 
 use crate::version::Versions;
 use crate::{
-    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig, StoreError, StoredUser,
-    StoredVideo, UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig,
+    StoreError, StoredUser, StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 use by_video::ByVideo;
 use checkpoint::Checkpoint;

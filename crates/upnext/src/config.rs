@@ -38,7 +38,8 @@ impl Config {
         let mut config = Self::of_file(path)?;
         // A URL with a password, which no file and no listing of processes need to show.
         if let Some(url) = std::env::var("UPNEXT_STORE").ok().filter(|url| !url.is_empty()) {
-            let url = StoreUrl::of(&url).context("UPNEXT_STORE: expected postgres://user@host:5432/database")?;
+            let url =
+                StoreUrl::of(&url).context("UPNEXT_STORE: expected postgres://user@host:5432/database")?;
             config.store.url = Some(url);
         }
         Ok(config)

@@ -1303,7 +1303,9 @@ fn an_address_that_others_reach_needs_a_key_before_anything_is_fitted() {
 #[test]
 fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
     let desk = desk();
-    let made = desk.run("keys new --role write --role read --tenant films --name app --file keys.toml --json").json();
+    let made = desk
+        .run("keys new --role write --role read --tenant films --name app --file keys.toml --json")
+        .json();
     let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
     let kept = desk.read("keys.toml");
     assert!(key.starts_with(&format!("upnext_{id}_")) && kept.trim_end() == made["line"].as_str().unwrap());

@@ -1,8 +1,8 @@
 //! Whether the service lives, is ready, and how it does.
 
-use axum::{Extension, Json};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 
 use crate::error::ApiError;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use upnext_store::{
-    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreError, StoredUser,
-    StoredVideo, UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreError,
+    StoredUser, StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// Empty, and slow as long as it is held.

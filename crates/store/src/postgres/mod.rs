@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 
 use crate::{
-    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
-    UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig,
+    StoreError, StoredUser, StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 use connect::{Connection, SCHEMA_NAME, Server, said};
 use listen::Hearing;
@@ -63,7 +63,8 @@ impl Postgres {
             .enable_all()
             .build()
             .map_err(|error| server.failed("start its threads", error.to_string()))?;
-        let (made, making) = (Arc::clone(&server), Duration::from_millis(config.server_commit_milliseconds_max));
+        let (made, making) =
+            (Arc::clone(&server), Duration::from_millis(config.server_commit_milliseconds_max));
         on(&runtime, async move {
             let connection = made.connect().await?;
             match timeout(making, make(&made, &connection)).await {
@@ -267,11 +268,8 @@ impl Store for Postgres {
     }
 
     fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
-        let parameters: Parameters = vec![
-            Box::new(rows::stored(user)),
-            Box::new(until.unwrap_or(i64::MAX)),
-            Box::new(self.n(limit)),
-        ];
+        let parameters: Parameters =
+            vec![Box::new(rows::stored(user)), Box::new(until.unwrap_or(i64::MAX)), Box::new(self.n(limit))];
         let mut found = self.rows("read a history", rows::HISTORY, parameters, rows::feedback)?;
         found.reverse();
         Ok(found)
@@ -292,13 +290,8 @@ impl Store for Postgres {
         };
         let n = self.n(query.n);
         let part = |part: Option<&str>| Box::new(part.map(rows::stored));
-        let parameters: Parameters = vec![
-            Box::new(after),
-            Box::new(n + 1),
-            part(query.kind),
-            part(query.user),
-            part(query.video),
-        ];
+        let parameters: Parameters =
+            vec![Box::new(after), Box::new(n + 1), part(query.kind), part(query.user), part(query.video)];
         let numbered = |row: &Row| Ok((rows::cell::<i64>(row, 7)?, rows::feedback(row)?));
         let found = self.rows("list feedback", rows::feedback_query(query), parameters, numbered)?;
         let Page { rows, cursor } = page(found, n, |(at, _)| at.to_string());
@@ -394,7 +387,9 @@ impl Store for Postgres {
     fn videos(&self, cursor: &str, n: usize) -> Result<Page<StoredVideo>, StoreError> {
         let n = self.n(n);
         let parameters: Parameters = vec![Box::new(rows::stored(cursor)), Box::new(n + 1)];
-        Ok(page(self.rows("list videos", rows::VIDEOS, parameters, rows::video)?, n, |video| video.id.clone()))
+        Ok(page(self.rows("list videos", rows::VIDEOS, parameters, rows::video)?, n, |video| {
+            video.id.clone()
+        }))
     }
 
     fn latest_videos(&self, limit: usize) -> Result<Vec<StoredVideo>, StoreError> {

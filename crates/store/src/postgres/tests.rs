@@ -38,7 +38,15 @@ pub(crate) fn store(config: StoreConfig) -> Option<(Postgres, ())> {
 
 fn event(user: &str, video: &str) -> Feedback {
     let (labels, comment) = (serde_json::Value::Null, String::new());
-    Feedback { kind: "like".into(), user: user.into(), video: video.into(), value: 1.0, time: 1, labels, comment }
+    Feedback {
+        kind: "like".into(),
+        user: user.into(),
+        video: video.into(),
+        value: 1.0,
+        time: 1,
+        labels,
+        comment,
+    }
 }
 
 fn waited_for(what: &str, is_there: impl Fn() -> bool) -> Duration {
@@ -93,7 +101,8 @@ fn writers_of_several_processes_lose_and_double_nothing() {
                     for n in 0..25 {
                         let own = event(&format!("{at}-{thread}"), &n.to_string());
                         // The same rows in another order from each: taking turns, they cannot wait for each other in a circle.
-                        let mut shared: Vec<Feedback> = (0..20).map(|v| event("all", &v.to_string())).collect();
+                        let mut shared: Vec<Feedback> =
+                            (0..20).map(|v| event("all", &v.to_string())).collect();
                         if at % 2 == 1 {
                             shared.reverse();
                         }
@@ -120,8 +129,10 @@ fn a_server_that_is_killed_and_started_again_loses_nothing_acknowledged_and_doub
         retry_milliseconds: 20,
         ..StoreConfig::default()
     };
-    let (store, other) =
-        (Postgres::open(&server.url(), config.clone()).unwrap(), Postgres::open(&server.url(), config).unwrap());
+    let (store, other) = (
+        Postgres::open(&server.url(), config.clone()).unwrap(),
+        Postgres::open(&server.url(), config).unwrap(),
+    );
     let (done, heard) = (AtomicBool::new(false), other.user_version("w0"));
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..6)
@@ -161,7 +172,10 @@ fn a_server_that_is_killed_and_started_again_loses_nothing_acknowledged_and_doub
             let rows = other.history(&format!("w{writer}"), None, 9).unwrap();
             let written = rows[0].value as i64;
             assert!(written >= acknowledged, "{acknowledged} were acknowledged, {written} are there");
-            assert!(written <= acknowledged + unsure, "{written} are there of {acknowledged} and {unsure} unsure");
+            assert!(
+                written <= acknowledged + unsure,
+                "{written} are there of {acknowledged} and {unsure} unsure"
+            );
             total += acknowledged;
         }
         println!("3 restarts, {total} acknowledged changes, none lost, none doubled");
@@ -211,7 +225,10 @@ fn what_cannot_be_opened_is_named_without_the_password() {
     assert!(server().unwrap().psql(&format!("\\c {name}\nUPDATE upnext.store SET version = 99")));
     let other = Postgres::open(&url, StoreConfig::default()).unwrap_err();
     assert!(matches!(other, StoreError::Tables { found: 99, .. }), "{other}");
-    assert!(format!("{:?}", StoreConfig { url: crate::StoreUrl::of(&url), ..StoreConfig::default() }).contains(name));
+    assert!(
+        format!("{:?}", StoreConfig { url: crate::StoreUrl::of(&url), ..StoreConfig::default() })
+            .contains(name)
+    );
     assert!(!format!("{:?}", crate::StoreUrl::of(&url)).contains("s3cret"));
 }
 
@@ -231,7 +248,10 @@ fn a_change_that_the_server_refuses_takes_nothing_else_of_its_commit_along() {
                     match store.append(&[event("ann", &id)], Write::Overwrite) {
                         Ok(_) => good.fetch_add(1, Ordering::Relaxed),
                         Err(error) => {
-                            assert!(error.to_string().contains("could not write feedback: index row"), "{error}");
+                            assert!(
+                                error.to_string().contains("could not write feedback: index row"),
+                                "{error}"
+                            );
                             bad.fetch_add(1, Ordering::Relaxed)
                         }
                     };

@@ -507,7 +507,8 @@ async fn append_once(
         connection.execute(rows::STEP, &[&name, &to]).await?;
     }
     let since = limits.event_ids_since(now);
-    let ids: BTreeSet<String> = events.iter().filter_map(|event| event.id.as_deref().map(rows::stored)).collect();
+    let ids: BTreeSet<String> =
+        events.iter().filter_map(|event| event.id.as_deref().map(rows::stored)).collect();
     let mut new: HashSet<String> = HashSet::new();
     if !ids.is_empty() {
         let ids: Vec<String> = ids.into_iter().collect();

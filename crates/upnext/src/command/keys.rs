@@ -60,8 +60,11 @@ impl KeysArgs {
     pub(crate) fn run(self) -> Result<()> {
         let configured = Config::read(self.config.as_deref())?.serve.keys_file;
         let file = self.file.or(Some(configured).filter(|file| !file.as_os_str().is_empty()));
-        let needed =
-            || file.clone().ok_or_else(|| WrongUse::of("--file", "expected the file of keys, or a --config that names one"));
+        let needed = || {
+            file.clone().ok_or_else(|| {
+                WrongUse::of("--file", "expected the file of keys, or a --config that names one")
+            })
+        };
         match self.act {
             Act::New { role, tenant, name } => {
                 let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
@@ -71,7 +74,9 @@ impl KeysArgs {
                 }
                 if self.json {
                     let (key, id, line) = (made.key, made.id, made.line);
-                    return output::print(&json!({"key": key, "id": id, "line": line, "file": file}).to_string());
+                    return output::print(
+                        &json!({"key": key, "id": id, "line": line, "file": file}).to_string(),
+                    );
                 }
                 let place = match &file {
                     Some(file) => format!("its line is in {}", file.display()),

@@ -119,12 +119,14 @@ impl ServeArgs {
             return Ok(vec![Served { name: String::new(), run, store }]);
         }
         if config.url.is_some() {
-            let why = "each has a store of its own, in its run folder; to use databases, start a process for each";
+            let why =
+                "each has a store of its own, in its run folder; to use databases, start a process for each";
             return Err(WrongUse::of("--tenant", why).into());
         }
         let place = |tenant: &String| {
-            let (name, run) = (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
-                .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
+            let (name, run) =
+                (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
+                    .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
             let run = PathBuf::from(run);
             Ok(Served { name: name.to_owned(), store: Place::File(run.join(STORE_FILE)), run })
         };

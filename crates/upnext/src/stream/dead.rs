@@ -46,7 +46,9 @@ impl DeadLetters {
         }
         if self.bytes + lines.len() as u64 > self.bytes_max {
             let (path, max) = (self.path.display(), self.bytes_max);
-            bail!("{path} would grow beyond {max} bytes: see what is wrong with its messages, and move it away");
+            bail!(
+                "{path} would grow beyond {max} bytes: see what is wrong with its messages, and move it away"
+            );
         }
         self.file
             .write_all(lines.as_bytes())

@@ -34,7 +34,8 @@ impl Source {
     /// # Errors
     /// When it is written otherwise; the password is not repeated.
     pub(crate) fn of(url: &str) -> Result<Self> {
-        let parts = url.strip_prefix("nats://").or(url.strip_prefix("tls://")).and_then(|_| url.rsplit_once('/'));
+        let parts =
+            url.strip_prefix("nats://").or(url.strip_prefix("tls://")).and_then(|_| url.rsplit_once('/'));
         match parts {
             Some((address, stream)) if !stream.is_empty() && !address.ends_with('/') => {
                 Ok(Self { address: address.into(), stream: stream.into() })
@@ -250,7 +251,10 @@ mod tests {
     #[test]
     fn a_source_is_a_broker_and_a_stream_and_its_name_hides_the_password() {
         let source = Source::of("nats://ann:s3cret@host:4222/EVENTS").unwrap();
-        assert_eq!((source.address.as_str(), source.stream.as_str()), ("nats://ann:s3cret@host:4222", "EVENTS"));
+        assert_eq!(
+            (source.address.as_str(), source.stream.as_str()),
+            ("nats://ann:s3cret@host:4222", "EVENTS")
+        );
         assert_eq!(source.name(), "NATS host:4222, stream EVENTS");
         for wrong in ["nats://host", "nats://host/", "kafka://host/EVENTS", "EVENTS", "nats:///EVENTS"] {
             assert!(Source::of(wrong).is_err(), "{wrong}");

@@ -133,7 +133,8 @@ impl Taker {
     fn take_alone(&mut self, message: &Taken) -> Result<()> {
         let part = std::slice::from_ref(message);
         // What cannot be read was set aside with the whole.
-        let events = read_message(&message.payload, message.published, &self.limits).unwrap_or_default().events;
+        let events =
+            read_message(&message.payload, message.published, &self.limits).unwrap_or_default().events;
         match self.commit(part, &events) {
             Err(Refused::Input(error)) => {
                 self.set_aside(&[(message, error.to_string())])?;
@@ -176,7 +177,9 @@ impl Taker {
         loop {
             let error = match work(self) {
                 Ok(done) => return Ok(done),
-                Err(error @ (StoreError::Moved { .. } | StoreError::OpenToRead { .. })) => return Err(error.into()),
+                Err(error @ (StoreError::Moved { .. } | StoreError::OpenToRead { .. })) => {
+                    return Err(error.into());
+                }
                 Err(error) => error,
             };
             if *self.stop.borrow() {
