@@ -172,6 +172,14 @@ impl Drop for Writer {
     }
 }
 
+/// Calls that are taken together.
+struct Batch {
+    joined: Vec<Box<dyn Call>>,
+    n_rows: usize,
+    /// One that runs after them, between two transactions.
+    outside: Option<Box<dyn Call>>,
+}
+
 struct Work {
     calls: Receiver<Box<dyn Call>>,
     desk: Desk,
@@ -185,21 +193,10 @@ struct Work {
 impl Work {
     fn run(mut self) {
         while let Ok(first) = self.calls.recv() {
-            let (mut joined, n_rows, outside) = self.together(first);
+            let Batch { joined, n_rows, outside } = self.together(first);
             self.waiting_rows.fetch_sub(n_rows, Ordering::AcqRel);
             if !joined.is_empty() {
-                match self.commit(&mut joined) {
-                    Ok(()) => answer(joined, &Ok(())),
-                    // Alone, a call that fails takes nobody along. A savepoint for each would copy every page.
-                    Err(_) if joined.len() > 1 => {
-                        for call in joined {
-                            let mut alone = vec![call];
-                            let committed = self.commit(&mut alone);
-                            answer(alone, &committed);
-                        }
-                    }
-                    failed => answer(joined, &failed),
-                }
+                self.commit_and_answer(joined);
             }
             if let Some(mut call) = outside {
                 call.run(&self.desk);
@@ -209,22 +206,37 @@ impl Work {
         }
     }
 
-    /// The first call and all that wait, up to the bound, or up to one that runs outside of transactions,
-    /// which comes last.
-    fn together(&self, first: Box<dyn Call>) -> (Vec<Box<dyn Call>>, usize, Option<Box<dyn Call>>) {
-        let (mut joined, mut n_rows, mut next) = (Vec::new(), 0, Some(first));
-        while let Some(call) = next {
-            n_rows += call.n_rows();
-            if !call.inside() {
-                return (joined, n_rows, Some(call));
+    fn commit_and_answer(&mut self, mut joined: Vec<Box<dyn Call>>) {
+        match self.commit(&mut joined) {
+            // Alone, a call that fails takes nobody along. A savepoint for each would copy every page.
+            Err(_) if joined.len() > 1 => {
+                for call in joined {
+                    let mut alone = vec![call];
+                    let committed = self.commit(&mut alone);
+                    answer(alone, &committed);
+                }
             }
-            joined.push(call);
-            next = match n_rows < self.commit_rows_max {
+            committed => answer(joined, &committed),
+        }
+    }
+
+    /// The first call and all that wait, up to the bound, or up to one that runs outside of transactions.
+    fn together(&self, first: Box<dyn Call>) -> Batch {
+        let mut batch = Batch { joined: Vec::new(), n_rows: 0, outside: None };
+        let mut next = Some(first);
+        while let Some(call) = next {
+            batch.n_rows += call.n_rows();
+            if !call.inside() {
+                batch.outside = Some(call);
+                break;
+            }
+            batch.joined.push(call);
+            next = match batch.n_rows < self.commit_rows_max {
                 true => self.calls.try_recv().ok(),
                 false => None,
             };
         }
-        (joined, n_rows, None)
+        batch
     }
 
     /// One transaction. It fails if a call fails after it changed something, or if the disk does.
