@@ -66,6 +66,12 @@ pub struct ServeConfig {
     pub connections_max: usize,
     /// Answers whose trace is remembered, the newest.
     pub traces_max: usize,
+    /// Pages that listen to `/api/v2/live` at once.
+    pub listeners_max: usize,
+    /// Ids of events that are remembered, the newest: one of them that comes again changes nothing.
+    pub event_ids_max: usize,
+    /// Rankings of Metarank's clients that are remembered, the newest, so that interactions may name them.
+    pub rankings_max: usize,
     /// Time for requests in flight to finish when the service stops.
     pub stop_milliseconds_max: u64,
     /// A time in the future by at most this is taken for now: clocks differ.
@@ -106,6 +112,9 @@ impl Default for ServeConfig {
             writes_max: 256,
             connections_max: 4_096,
             traces_max: 256,
+            listeners_max: 256,
+            event_ids_max: 100_000,
+            rankings_max: 100_000,
             stop_milliseconds_max: 10_000,
             clock_skew_milliseconds_max: 5 * 60 * 1_000,
             future_days_max: 366,

@@ -162,6 +162,11 @@ impl ApiError {
         Self { retry_seconds: Some(seconds), ..error }
     }
 
+    /// The same error, of a part of what was sent.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// The code that a client hears.
     pub(crate) fn code(&self) -> &'static str {
         self.code

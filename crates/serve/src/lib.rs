@@ -16,6 +16,7 @@ mod messages;
 mod moment;
 mod pictures;
 mod rates;
+mod recent;
 mod rest;
 mod rules;
 mod server;

@@ -7,6 +7,7 @@ use std::sync::{MutexGuard, PoisonError};
 use upnext_pipeline::{Feed, Rule};
 
 use crate::error::ApiError;
+use crate::rest::Change;
 use crate::{AppState, ServeError};
 
 /// What was put, and where it is kept.
@@ -71,6 +72,7 @@ impl AppState {
             ));
         }
         kept.put = rules;
+        self.changes().tell(Change::Feed);
         Ok(())
     }
 

@@ -158,6 +158,7 @@ pub async fn serve(
         }
     }
     drop(listener);
+    shared.stop();
     let limit = Duration::from_millis(shared.config.stop_milliseconds_max);
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
         tracing::warn!(

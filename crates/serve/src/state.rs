@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use upnext_map::Map;
 use upnext_pipeline::{Feed, Response, Shelves};
 use upnext_store::Store;
 
 use crate::audit::Audit;
 use crate::error::ApiError;
+use crate::recent::EventIds;
+use crate::rest::{Change, Changes, Rankings};
 use crate::rules::KeptRules;
 use crate::telemetry::Telemetry;
 use crate::tenants::Shared;
@@ -67,13 +70,20 @@ struct Inner {
     rules: Mutex<KeptRules>,
     telemetry: Telemetry,
     audit: OnceLock<Audit>,
+    event_ids: EventIds,
+    rankings: Rankings,
     reads: Arc<Queue>,
     writes: Arc<Queue>,
     probes: Arc<Queue>,
+    exports: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
+    changes: Changes,
 }
 
 /// Looks at the service's health at once; others wait.
 const PROBES_MAX: usize = 4;
+/// Exports, imports of many rows and purges at once: each holds a thread for as long as it takes.
+const EXPORTS_MAX: usize = 2;
 
 /// An answer that was given, for `/api/v2/trace`.
 pub(crate) struct Traced {
@@ -108,10 +118,15 @@ impl AppState {
 
     pub(crate) fn of(shared: Arc<Shared>, tenant: &str, store: Arc<dyn Store>, about: About) -> Self {
         let wait_max = Duration::from_millis(shared.config.read_wait_milliseconds_max);
+        let event_ids = EventIds::new(shared.config.event_ids_max);
+        let rankings = Rankings::new(shared.config.rankings_max);
         let inner = Inner {
             reads: Arc::new(Queue::new(shared.config.reads_max, Some(wait_max))),
             writes: Arc::new(Queue::new(shared.config.writes_max, None)),
             probes: Arc::new(Queue::new(PROBES_MAX, None)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            listeners: Arc::new(Semaphore::new(shared.config.listeners_max)),
+            changes: Changes::default(),
             shared,
             tenant: tenant.to_owned(),
             store,
@@ -124,6 +139,8 @@ impl AppState {
             rules: Mutex::default(),
             telemetry: Telemetry::default(),
             audit: OnceLock::new(),
+            event_ids,
+            rankings,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -133,6 +150,7 @@ impl AppState {
     pub fn publish(&self, feed: Arc<Feed>) {
         self.hand_rules_to(&feed);
         *self.inner.feed.write().unwrap_or_else(PoisonError::into_inner) = Some(feed);
+        self.changes().tell(Change::Feed);
     }
 
     /// Shows these results from now on: the object that `upnext eval --json` prints.
@@ -242,6 +260,26 @@ impl AppState {
 
     pub(crate) fn probes(&self) -> Arc<Queue> {
         Arc::clone(&self.inner.probes)
+    }
+
+    pub(crate) fn event_ids(&self) -> &EventIds {
+        &self.inner.event_ids
+    }
+
+    pub(crate) fn rankings(&self) -> &Rankings {
+        &self.inner.rankings
+    }
+
+    pub(crate) fn listeners(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.listeners)
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.inner.changes
+    }
+
+    pub(crate) fn exports(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.exports)
     }
 
     /// Whether other machines can reach the service.

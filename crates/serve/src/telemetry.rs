@@ -25,6 +25,7 @@ pub(crate) struct Telemetry {
 struct Series {
     requests: BTreeMap<(String, u16), Histogram>,
     stages: BTreeMap<String, Histogram>,
+    effects: Histogram,
     candidates: BTreeMap<String, u64>,
     filtered: BTreeMap<String, u64>,
     events: BTreeMap<String, u64>,
@@ -49,13 +50,17 @@ impl Histogram {
 
     fn write(&self, into: &mut String, name: &str, labels: &str) {
         let mut below = 0;
+        let (comma, all) = match labels {
+            "" => ("", String::new()),
+            labels => (",", format!("{{{labels}}}")),
+        };
         for (bound, count) in BUCKETS.iter().zip(self.counts) {
             below += count;
-            let _ = writeln!(into, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}");
+            let _ = writeln!(into, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {below}");
         }
-        let _ = writeln!(into, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", self.n);
-        let _ = writeln!(into, "{name}_sum{{{labels}}} {}", self.sum_seconds);
-        let _ = writeln!(into, "{name}_count{{{labels}}} {}", self.n);
+        let _ = writeln!(into, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {}", self.n);
+        let _ = writeln!(into, "{name}_sum{all} {}", self.sum_seconds);
+        let _ = writeln!(into, "{name}_count{all} {}", self.n);
     }
 }
 
@@ -93,6 +98,11 @@ impl Telemetry {
         });
     }
 
+    /// Events are in the store, and the next answer reflects them.
+    pub(crate) fn took_effect(&self, took: Duration) {
+        self.with(|series| series.effects.observe(took.as_secs_f64()));
+    }
+
     /// Events were acknowledged. `kind` is one of few: what a kind of feedback means.
     pub(crate) fn events(&self, kind: String, n: u64) {
         self.with(|series| *series.events.entry(kind).or_default() += n);
@@ -126,6 +136,11 @@ pub(crate) fn text(tenants: &[AppState]) -> String {
         for (stage, histogram) in &series.stages {
             histogram.write(&mut text, stages, &format!("{tenant}stage=\"{}\"", escaped(stage)));
         }
+    }
+    let effects = "upnext_event_to_effect_seconds";
+    head(&mut text, effects, "histogram", "Time from an event's arrival until the next answer reflects it.");
+    for (tenant, series) in &all {
+        series.effects.write(&mut text, effects, tenant.trim_end_matches(','));
     }
     type Counts = BTreeMap<String, u64>;
     let counters: [(&str, &str, &str, fn(&Series) -> &Counts); 4] = [

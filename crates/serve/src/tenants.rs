@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
 use upnext_store::Store;
 
 use crate::error::ApiError;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Tls>,
     rates: Rates,
     exposed: AtomicBool,
+    /// Becomes true when the service stops: what would go on for ever ends.
+    stopping: watch::Sender<bool>,
     /// Requests that reached no tenant, by the code of the refusal.
     refused: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -43,6 +46,7 @@ impl Shared {
             tls: if no_tls { None } else { Some(Tls::open(&config.tls_cert, &config.tls_key)?) },
             rates: Rates::new(&config),
             exposed: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             refused: Mutex::default(),
             config,
         }))
@@ -55,6 +59,14 @@ impl Shared {
 
     pub(crate) fn expose(&self, exposed: bool) {
         self.exposed.store(exposed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
     }
 
     pub(crate) fn refuse(&self, code: &'static str) {

@@ -111,6 +111,22 @@ impl AppState {
         self.bounded(self.probes(), work).await
     }
 
+    /// Runs work on many rows, which may take as long as it takes; only few at once.
+    pub(crate) async fn at_length<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let Ok(place) = self.exports().try_acquire_owned() else {
+            return Err(ApiError::unavailable("busy", "other exports and imports are going on", 10));
+        };
+        let state = self.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work(&state)
+        });
+        work.await.unwrap_or_else(|error| Err(ApiError::internal(&error.to_string())))
+    }
+
     async fn bounded<T: Send + 'static>(
         &self,
         queue: Arc<Queue>,

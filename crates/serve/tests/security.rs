@@ -141,8 +141,13 @@ impl Keys {
 /// What anybody may ask, whatever keys there are. A new route is not among them unless it is put here on purpose.
 const OPEN: [&str; 5] = ["/api/health/live", "/api/health/ready", "/apidocs", "/apidocs.js", "/apidocs.json"];
 /// Questions that have a body.
-const ASKING: [&str; 3] =
-    ["/api/v2/recommend", "/api/session/recommend", "/api/session/recommend/{category}"];
+const ASKING: [&str; 5] = [
+    "/api/v2/recommend",
+    "/api/session/recommend",
+    "/api/session/recommend/{category}",
+    "/rank/{model}",
+    "/recommend/{model}",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_refuses_no_key_a_wrong_key_and_a_key_of_another_role() {

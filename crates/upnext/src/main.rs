@@ -36,6 +36,17 @@ use tracing::level_filters::LevelFilter;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How logs are written to standard error
+    #[arg(long, global = true, env = "UPNEXT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -114,15 +125,18 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // error, warn, info, debug or trace; what is not one of these is info.
     let asked = std::env::var("UPNEXT_LOG").ok().and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
+    let logs = tracing_subscriber::fmt()
         .with_max_level(asked.unwrap_or(LevelFilter::INFO))
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         // A closed standard error is no reason to stop.
-        .log_internal_errors(false)
-        .compact()
-        .init();
+        .log_internal_errors(false);
+    match cli.log_format {
+        LogFormat::Text => {
+            logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).compact().init()
+        }
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
     let done = match cli.command {
         Command::Demo(args) => args.run(),
         Command::Import(args) => args.run(),

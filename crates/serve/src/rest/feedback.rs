@@ -1,6 +1,7 @@
 //! Feedback, as Gorse's clients write and read it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use upnext_store::{Feedback, FeedbackQuery, Presence, StoredVideo, Write};
 
+use super::live::Change;
 use super::page::{RowAffected, affected, now};
 use crate::AppState;
 use crate::error::ApiError;
@@ -84,30 +86,45 @@ pub(super) async fn overwrite(
 async fn write(state: AppState, rows: Vec<NewFeedback>, write: Write) -> Result<Json<RowAffected>, ApiError> {
     state.check_batch(rows.len())?;
     let now = now();
-    let mut feedback = Vec::with_capacity(rows.len());
-    for (at, row) in rows.into_iter().enumerate() {
-        feedback.push(Feedback {
-            time: state.time_of(&format!("[{at}].Timestamp"), row.timestamp, now)?,
-            kind: row.feedback_type,
-            user: row.user_id,
-            video: row.item_id,
-            value: row.value,
-            labels: row.labels,
-            comment: row.comment.unwrap_or_default(),
-        });
-    }
+    let feedback = state.to_feedback(rows, now)?;
     state
         .write(move |state| {
             state.check_keys(&feedback)?;
-            if state.config().auto_insert_items {
-                state.insert_unknown_items(&feedback, now)?;
-            }
-            Ok(affected(state.keep(&feedback, write)?))
+            Ok(affected(state.keep_with_items(&feedback, write, now)?))
         })
         .await
 }
 
 impl AppState {
+    /// Feedback as the store has it.
+    pub(super) fn to_feedback(&self, rows: Vec<NewFeedback>, now: i64) -> Result<Vec<Feedback>, ApiError> {
+        let feedback = |(at, row): (usize, NewFeedback)| {
+            Ok(Feedback {
+                time: self.time_of(&format!("[{at}].Timestamp"), row.timestamp, now)?,
+                kind: row.feedback_type,
+                user: row.user_id,
+                video: row.item_id,
+                value: row.value,
+                labels: row.labels,
+                comment: row.comment.unwrap_or_default(),
+            })
+        };
+        rows.into_iter().enumerate().map(feedback).collect()
+    }
+
+    /// Writes feedback, and the items that nobody knew.
+    pub(super) fn keep_with_items(
+        &self,
+        feedback: &[Feedback],
+        write: Write,
+        now: i64,
+    ) -> Result<usize, ApiError> {
+        if self.config().auto_insert_items {
+            self.insert_unknown_items(feedback, now)?;
+        }
+        self.keep(feedback, write)
+    }
+
     /// The time of an event: now where none is given or a clock runs a little ahead; later ones count later.
     pub(super) fn time_of(&self, field: &str, given: Moment, now: i64) -> Result<i64, ApiError> {
         const DAY_MILLISECONDS: i64 = 86_400_000;
@@ -145,7 +162,16 @@ impl AppState {
 
     /// Writes feedback and counts it by what it means.
     pub(super) fn keep(&self, feedback: &[Feedback], write: Write) -> Result<usize, ApiError> {
+        let start = Instant::now();
         let n = self.store().append(feedback, write)?;
+        self.telemetry().took_effect(start.elapsed());
+        if !self.changes().are_for_nobody() {
+            let mut users: BTreeMap<&str, usize> = BTreeMap::new();
+            feedback.iter().for_each(|row| *users.entry(&row.user).or_default() += 1);
+            for (user, n) in users {
+                self.changes().tell(Change::Events { user: user.to_owned(), n });
+            }
+        }
         let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
         feedback.iter().for_each(|row| *kinds.entry(&row.kind).or_default() += 1);
         let feed = self.feed();

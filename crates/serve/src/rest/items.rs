@@ -101,8 +101,21 @@ pub(super) async fn put_many(
     state.write(move |state| Ok(affected(state.store().put_videos(&videos)?))).await
 }
 
+/// Items of the store by id; with `q`, items by title, those of the run among them.
 pub(super) async fn list(State(state): State<AppState>, params: Params) -> Result<Json<Items>, ApiError> {
     let n = state.page_of(&params)?;
+    if let Some(query) = params.one("q").map(str::to_owned) {
+        state.check_id("q", &query)?;
+        let feed = state.ready_feed()?;
+        return state
+            .read(move |state| {
+                let found = feed.search(&query, n.min(state.config().n_max)).into_iter();
+                let items = found.filter_map(|one| find(state, &one.id).transpose());
+                let items = items.map(|video| video.map(Into::into)).collect::<Result<_, ApiError>>()?;
+                Ok(Json(Items { cursor: String::new(), items }))
+            })
+            .await;
+    }
     state
         .read(move |state| {
             let page = state.store().videos(params.one("cursor").unwrap_or_default(), n)?;

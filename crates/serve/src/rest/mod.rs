@@ -1,12 +1,16 @@
 //! Every route, in one table: what answers it, who may use it, and how it is described in `/apidocs`.
 
 mod apidocs;
+mod bulk;
+mod dashboard;
 mod feedback;
 mod health;
 mod items;
 mod keys;
 mod lists;
+mod live;
 mod map;
+mod metarank;
 mod page;
 mod pictures;
 mod rules;
@@ -18,6 +22,9 @@ use std::sync::OnceLock;
 
 use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+
+pub(crate) use live::{Change, Changes};
+pub(crate) use metarank::Rankings;
 
 use crate::{AppState, Role};
 
@@ -53,6 +60,8 @@ pub(crate) struct Route {
     pub(crate) handler: MethodRouter<AppState>,
     access: Access,
     audited: bool,
+    takes_lines: bool,
+    answers_lines: bool,
     tag: &'static str,
     summary: &'static str,
     query: Vec<(&'static str, &'static str)>,
@@ -69,8 +78,22 @@ impl Route {
         summary: &'static str,
     ) -> Self {
         let access = if method == "GET" { Access::Read } else { Access::Write };
-        let (query, body, answer, audited) = (Vec::new(), None, "", false);
-        Self { method, path, handler, access, audited, tag, summary, query, body, answer }
+        let (query, body, answer) = (Vec::new(), None, "");
+        let (audited, takes_lines, answers_lines) = (false, false, false);
+        Self {
+            method,
+            path,
+            handler,
+            access,
+            audited,
+            takes_lines,
+            answers_lines,
+            tag,
+            summary,
+            query,
+            body,
+            answer,
+        }
     }
 
     /// Whether it may have a large body.
@@ -86,6 +109,16 @@ impl Route {
     /// It changes nothing, and is written down all the same.
     fn audited(self) -> Self {
         Self { audited: true, ..self }
+    }
+
+    /// Its body is lines of JSON objects.
+    fn takes_lines(self) -> Self {
+        Self { takes_lines: true, ..self }
+    }
+
+    /// It answers lines of JSON objects.
+    fn answers_lines(self) -> Self {
+        Self { answers_lines: true, ..self }
     }
 
     fn query(mut self, more: &[(&'static str, &'static str)]) -> Self {
@@ -181,10 +214,9 @@ const SHELF: &[(&str, &str)] = &[
 
 /// Every route but the page's.
 pub(crate) fn routes() -> Vec<Route> {
-    [v2_routes(), user_routes(), item_routes(), feedback_routes(), list_routes(), health_routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [v2_routes(), user_routes(), item_routes(), feedback_routes(), list_routes()];
+    let beside = [bulk_routes(), dashboard_routes(), metarank_routes(), health_routes()];
+    all.into_iter().chain(beside).flatten().collect()
 }
 
 fn v2_routes() -> Vec<Route> {
@@ -209,8 +241,10 @@ fn v2_routes() -> Vec<Route> {
             .query(&[("user", "who"), ("video", "which")])
             .answer(r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","video":"v1","verdict":"shown","text":"place 3 of 10","parts":[["closed-blend",1.2]]}"#),
         route("POST", "/api/v2/events", post(v2::events), "Events, durable when answered; the very next answer reflects them")
-            .body(r#"[{"user":"bob","video":"v1","action":"like","value":1.0,"time":1767225600000}]"#)
+            .body(r#"[{"user":"bob","video":"v1","action":"like","value":1.0,"time":1767225600000,"event_id":"e1"}]"#)
             .answer(r#"{"accepted":1}"#),
+        route("GET", "/api/v2/live", get(live::live), "What changes, as server-sent events: events of a user, another feed or other rules")
+            .query(&[("user", "whose events; without one, everybody's are counted")]),
         route("GET", "/api/v2/viewers", get(v2::viewers), "Somebody to look at the feed as")
             .access(Access::Admin)
             .query(FEW)
@@ -311,8 +345,9 @@ fn item_routes() -> Vec<Route> {
     vec![
         route("POST", "/api/item", post(items::put_one), "Write an item; it can be shown at once").body(ITEM).answer(ROWS),
         route("POST", "/api/items", post(items::put_many), "Write items").body(ITEMS).answer(ROWS),
-        route("GET", "/api/items", get(items::list), "Items of the store, by id")
+        route("GET", "/api/items", get(items::list), "Items of the store, by id; or by title")
             .query(PAGED)
+            .query(&[("q", "words of the title; without it, items by id")])
             .answer(r#"{"Cursor":"","Items":[{"ItemId":"v1","IsHidden":false,"Categories":[],"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":""}]}"#),
         route("GET", "/api/item/{id}", get(items::one), "An item of the store or the run").answer(ITEM),
         route("PATCH", "/api/item/{id}", patch(items::change), "Change the given parts of an item")
@@ -408,6 +443,14 @@ fn list_routes() -> Vec<Route> {
         )
         .query(RECOMMENDED)
         .answer(r#"["v1","v2"]"#),
+        route(
+            "GET",
+            "/api/recommend/{user}/",
+            get(lists::recommend),
+            "The same, as a client asks without a category",
+        )
+        .query(RECOMMENDED)
+        .answer(r#"["v1","v2"]"#),
         route("GET", "/api/recommend/{user}/{category}", get(lists::recommend_in), "The same, in a category")
             .query(RECOMMENDED)
             .answer(r#"["v1","v2"]"#),
@@ -457,6 +500,99 @@ fn list_routes() -> Vec<Route> {
         )
         .query(LISTED)
         .answer(SCORES),
+    ]
+}
+
+fn bulk_routes() -> Vec<Route> {
+    let route = |method, path, handler, summary| {
+        Route::new(method, path, handler, "bulk", summary).access(Access::Admin)
+    };
+    let out = |path, handler, summary| route("GET", path, handler, summary).audited().answers_lines();
+    vec![
+        out("/api/bulk/users", get(bulk::get_users), "All users of the store, a JSON object a line"),
+        out("/api/bulk/items", get(bulk::get_items), "All items of the store, a JSON object a line"),
+        out("/api/bulk/feedback", get(bulk::get_feedback), "All feedback, a JSON object a line"),
+        route(
+            "POST",
+            "/api/bulk/users",
+            post(bulk::post_users),
+            "Write users, a JSON object a line; a body, or the file `file` of a form",
+        )
+        .takes_lines()
+        .answer(ROWS),
+        route("POST", "/api/bulk/items", post(bulk::post_items), "Write items in the same way")
+            .takes_lines()
+            .answer(ROWS),
+        route(
+            "POST",
+            "/api/bulk/feedback",
+            post(bulk::post_feedback),
+            "Write feedback in the same way, replacing what is there",
+        )
+        .takes_lines()
+        .answer(ROWS),
+        out("/api/dump", get(bulk::dump), "Users, items and feedback of the store, a JSON object a line"),
+        route("POST", "/api/restore", post(bulk::restore), "Write what a dump holds")
+            .takes_lines()
+            .answer(r#"{"Users":1,"Items":1,"Feedback":1}"#),
+        route("POST", "/api/purge", post(bulk::purge), "Delete all users, items and feedback of the store")
+            .query(&[(
+                "check_list",
+                "delete_users,delete_items,delete_feedback,delete_cache: that it is meant",
+            )])
+            .answer(ROWS),
+    ]
+}
+
+fn dashboard_routes() -> Vec<Route> {
+    let route =
+        |path, handler, summary| Route::new("GET", path, handler, "dashboard", summary).access(Access::Admin);
+    let items = r#"[{"ItemId":"v1","IsHidden":false,"Categories":["sport"],"Timestamp":"2026-01-01T00:00:00Z","Labels":{},"Comment":"A title","Score":0.9}]"#;
+    vec![
+        route("/api/dashboard/stats", get(dashboard::stats), "How much the store holds").answer(
+            r#"{"NumUsers":1,"NumItems":1,"NumTotalPosFeedback":1,"NumValidPosFeedback":1,"NumValidNegFeedback":0,"BinaryVersion":"0.1.0"}"#,
+        ),
+        route("/api/dashboard/categories", get(dashboard::categories), "Categories that can be asked for")
+            .answer(r#"["Comedy"]"#),
+        route("/api/dashboard/users", get(users::list), "Users of the store, by id")
+            .query(PAGED)
+            .answer(r#"{"Cursor":"","Users":[{"UserId":"bob","Labels":{},"Comment":""}]}"#),
+        route("/api/dashboard/user/{id}", get(users::one), "A user").answer(USER),
+        route(
+            "/api/dashboard/user/{id}/feedback/{kind}",
+            get(feedback::of_user_by_kind),
+            "What a user did, of one kind",
+        )
+        .query(FEW)
+        .answer(FEEDBACK),
+        route("/api/dashboard/popular", get(dashboard::popular), "What viewers want most, as whole items")
+            .query(LISTED)
+            .answer(items),
+        route("/api/dashboard/latest", get(dashboard::latest), "What came in last, as whole items")
+            .query(LISTED)
+            .answer(items),
+        route("/api/dashboard/recommend/{user}", get(dashboard::recommend), "Items for a user, as whole items")
+            .query(&[N, OFFSET, CATEGORY])
+            .answer(items),
+    ]
+}
+
+fn metarank_routes() -> Vec<Route> {
+    let route = |path, handler, summary| Route::new("POST", path, handler, "metarank", summary);
+    let ranking = r#"{"event":"ranking","id":"r1","timestamp":"1767225600000","user":"bob","items":[{"id":"v1"},{"id":"v7"}]}"#;
+    vec![
+        route("/feedback", post(metarank::feedback), "Events as Metarank's clients send them, one or several")
+            .body(r#"[{"event":"interaction","id":"e1","timestamp":"1767225600000","ranking":"r1","user":"bob","type":"click","item":"v1","fields":[]}]"#)
+            .answer(r#"{"accepted":1,"status":"ok","tookMillis":3,"updated":1}"#),
+        route("/rank/{model}", post(metarank::rank), "The given items in an order for a viewer")
+            .access(Access::Read)
+            .query(&[("explain", "true: what each score is made of")])
+            .body(ranking)
+            .answer(r#"{"took":5,"items":[{"item":"v1","score":1.2,"features":[{"name":"closed-blend","value":1.2}]}]}"#),
+        route("/recommend/{model}", post(metarank::recommend), "Items for a user, or for who likes these items")
+            .access(Access::Read)
+            .body(r#"{"count":10,"user":"bob","items":["v1"]}"#)
+            .answer(r#"{"took":5,"items":[{"item":"v7","score":1.2}]}"#),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Our own routes: scores, sources, reasons, traces. The page is made of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -337,6 +337,7 @@ pub(super) struct NewEvent {
     value: f64,
     #[serde(default)]
     time: Moment,
+    event_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -344,22 +345,30 @@ pub(super) struct Accepted {
     accepted: usize,
 }
 
-/// An event replaces what was said before of its kind, so that it may be sent again without harm.
+/// An event with an id that was taken before is accepted and changes nothing. An event replaces what was said before of its kind, so that it may be sent again without harm.
 pub(super) async fn events(
     State(state): State<AppState>,
     Body(events): Body<Vec<NewEvent>>,
 ) -> Result<Json<Accepted>, ApiError> {
     state.check_batch(events.len())?;
     let now = now();
-    let mut feedback = Vec::with_capacity(events.len());
+    let accepted = events.len();
+    let (mut feedback, mut ids) = (Vec::with_capacity(events.len()), HashSet::new());
     for (at, event) in events.into_iter().enumerate() {
         let session = event.session.map(|session| format!("session:{session}"));
         let user = event.user.or(session).ok_or_else(|| {
             let message = format!("the body is wrong at `[{at}]`: missing field `user`");
             ApiError::bad("bad_field", message, "give a `user`, or the `session` of somebody unknown")
         })?;
+        let time = state.time_of(&format!("[{at}].time"), event.time, now)?;
+        if let Some(id) = event.event_id {
+            state.check_id(&format!("event_id of row {at}"), &id)?;
+            if state.event_ids().has(&id) || !ids.insert(id) {
+                continue;
+            }
+        }
         feedback.push(Feedback {
-            time: state.time_of(&format!("[{at}].time"), event.time, now)?,
+            time,
             kind: event.action,
             user,
             video: event.video,
@@ -371,7 +380,12 @@ pub(super) async fn events(
     state
         .write(move |state| {
             state.check_keys(&feedback)?;
-            Ok(Json(Accepted { accepted: state.keep(&feedback, Write::Overwrite)? }))
+            if !feedback.is_empty() {
+                state.keep(&feedback, Write::Overwrite)?;
+            }
+            // Only what is on disk has been taken.
+            ids.into_iter().for_each(|id| state.event_ids().add(id));
+            Ok(Json(Accepted { accepted }))
         })
         .await
 }

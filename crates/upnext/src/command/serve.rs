@@ -86,7 +86,7 @@ impl ServeArgs {
         upnext_serve::check_exposure(&listener, &config.serve)?;
         let mut tenants = Tenants::new(config.serve.clone())?;
         let mut opened = Vec::new();
-        for (place, folder) in places.iter().zip(folders) {
+        for (place, folder) in places.into_iter().zip(folders) {
             let store = place.store.open(&config.store)?;
             let about = about(&folder.dataset, folder.manifest.notice.as_ref());
             let state = match place.name.as_str() {
@@ -100,15 +100,25 @@ impl ServeArgs {
             state.keep_audit_in(place.store.beside(&place.run, AUDIT_FILE))?;
             opened.push((place, folder, store, state));
         }
-        for (place, folder, store, state) in opened {
-            publish(place, folder, store, &state, &config)?;
-        }
         let scheme = if config.serve.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        say_where(&url, self.json)?;
-        let reload = tenants.reload();
-        runtime.spawn(reload_when_told(reload));
-        runtime.block_on(upnext_serve::serve(listener, tenants, stop_signal()))?;
+        // Who asks meanwhile hears that models are not ready, instead of nothing.
+        let (done, loaded) = tokio::sync::oneshot::channel();
+        let json = self.json;
+        thread::Builder::new().name("loading".into()).spawn(move || {
+            let publish = |(place, folder, store, state)| publish(&place, folder, store, &state, &config);
+            let published = opened.into_iter().try_for_each(publish);
+            let _ = done.send(published.and_then(|()| say_where(&url, json)));
+        })?;
+        runtime.spawn(reload_when_told(tenants.reload()));
+        runtime.block_on(async {
+            let mut serving = std::pin::pin!(upnext_serve::serve(listener, tenants, stop_signal()));
+            tokio::select! {
+                ended = &mut serving => return ended.map_err(anyhow::Error::from),
+                loaded = loaded => loaded.context("loading panicked")??,
+            }
+            Ok(serving.await?)
+        })?;
         tracing::info!("stopped");
         Ok(())
     }
