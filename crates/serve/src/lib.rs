@@ -11,6 +11,8 @@ mod connections;
 mod dashboard;
 mod error;
 mod extract;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod keys;
 mod messages;
 mod moment;

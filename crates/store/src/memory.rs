@@ -30,6 +30,10 @@ struct Rows {
     /// (user, video, kind) to the place in `feedback`.
     keys: BTreeMap<(String, String, String), u64>,
     next: u64,
+    /// Ids of events, and when they came.
+    event_ids: BTreeMap<String, i64>,
+    /// How far streams were read.
+    positions: BTreeMap<String, u64>,
     receipts: Vec<Receipt>,
 }
 

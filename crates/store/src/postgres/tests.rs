@@ -27,8 +27,17 @@ fn database() -> Option<String> {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let server = server()?;
     let name = format!("test{}", MADE.fetch_add(1, Ordering::Relaxed));
-    assert!(server.psql(&format!("CREATE DATABASE {name}")));
+    run(&server.url(), &format!("CREATE DATABASE {name}"));
     Some(server.url_of(&name))
+}
+
+/// Runs statements; no other program does, since between fork and exec it would hold the locks of files that other tests close.
+fn run(url: &str, statements: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = super::Server::of(url, &StoreConfig::default()).unwrap();
+        server.connect().await.unwrap().run(statements).await.unwrap();
+    });
 }
 
 /// An empty store in a database of its own.
@@ -222,7 +231,7 @@ fn what_cannot_be_opened_is_named_without_the_password() {
     drop(Postgres::open(&url, StoreConfig::default()).unwrap());
 
     let name = url.rsplit_once('/').unwrap().1;
-    assert!(server().unwrap().psql(&format!("\\c {name}\nUPDATE upnext.store SET version = 99")));
+    run(&url, "UPDATE upnext.store SET version = 99");
     let other = Postgres::open(&url, StoreConfig::default()).unwrap_err();
     assert!(matches!(other, StoreError::Tables { found: 99, .. }), "{other}");
     assert!(
@@ -274,10 +283,9 @@ fn who_finds_all_readers_at_work_is_told_to_come_back_and_no_read_waits_for_ever
     let Some(url) = database() else { return };
     let store = Postgres::open(&url, config).unwrap();
     store.append(&[event("ann", "v")], Write::Overwrite).unwrap();
-    let name = url.rsplit_once('/').unwrap().1.to_owned();
     std::thread::scope(|scope| {
         let lock = "BEGIN; LOCK TABLE upnext.feedback IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3); COMMIT;";
-        let locked = scope.spawn(move || server().unwrap().psql(&format!("\\c {name}\n{lock}")));
+        let locked = scope.spawn(|| run(&url, lock));
         std::thread::sleep(Duration::from_millis(700));
         let waits = scope.spawn(|| store.history("ann", None, 1));
         std::thread::sleep(Duration::from_millis(300));
@@ -285,7 +293,7 @@ fn who_finds_all_readers_at_work_is_told_to_come_back_and_no_read_waits_for_ever
         assert!(matches!(busy, StoreError::Busy { .. }), "{busy}");
         let late = waits.join().unwrap().unwrap_err();
         assert!(late.to_string().contains("could not read a history: no answer within 1000 ms"), "{late}");
-        assert!(locked.join().unwrap());
+        locked.join().unwrap();
     });
     assert_eq!(store.history("ann", None, 1).unwrap(), [event("ann", "v")], "it recovers");
     assert_eq!(store.feedback(&FeedbackQuery { n: 9, ..FeedbackQuery::default() }).unwrap().rows.len(), 1);

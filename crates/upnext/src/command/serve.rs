@@ -6,13 +6,15 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use upnext_data::{Dataset, Relevance, SplitError};
 use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels};
-use upnext_serve::{About, AppState, Reload, ServeError, TasteMap, Tenants};
+use upnext_serve::{About, AppState, Reload, ServeConfig, ServeError, TasteMap, Tenants};
 use upnext_store::{Store, StoreConfig};
 
 use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
@@ -38,6 +40,9 @@ pub(crate) struct ServeArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
     listen: String,
+    /// Where to listen for gRPC too (proto/upnext.proto); needs a build with the feature `scale`
+    #[arg(long, value_name = "ADDRESS")]
+    grpc: Option<String>,
     /// A key that may do everything; this or a file of keys is required when the address is not loopback
     #[arg(long, env = "UPNEXT_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -84,6 +89,7 @@ impl ServeArgs {
             error => anyhow::Error::from(error),
         })?;
         upnext_serve::check_exposure(&listener, &config.serve)?;
+        let twin = self.grpc.as_deref().map(|address| twin(&runtime, address, &config.serve)).transpose()?;
         let mut tenants = Tenants::new(config.serve.clone())?;
         let mut opened = Vec::new();
         for (place, folder) in places.into_iter().zip(folders) {
@@ -111,6 +117,9 @@ impl ServeArgs {
             let _ = done.send(published.and_then(|()| say_where(&url, json)));
         })?;
         runtime.spawn(reload_when_told(tenants.reload()));
+        if let Some(twin) = twin {
+            serve_twin(&runtime, twin, &tenants)?;
+        }
         runtime.block_on(async {
             let mut serving = std::pin::pin!(upnext_serve::serve(listener, tenants, stop_signal()));
             tokio::select! {
@@ -181,6 +190,41 @@ fn publish(
     if let Some(report) = report {
         state.set_report(report);
     }
+    Ok(())
+}
+
+/// The listener for gRPC.
+#[cfg(feature = "scale")]
+fn twin(runtime: &Runtime, address: &str, config: &ServeConfig) -> Result<TcpListener> {
+    let listener = runtime.block_on(upnext_serve::bind(address)).map_err(|error| match error {
+        ServeError::Address { .. } => WrongUse::of("--grpc", error).into(),
+        error => anyhow::Error::from(error),
+    })?;
+    upnext_serve::check_exposure(&listener, config)?;
+    Ok(listener)
+}
+
+#[cfg(not(feature = "scale"))]
+fn twin(_: &Runtime, _: &str, _: &ServeConfig) -> Result<TcpListener> {
+    let why = "this build speaks no gRPC; build it with `cargo build --release --features scale`";
+    Err(WrongUse::of("--grpc", why).into())
+}
+
+/// Answers gRPC beside HTTP.
+#[cfg(feature = "scale")]
+fn serve_twin(runtime: &Runtime, listener: TcpListener, tenants: &Tenants) -> Result<()> {
+    tracing::info!("serving gRPC on {}", listener.local_addr()?);
+    let served = upnext_serve::grpc::serve(listener, tenants.clone(), stop_signal());
+    runtime.spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!("gRPC: {error}");
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(feature = "scale"))]
+fn serve_twin(_: &Runtime, _: TcpListener, _: &Tenants) -> Result<()> {
     Ok(())
 }
 

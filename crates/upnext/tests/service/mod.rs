@@ -39,8 +39,13 @@ impl Service {
     }
 
     pub(crate) fn start_in(run: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(run, environment, &[])
+    }
+
+    pub(crate) fn start_with(run: &Path, environment: &[(&str, &str)], more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_upnext"))
             .args(["serve", run.to_str().unwrap(), "--listen", "127.0.0.1:0", "--json"])
+            .args(more)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
