@@ -3,6 +3,8 @@
 //! Each call becomes a request to the same routes that HTTP has, so keys, roles, tenants, rates, limits, deadlines and metrics are the
 //! same by construction.
 
+/// Messages, client and server.
+#[rustfmt::skip]
 pub mod v2;
 
 use std::io;
@@ -56,7 +58,9 @@ pub async fn serve(
         .max_encoding_message_size(ANSWER_BYTES_MAX);
     let refused = |source: io::Error| ServeError::Listen { address: "gRPC".into(), source };
     let mut server = Server::builder()
-        .timeout(Duration::from_millis(config.request_milliseconds_max.saturating_add(config.body_milliseconds_max)))
+        .timeout(Duration::from_millis(
+            config.request_milliseconds_max.saturating_add(config.body_milliseconds_max),
+        ))
         .concurrency_limit_per_connection(config.reads_max.max(1))
         .http2_keepalive_interval(Some(Duration::from_millis(config.head_milliseconds_max)))
         .http2_keepalive_timeout(Some(Duration::from_millis(config.head_milliseconds_max)));
@@ -234,10 +238,7 @@ fn text(value: &Value) -> String {
 
 #[tonic::async_trait]
 impl UpNext for Twin {
-    async fn recommend(
-        &self,
-        call: Request<v2::RecommendRequest>,
-    ) -> Result<Response<v2::Slate>, Status> {
+    async fn recommend(&self, call: Request<v2::RecommendRequest>) -> Result<Response<v2::Slate>, Status> {
         let asked = call.get_ref();
         let body = given(json!({
             "user": asked.user,
@@ -297,7 +298,9 @@ impl UpNext for Twin {
         };
         let body = Value::Array(call.get_ref().events.iter().map(event).collect());
         let answer = self.ask(&call, Method::POST, "/api/v2/events", Some(body)).await?;
-        Ok(Response::new(v2::SendEventsResponse { accepted: answer["accepted"].as_u64().unwrap_or_default() }))
+        Ok(Response::new(v2::SendEventsResponse {
+            accepted: answer["accepted"].as_u64().unwrap_or_default(),
+        }))
     }
 
     async fn put_items(
@@ -323,13 +326,12 @@ impl UpNext for Twin {
             }));
         }
         let answer = self.ask(&call, Method::POST, "/api/items", Some(Value::Array(items))).await?;
-        Ok(Response::new(v2::PutItemsResponse { written: answer["RowAffected"].as_u64().unwrap_or_default() }))
+        Ok(Response::new(v2::PutItemsResponse {
+            written: answer["RowAffected"].as_u64().unwrap_or_default(),
+        }))
     }
 
-    async fn explain(
-        &self,
-        call: Request<v2::ExplainRequest>,
-    ) -> Result<Response<v2::Explanation>, Status> {
+    async fn explain(&self, call: Request<v2::ExplainRequest>) -> Result<Response<v2::Explanation>, Status> {
         let asked = call.get_ref();
         let mut query = Serializer::new(String::new());
         query.append_pair("video", &asked.video);
