@@ -11,7 +11,10 @@ mod connections;
 mod dashboard;
 mod error;
 mod extract;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod keys;
+mod messages;
 mod moment;
 mod pictures;
 mod rates;
@@ -29,6 +32,7 @@ pub use config::ServeConfig;
 pub use dashboard::map_file;
 pub use error::ServeError;
 pub use keys::{KeptKey, NewKey, Role, add_key, keys_in, revoke_key};
+pub use messages::{Message, read_message};
 pub use pictures::Pictures;
 pub use rules::rules_in;
 pub use server::{app, bind, check_exposure, serve};

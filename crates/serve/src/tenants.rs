@@ -57,8 +57,9 @@ impl Shared {
         self.exposed.load(Ordering::Relaxed)
     }
 
+    /// Whether other machines can reach a door; one that they can is enough.
     pub(crate) fn expose(&self, exposed: bool) {
-        self.exposed.store(exposed, Ordering::Relaxed);
+        self.exposed.fetch_or(exposed, Ordering::Relaxed);
     }
 
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
@@ -172,6 +173,7 @@ pub(crate) struct NoTenant;
 pub(crate) struct All(pub(crate) Arc<[AppState]>);
 
 /// Tenants behind one door. A single one needs no name.
+#[derive(Clone)]
 pub struct Tenants {
     shared: Arc<Shared>,
     states: Vec<AppState>,

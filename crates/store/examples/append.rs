@@ -1,16 +1,26 @@
-//! `append FILE SECONDS`: how many events a second a store takes by [`upnext_store::Store::append`], in batches of 100 from 16 threads, each durable when
+//! `append FILE|URL SECONDS`: how many events a second a store takes by [`upnext_store::Store::append`], in batches of 100 from 16 threads, each durable when
 //! it returns. One JSON object. `bench/serve` runs it beside the same through HTTP.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use upnext_store::{Feedback, Sqlite, Store, StoreConfig, Write};
+use upnext_store::{Feedback, Sqlite, Store, StoreConfig, StoreError, StoreUrl, Write};
+
+/// A file, or, with the feature `postgres`, a database.
+fn open(place: &str) -> Result<Box<dyn Store>, StoreError> {
+    let config = StoreConfig::default();
+    match StoreUrl::of(place) {
+        #[cfg(feature = "postgres")]
+        Some(url) => Ok(Box::new(upnext_store::Postgres::open(url.secret(), config)?)),
+        _ => Ok(Box::new(Sqlite::open(place, config)?)),
+    }
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [file, seconds] = words.as_slice() else { return Err("expected FILE SECONDS".into()) };
     let seconds: f64 = seconds.parse()?;
-    let (store, written) = (Sqlite::open(file, StoreConfig::default())?, AtomicUsize::new(0));
+    let (store, written) = (open(file)?, AtomicUsize::new(0));
     // Of a store that was written before, other events.
     let held = store.counts()?.feedback;
     let begin = Instant::now();

@@ -3,12 +3,18 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Feedback, StoreError, StoredUser, StoredVideo, UserPatch, VideoPatch};
+use crate::{
+    Feedback, Identified, Step, StoreError, StoreUrl, StoredUser, StoredVideo, UserPatch, VideoPatch,
+};
 
 /// Limits of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
+    /// The database that holds the store, `postgres://user@host:5432/database`; without one it is a file. It may hold a password, so it
+    /// is never written.
+    #[serde(skip_serializing)]
+    pub url: Option<StoreUrl>,
     /// Bytes of a user's or video's id.
     pub id_bytes_max: usize,
     /// Bytes of a kind of feedback, and of a category.
@@ -49,6 +55,16 @@ pub struct StoreConfig {
     pub cached_users_max: usize,
     /// Rows of feedback that wait to be sorted by video; a question by video looks through up to twice as many.
     pub unsorted_rows_max: usize,
+    /// How long the id of an event is remembered, in days: one that comes again later counts again.
+    pub event_ids_days_max: u32,
+    /// How long connecting to a database server may take.
+    pub server_connect_milliseconds_max: u64,
+    /// How long a server may take to answer what reads.
+    pub server_answer_milliseconds_max: u64,
+    /// How long a commit on a server may take, connecting again included.
+    pub server_commit_milliseconds_max: u64,
+    /// How often it is checked that a server's news still arrive.
+    pub server_check_milliseconds: u64,
     /// Rows of a [`crate::Memory`] store, users, videos and feedback together.
     pub memory_rows_max: usize,
 }
@@ -56,6 +72,7 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
+            url: None,
             id_bytes_max: 512,
             kind_bytes_max: 128,
             comment_bytes_max: 16 * 1024,
@@ -75,6 +92,11 @@ impl Default for StoreConfig {
             free_bytes_min: 512 << 20,
             cached_users_max: 500_000,
             unsorted_rows_max: 200_000,
+            event_ids_days_max: 7,
+            server_connect_milliseconds_max: 3_000,
+            server_answer_milliseconds_max: 5_000,
+            server_commit_milliseconds_max: 10_000,
+            server_check_milliseconds: 1_000,
             memory_rows_max: 10_000_000,
         }
     }
@@ -87,17 +109,42 @@ impl StoreConfig {
     /// Names the first row and field that is out of bounds.
     pub fn check_feedback(&self, feedback: &[Feedback]) -> Result<(), StoreError> {
         self.check_batch("rows of feedback", feedback.len())?;
-        for (row, f) in feedback.iter().enumerate() {
-            name("kind", row, &f.kind, self.kind_bytes_max)?;
-            name("user id", row, &f.user, self.id_bytes_max)?;
-            name("video id", row, &f.video, self.id_bytes_max)?;
-            text("comment", row, &f.comment, self.comment_bytes_max)?;
-            self.check_labels(row, &f.labels)?;
-            if !f.value.is_finite() {
-                return Err(StoreError::NotFinite { row, value: f.value });
-            }
+        feedback.iter().enumerate().try_for_each(|(row, f)| self.check_row(row, f))
+    }
+
+    fn check_row(&self, row: usize, f: &Feedback) -> Result<(), StoreError> {
+        name("kind", row, &f.kind, self.kind_bytes_max)?;
+        name("user id", row, &f.user, self.id_bytes_max)?;
+        name("video id", row, &f.video, self.id_bytes_max)?;
+        text("comment", row, &f.comment, self.comment_bytes_max)?;
+        self.check_labels(row, &f.labels)?;
+        match f.value.is_finite() {
+            true => Ok(()),
+            false => Err(StoreError::NotFinite { row, value: f.value }),
         }
-        Ok(())
+    }
+
+    /// Checks a batch of events and the step that they are.
+    ///
+    /// # Errors
+    /// Names the first row and field that is out of bounds.
+    pub(crate) fn check_events(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+    ) -> Result<(), StoreError> {
+        self.check_batch("events", events.len())?;
+        for (row, event) in events.iter().enumerate() {
+            event.id.iter().try_for_each(|id| name("event id", row, id, self.id_bytes_max))?;
+            self.check_row(row, &event.feedback)?;
+        }
+        step.iter().try_for_each(|step| name("name of a stream", 0, step.stream, self.id_bytes_max))
+    }
+
+    /// Ids that were written before this moment are forgotten.
+    pub(crate) fn event_ids_since(&self, now: i64) -> i64 {
+        const DAY_MILLISECONDS: i64 = 86_400_000;
+        now.saturating_sub(i64::from(self.event_ids_days_max) * DAY_MILLISECONDS)
     }
 
     /// Checks a batch of users.

@@ -201,6 +201,70 @@ pub enum StoreError {
         /// What SQLite said.
         message: String,
     },
+    /// The store stands elsewhere in a stream than a step began.
+    #[error(
+        "the stream {stream} was read up to {found} where {expected} was expected: another process reads it into this store; let one do it"
+    )]
+    Moved {
+        /// The stream's name.
+        stream: String,
+        /// Where the store stands.
+        found: u64,
+        /// Where the step began.
+        expected: u64,
+    },
+    /// Not a URL of a database.
+    #[error(
+        "the store's URL cannot be used ({message}): write postgres://user@host:5432/database, signs such as @ / ? in a password as %40 %2F %3F"
+    )]
+    Url {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A database server is not there, or refuses the connection.
+    #[error(
+        "{server} cannot be reached ({message}); nothing was written: check that it runs, the host, port, user, password, database and sslmode, and try again"
+    )]
+    Unreachable {
+        /// Host, port and database.
+        server: String,
+        /// What was heard.
+        message: String,
+    },
+    /// A database server refused, or answered too late; nothing was written.
+    #[error("{server}: could not {doing}: {message}")]
+    Server {
+        /// Host, port and database.
+        server: String,
+        /// What was tried.
+        doing: &'static str,
+        /// What the server said.
+        message: String,
+    },
+    /// The server went away in the middle of a commit.
+    #[error(
+        "{server} went away while trying to {doing} ({message}); whether it was written is not known: read it back, or send it again with the ids of its events"
+    )]
+    Unsure {
+        /// Host, port and database.
+        server: String,
+        /// What was tried.
+        doing: &'static str,
+        /// What was heard last.
+        message: String,
+    },
+    /// The tables of a database are of another build.
+    #[error(
+        "{server} has tables of version {found} in its schema upnext; this build reads {expected}: use the build that made them, or another database"
+    )]
+    Tables {
+        /// Host, port and database.
+        server: String,
+        /// What the database says.
+        found: i64,
+        /// What this build reads.
+        expected: i64,
+    },
     /// The writer is gone.
     #[error("{path} is closed")]
     Closed {

@@ -30,6 +30,28 @@ pub enum Write {
     Overwrite,
 }
 
+/// Feedback that came as an event, which may come again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identified {
+    /// What the event is known by; a second one of the same id is passed over. `None` where whoever sends it makes sure that it comes once.
+    pub id: Option<String>,
+    /// What happens when the key is already there.
+    pub write: Write,
+    /// What was done.
+    pub feedback: Feedback,
+}
+
+/// A step along a stream of events that others keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// The stream's name.
+    pub stream: &'a str,
+    /// Where the store has to stand, 0 at the start: so that two readers cannot both take it.
+    pub from: u64,
+    /// Where it stands afterwards.
+    pub to: u64,
+}
+
 /// Which feedback to list. Whatever is `None` may be anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FeedbackQuery<'a> {

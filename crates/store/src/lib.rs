@@ -9,9 +9,12 @@ mod config;
 mod error;
 mod feedback;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod profile;
 mod receipt;
 mod sqlite;
+mod url;
 mod version;
 
 #[cfg(test)]
@@ -19,11 +22,14 @@ mod contract;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
-pub use feedback::{Feedback, FeedbackQuery, Write};
+pub use feedback::{Feedback, FeedbackQuery, Identified, Step, Write};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use profile::{Presence, StoredUser, StoredVideo, UserPatch, VideoPatch};
 pub use receipt::Receipt;
 pub use sqlite::{DUMP_VERSION, Report, SCHEMA_VERSION, Sqlite};
+pub use url::StoreUrl;
 pub use version::Version;
 
 /// One page of a list, and where the next one begins.
@@ -55,6 +61,24 @@ pub trait Store: Send + Sync {
     /// When a row is out of bounds (see [`StoreConfig`]), when too much waits to be written
     /// ([`StoreError::Busy`]), or when the disk fails.
     fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError>;
+
+    /// Writes the feedback of events whose ids are new, in their order, and returns of how many; all of it, the ids and the step along
+    /// the stream are one commit. An id is remembered for [`StoreConfig::event_ids_days_max`] days after `now`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; also when the store does not stand where the step begins ([`StoreError::Moved`]).
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError>;
+
+    /// Where the store stands in a stream: the end of the last step, 0 before the first.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    fn position(&self, stream: &str) -> Result<u64, StoreError>;
 
     /// The newest `limit` rows of a user with a time of at most `until`, oldest first; equal times keep the
     /// order in which they were written. Without `until`, rows written for later are among them.

@@ -8,8 +8,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::version::Versions;
 use crate::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Receipt, Store, StoreConfig, StoreError, StoredUser,
-    StoredVideo, UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig,
+    StoreError, StoredUser, StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// A store in memory.
@@ -30,6 +30,10 @@ struct Rows {
     /// (user, video, kind) to the place in `feedback`.
     keys: BTreeMap<(String, String, String), u64>,
     next: u64,
+    /// Ids of events, and when they came.
+    event_ids: BTreeMap<String, i64>,
+    /// How far streams were read.
+    positions: BTreeMap<String, u64>,
     receipts: Vec<Receipt>,
 }
 
@@ -57,6 +61,21 @@ impl Rows {
         match self.users.len() + self.videos.len() + self.feedback.len() + more > max {
             true => Err(StoreError::Full { path: PathBuf::from("memory") }),
             false => Ok(()),
+        }
+    }
+
+    fn put_feedback(&mut self, f: &Feedback, write: Write) {
+        let user = self.users.entry(f.user.clone()).or_default();
+        user.get_or_insert_with(|| StoredUser { id: f.user.clone(), ..StoredUser::default() });
+        let key = (f.user.clone(), f.video.clone(), f.kind.clone());
+        let at = *self.keys.entry(key).or_insert(self.next);
+        match self.feedback.get_mut(&at) {
+            Some(old) if write == Write::Accumulate => accumulate(old, f),
+            Some(old) => *old = f.clone(),
+            None => {
+                self.feedback.insert(at, f.clone());
+                self.next += 1;
+            }
         }
     }
 
@@ -111,23 +130,44 @@ impl Store for Memory {
         self.config.check_feedback(feedback)?;
         let mut rows = self.write();
         rows.room_for(2 * feedback.len(), self.config.memory_rows_max)?;
-        for f in feedback {
-            let user = rows.users.entry(f.user.clone()).or_default();
-            user.get_or_insert_with(|| StoredUser { id: f.user.clone(), ..StoredUser::default() });
-            let next = rows.next;
-            let key = (f.user.clone(), f.video.clone(), f.kind.clone());
-            let at = *rows.keys.entry(key).or_insert(next);
-            match rows.feedback.get_mut(&at) {
-                Some(old) if write == Write::Accumulate => accumulate(old, f),
-                Some(old) => *old = f.clone(),
-                None => {
-                    rows.feedback.insert(at, f.clone());
-                    rows.next += 1;
-                }
-            }
-        }
+        feedback.iter().for_each(|f| rows.put_feedback(f, write));
         self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
+    }
+
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError> {
+        self.config.check_events(events, step)?;
+        let mut rows = self.write();
+        rows.room_for(2 * events.len(), self.config.memory_rows_max)?;
+        if let Some(Step { stream, from, to }) = step {
+            let stands = rows.positions.entry(stream.to_owned()).or_default();
+            if *stands != from {
+                return Err(StoreError::Moved { stream: stream.to_owned(), found: *stands, expected: from });
+            }
+            *stands = to;
+        }
+        let since = self.config.event_ids_since(now);
+        rows.event_ids.retain(|_, time| *time >= since);
+        let mut n = 0;
+        for event in events {
+            let is_known = event.id.as_ref().is_some_and(|id| rows.event_ids.contains_key(id));
+            if !is_known {
+                rows.event_ids.extend(event.id.clone().map(|id| (id, now)));
+                rows.put_feedback(&event.feedback, event.write);
+                n += 1;
+            }
+        }
+        self.versions.feedback_changed(events.iter().map(|event| event.feedback.user.as_str()));
+        Ok(n)
+    }
+
+    fn position(&self, stream: &str) -> Result<u64, StoreError> {
+        Ok(self.read().positions.get(stream).copied().unwrap_or_default())
     }
 
     fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {

@@ -6,6 +6,7 @@ mod by_video;
 mod checkpoint;
 mod dump;
 mod forget;
+mod once;
 mod open;
 mod readers;
 mod retain;
@@ -27,8 +28,8 @@ pub use verify::Report;
 
 use crate::version::Versions;
 use crate::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Receipt, Store, StoreConfig, StoreError, StoredUser,
-    StoredVideo, UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreConfig,
+    StoreError, StoredUser, StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 use by_video::ByVideo;
 use checkpoint::Checkpoint;
@@ -211,6 +212,28 @@ impl Store for Sqlite {
         self.add(doing, feedback.len(), move |desk| prepared.write(desk, write).map_err(&wrap))?;
         self.versions.feedback_changed(feedback.iter().map(|f| f.user.as_str()));
         Ok(feedback.len())
+    }
+
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError> {
+        self.config.check_events(events, step)?;
+        let doing = "write events";
+        let step =
+            step.map(|Step { stream, from, to }| once::OwnStep { stream: stream.to_owned(), from, to });
+        let since = self.config.event_ids_since(now);
+        let (once, wrap) = (once::Once { events: events.to_vec(), step, now, since }, self.wrap(doing));
+        let n = self.add(doing, events.len().max(1), move |desk| once.write(desk, &wrap))?;
+        self.versions.feedback_changed(events.iter().map(|event| event.feedback.user.as_str()));
+        Ok(n)
+    }
+
+    fn position(&self, stream: &str) -> Result<u64, StoreError> {
+        let found = self.row("look for a position", rows::POSITION, [stream], |row| row.get::<_, i64>(0))?;
+        Ok(found.unwrap_or_default().unsigned_abs())
     }
 
     fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {

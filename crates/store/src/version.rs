@@ -1,6 +1,5 @@
 //! When what a reader remembers is old: counters of changes, of everything and of users.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers that grow with every change, so that a reader knows when what it remembers is old.
@@ -14,6 +13,11 @@ pub struct Version {
 
 /// Users share counters, so that memory does not grow with them: a user whose neighbour changed is read once too often.
 const USER_COUNTERS: usize = 1 << 14;
+
+/// A user in 32 bits, the same in every process and build, since processes tell each other of it: FNV-1a.
+pub(crate) fn user_hash(user: &str) -> u32 {
+    user.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
 
 /// The counters of one store.
 #[derive(Debug)]
@@ -37,10 +41,8 @@ impl Default for Versions {
 }
 
 impl Versions {
-    fn counter(&self, user: &str) -> &AtomicU64 {
-        let mut hasher = DefaultHasher::new();
-        user.hash(&mut hasher);
-        &self.of_users[hasher.finish() as usize % USER_COUNTERS]
+    fn counter(&self, hash: u32) -> &AtomicU64 {
+        &self.of_users[hash as usize % USER_COUNTERS]
     }
 
     pub(crate) fn videos_changed(&self) {
@@ -50,7 +52,7 @@ impl Versions {
     /// Users were written, or feedback of theirs.
     pub(crate) fn users_changed<'a>(&self, users: impl IntoIterator<Item = &'a str>) {
         for user in users {
-            self.counter(user).fetch_add(1, Ordering::Release);
+            self.counter(user_hash(user)).fetch_add(1, Ordering::Release);
         }
     }
 
@@ -74,6 +76,21 @@ impl Versions {
 
     /// Both parts only grow, so their sum tells of any change.
     pub(crate) fn of_user(&self, user: &str) -> u64 {
-        self.counter(user).load(Ordering::Acquire) + self.of_all_users.load(Ordering::Acquire)
+        self.counter(user_hash(user)).load(Ordering::Acquire) + self.of_all_users.load(Ordering::Acquire)
+    }
+}
+
+/// What one hears of other processes.
+#[cfg(feature = "postgres")]
+impl Versions {
+    /// A user of whom only the hash is known.
+    pub(crate) fn user_changed(&self, hash: u32) {
+        self.counter(hash).fetch_add(1, Ordering::Release);
+    }
+
+    /// News may have been lost.
+    pub(crate) fn everything_changed(&self) {
+        self.videos_changed();
+        self.all_feedback_changed();
     }
 }

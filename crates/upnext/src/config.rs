@@ -9,7 +9,9 @@ use toml::{Table, Value};
 use upnext_map::MapConfig;
 use upnext_pipeline::FeedConfig;
 use upnext_serve::ServeConfig;
-use upnext_store::StoreConfig;
+use upnext_store::{StoreConfig, StoreUrl};
+
+use crate::stream::StreamConfig;
 
 /// All settings of a process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     /// The door's bounds.
     pub(crate) serve: ServeConfig,
+    /// How a stream of events is read.
+    pub(crate) stream: StreamConfig,
 }
 
 impl Config {
@@ -31,12 +35,31 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, a key is not known, or a value is out of bounds.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
+        let mut config = Self::of_file(path)?;
+        // A URL with a password, which no file and no listing of processes need to show.
+        if let Some(url) = std::env::var("UPNEXT_STORE").ok().filter(|url| !url.is_empty()) {
+            let url =
+                StoreUrl::of(&url).context("UPNEXT_STORE: expected postgres://user@host:5432/database")?;
+            config.store.url = Some(url);
+        }
+        Ok(config)
+    }
+
+    fn of_file(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{}: the configuration cannot be read", path.display()))?;
         let config: Self = from_toml(&text, &[])
             .with_context(|| format!("{}: expected the keys of config/demo.toml", path.display()))?;
         config.feed.check().with_context(|| format!("{}", path.display()))?;
+        if let Some(url) = &config.store.url
+            && StoreUrl::of(url.secret()).is_none()
+        {
+            return Err(anyhow!(
+                "{}: `url` of [store]: expected postgres://user@host:5432/database",
+                path.display()
+            ));
+        }
         Ok(config)
     }
 }
@@ -147,6 +170,7 @@ mod tests {
         let (read, default) = (Config::read(Some(&file)).unwrap(), Config::default());
         assert_eq!((read.feed, read.map), (default.feed, default.map));
         assert_eq!((read.store, read.serve), (default.store, default.serve));
+        assert_eq!(read.stream, default.stream);
 
         let text = std::fs::read_to_string(&file).unwrap();
         let (mut written, mut known) = (Vec::new(), Vec::new());
@@ -154,7 +178,7 @@ mod tests {
         keys(&Table::try_from(Config::default()).unwrap(), "", &mut known);
         assert_eq!(written, known, "the keys of the file, and those of the code");
         // A secret has no default: it stands there as a comment.
-        assert_eq!(text.matches("\n# key = ").count(), 1);
+        assert_eq!((text.matches("\n# key = ").count(), text.matches("\n# url = ").count()), (1, 1));
 
         let lines: Vec<&str> = text.lines().collect();
         for (above, line) in lines.iter().zip(&lines[1..]) {

@@ -20,6 +20,8 @@ mod progress;
 mod report;
 mod retraining;
 mod serving;
+mod stores;
+mod stream;
 mod sweep;
 mod true_top;
 
@@ -100,6 +102,8 @@ enum Command {
     Restore(command::dump::RestoreArgs),
     /// Erase a user from store, runs and models, with a receipt
     Forget(command::forget::ForgetArgs),
+    /// Read events from a stream of a broker into a store, each once
+    Consume(command::consume::ConsumeArgs),
     /// Make, list and revoke keys of a service
     Keys(command::keys::KeysArgs),
 }
@@ -174,6 +178,7 @@ fn main() -> ExitCode {
         Command::Dump(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Forget(args) => args.run(),
+        Command::Consume(args) => args.run(),
         Command::Keys(args) => args.run(),
     };
     match done {

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, parts, wait, walks};
 
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 27] = [
     "demo",
     "generate",
     "import",
@@ -37,6 +37,7 @@ const VERBS: [&str; 26] = [
     "dump",
     "restore",
     "forget",
+    "consume",
     "keys",
 ];
 

@@ -4,139 +4,18 @@
 #![allow(dead_code, reason = "each test needs some of the servers")]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use upnext_ingest::engine::flight::Engine;
 
-/// Says that a test is skipped, or fails where servers are required.
-pub(crate) fn skip(what: &str) {
-    assert!(
-        std::env::var("UPNEXT_REQUIRE_SERVERS").as_deref() != Ok("1"),
-        "{what}, and UPNEXT_REQUIRE_SERVERS=1"
-    );
-    println!("SKIPPED: {what}");
-}
+mod postgres;
+mod process;
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn wait_for(port: u16, child: &mut Child) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(child.try_wait().unwrap().is_none(), "the server ended at once");
-        assert!(Instant::now() < until, "the server does not listen within a minute");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// A PostgreSQL of its own: user `upnext`, password `s3cret/pw`, database `postgres`.
-pub(crate) struct Postgres {
-    child: Child,
-    pub(crate) port: u16,
-    bin: PathBuf,
-    folder: tempfile::TempDir,
-}
-
-impl Postgres {
-    pub(crate) fn start() -> Option<Self> {
-        let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-            .filter(|bin| bin.join("initdb").is_file())
-            .collect();
-        versions.sort();
-        let Some(bin) = versions.pop() else {
-            skip("PostgreSQL is not installed (apt-get install postgresql)");
-            return None;
-        };
-        let folder = tempfile::tempdir().unwrap();
-        // PostgreSQL refuses to run as root; the package brings a user of its own.
-        let id = |flag: &str, user: &[&str]| -> u32 {
-            let said = Command::new("id").arg(flag).args(user).output().unwrap().stdout;
-            String::from_utf8(said).unwrap().trim().parse().unwrap()
-        };
-        let owner = (id("-u", &[]) == 0).then(|| (id("-u", &["postgres"]), id("-g", &["postgres"])));
-        let password = folder.path().join("password");
-        std::fs::write(&password, "s3cret/pw").unwrap();
-        if let Some((user, group)) = owner {
-            chown(folder.path(), Some(user), Some(group)).unwrap();
-            chown(&password, Some(user), Some(group)).unwrap();
-        }
-        let as_owner = |program: &str| {
-            let mut command = Command::new(bin.join(program));
-            command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-            if let Some((user, group)) = owner {
-                command.uid(user).gid(group);
-            }
-            command
-        };
-        let data = folder.path().join("data");
-        let made = as_owner("initdb")
-            .arg("-D")
-            .arg(&data)
-            .args(["-U", "upnext", "--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--pwfile"])
-            .arg(&password)
-            .status()
-            .unwrap();
-        assert!(made.success(), "initdb failed");
-        let port = free_port();
-        let mut child = as_owner("postgres")
-            .arg("-D")
-            .arg(&data)
-            .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c", "fsync=off", "-k"])
-            .arg(folder.path())
-            .spawn()
-            .unwrap();
-        wait_for(port, &mut child);
-        let server = Self { child, port, bin, folder };
-        let until = Instant::now() + Duration::from_secs(60);
-        while !server.psql("SELECT 1") {
-            assert!(Instant::now() < until, "the server answers nothing within a minute");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Some(server)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("postgres://upnext:s3cret%2Fpw@127.0.0.1:{}/postgres", self.port)
-    }
-
-    /// Runs statements; whether they went well.
-    pub(crate) fn psql(&self, statements: &str) -> bool {
-        let mut psql = Command::new(self.bin.join("psql"))
-            .args(["-h", "127.0.0.1", "-U", "upnext", "-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1"])
-            .args(["-p", &self.port.to_string()])
-            .env("PGPASSWORD", "s3cret/pw")
-            .current_dir(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        psql.stdin.take().unwrap().write_all(statements.as_bytes()).unwrap();
-        psql.wait().unwrap().success()
-    }
-
-    /// Ends the server as a power cut would.
-    pub(crate) fn kill(&mut self) {
-        // An immediate shutdown takes the backends with it, as killing the first process alone does not.
-        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
+pub(crate) use postgres::Postgres;
+pub(crate) use process::skip;
+use process::{Process, free_port};
 
 /// A program of the virtual environment that holds Sail and moto, or the one that a variable names.
 fn program(name: &str, variable: &str) -> Option<PathBuf> {
@@ -147,29 +26,6 @@ fn program(name: &str, variable: &str) -> Option<PathBuf> {
     }
     skip(&format!("{name} is not installed (see docs/operations.md), nor named by {variable}"));
     None
-}
-
-/// A server that ends with the test.
-struct Process(Child);
-
-impl Process {
-    /// Starts a server, and waits until it answers at its port.
-    fn start(command: &mut Command, port: u16) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        wait_for(port, &mut child);
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// Sail in cluster mode with four workers: driver and workers in one process, rows exchanged as between machines.

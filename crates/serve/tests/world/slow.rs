@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use upnext_store::{
-    Counts, Feedback, FeedbackQuery, Page, Presence, Receipt, Store, StoreError, StoredUser, StoredVideo,
-    UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Page, Presence, Receipt, Step, Store, StoreError,
+    StoredUser, StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// Empty, and slow as long as it is held.
@@ -52,6 +52,8 @@ macro_rules! waits {
 
 waits! {
     append(feedback: &[Feedback], write: Write) -> Result<usize, StoreError> = Ok(feedback.len());
+    append_once(events: &[Identified], step: Option<Step<'_>>, now: i64) -> Result<usize, StoreError> = Ok(events.len());
+    position(stream: &str) -> Result<u64, StoreError> = Ok(0);
     history(user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> = Ok(Vec::new());
     next_time(user: &str, after: i64) -> Result<Option<i64>, StoreError> = Ok(None);
     feedback(query: &FeedbackQuery<'_>) -> Result<Page<Feedback>, StoreError> = Ok(Page { rows: Vec::new(), cursor: String::new() });

@@ -53,6 +53,14 @@ CREATE TRIGGER feedback_gone AFTER DELETE ON feedback BEGIN
 END;
 ";
 
+/// Tables that came later to the same schema, made whenever they are missing: ids of events that came already, and how far streams were
+/// read.
+const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS event_ids (id TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS event_ids_by_time ON event_ids (time);
+CREATE TABLE IF NOT EXISTS positions (stream TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
 const FROM_1_BEFORE: &str = "
 DROP INDEX videos_withheld;
 DROP INDEX videos_by_time;
@@ -142,6 +150,7 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
         }
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(wrap)?;
     }
+    connection.execute_batch(LATER_TABLES).map_err(wrap)?;
     Ok((lock, connection))
 }
 

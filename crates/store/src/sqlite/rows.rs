@@ -45,6 +45,20 @@ RETURNING number";
 
 /// A user's rows lie side by side, so sorting them costs less than a second tree would on each write. The
 /// plus keeps SQLite from walking through everybody's rows by time instead.
+/// Changes a row only if the id is new or was to be forgotten.
+pub(super) const NEW_EVENT_ID: &str = "
+INSERT INTO event_ids (id, time) VALUES (?1, ?2)
+ON CONFLICT (id) DO UPDATE SET time = excluded.time WHERE time < ?3";
+
+/// At most so many at once, so that no commit takes long.
+pub(super) const FORGET_EVENT_IDS: &str = "
+DELETE FROM event_ids WHERE id IN (SELECT id FROM event_ids WHERE time < ?1 ORDER BY time LIMIT ?2)";
+
+pub(super) const POSITION: &str = "SELECT sequence FROM positions WHERE stream = ?1";
+
+pub(super) const STEP: &str = "
+INSERT INTO positions (stream, sequence) VALUES (?1, ?2) ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence";
+
 pub(super) const HISTORY: &str = "
 SELECT kind, ?1, video, value, time, labels, comment FROM feedback
 WHERE user = (SELECT number FROM users WHERE id = ?1) AND +time <= ?3 ORDER BY +time DESC, +number DESC LIMIT ?2";

@@ -7,14 +7,15 @@ use clap::Args;
 use upnext_ingest::run;
 use upnext_pipeline::Request;
 use upnext_serve::Tenants;
-use upnext_store::{Sqlite, Store};
+use upnext_store::Sqlite;
 
-use crate::command::dump::store_of;
+use crate::command::dump::file_of;
 use crate::command::recommend::now;
-use crate::command::serve::{STORE_FILE, open_feed, runtime};
+use crate::command::serve::{open_feed, runtime};
 use crate::config::Config;
 use crate::output;
 use crate::retraining::Versions;
+use crate::stores::Place;
 
 /// Arguments of `verify`.
 #[derive(Args, Debug)]
@@ -46,7 +47,7 @@ impl VerifyArgs {
                 checks.push(Check::of(&format!("version {number}"), digests(&versions.folder(number))));
             }
         }
-        let file = store_of(&self.run);
+        let file = file_of(&self.run, &config)?;
         if file.exists() || !self.run.is_dir() {
             let whole = || {
                 let report = Sqlite::open_to_read(&file, config.store.clone())?.verify()?;
@@ -128,12 +129,13 @@ impl DoctorArgs {
     }
 
     fn store(&self, config: &Config) -> Result<String> {
-        let file = self.run.join(STORE_FILE);
-        if !file.exists() {
+        let place = Place::of(None, &config.store, &self.run);
+        if let Place::File(file) = &place
+            && !file.exists()
+        {
             return Ok("none yet; `upnext serve` makes it".into());
         }
-        let store = Sqlite::open_to_read(&file, config.store.clone())?;
-        let counts = store.counts()?;
+        let counts = place.open_to_read(&config.store)?.counts()?;
         let free = free_bytes(&self.run)?;
         let least = config.store.free_bytes_min;
         ensure!(

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use upnext_store::{Counts, Sqlite};
 
-use crate::command::serve::STORE_FILE;
 use crate::config::Config;
+use crate::stores::Place;
 use crate::{output, progress};
 
 /// Arguments of `dump`.
@@ -54,8 +54,19 @@ pub(crate) struct RestoreArgs {
 }
 
 /// The file of a store: itself, or what lies in a run folder.
-pub(crate) fn store_of(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(STORE_FILE) } else { path.into() }
+///
+/// # Errors
+/// Where the store is a database, which has tools of its own for this.
+pub(crate) fn file_of(path: &Path, config: &Config) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.into());
+    }
+    match Place::of(None, &config.store, path) {
+        Place::File(file) => Ok(file),
+        Place::Database(_) => {
+            bail!("the store is a database: use its own tools, such as pg_dump and amcheck")
+        }
+    }
 }
 
 fn print(what: &str, file: &Path, counts: Counts, json: bool) -> Result<()> {
@@ -78,7 +89,7 @@ impl DumpArgs {
     /// When the store cannot be read or the file cannot be written.
     pub(crate) fn run(self) -> Result<()> {
         let config = Config::read(self.config.as_deref())?;
-        let store = Sqlite::open_to_read(store_of(&self.run), config.store)?;
+        let store = Sqlite::open_to_read(file_of(&self.run, &config)?, config.store)?;
         let aside = self.out.with_extension(format!("{}.aside", std::process::id()));
         let cannot = || format!("{}: cannot be written", self.out.display());
         let file = File::create(&aside).with_context(cannot)?;
@@ -112,7 +123,7 @@ impl RestoreArgs {
         let config = Config::read(self.config.as_deref())?;
         let file =
             File::open(&self.from).with_context(|| format!("{}: cannot be read", self.from.display()))?;
-        let target = store_of(&self.run);
+        let target = file_of(&self.run, &config)?;
         let bar = progress::bar(0, "restoring");
         let counts = Sqlite::restore(
             &target,

@@ -6,14 +6,13 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use upnext_data::{Dataset, Events};
 use upnext_ingest::run;
-use upnext_store::{Sqlite, Store};
 
 use crate::command::recommend::now;
-use crate::command::serve::STORE_FILE;
 use crate::command::train::TRAINING_FOLDER;
 use crate::config::Config;
 use crate::output;
 use crate::retraining::Versions;
+use crate::stores::Place;
 
 /// Arguments of `forget`.
 #[derive(Args, Debug)]
@@ -26,9 +25,9 @@ pub(crate) struct ForgetArgs {
     /// The user's outside id
     #[arg(long, allow_negative_numbers = true)]
     user: String,
-    /// The file of the store; without it, store.sqlite in the run folder
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    /// The store: a file, or a database as postgres://user@host/database; without it, store.sqlite in the run folder
+    #[arg(long, value_name = "FILE|URL")]
+    store: Option<String>,
     /// Keep the models, in which the user is one voice among all
     #[arg(long)]
     keep_models: bool,
@@ -48,14 +47,11 @@ impl ForgetArgs {
     pub(crate) fn run(self) -> Result<()> {
         let config = Config::read(self.config.as_deref())?;
         run::manifest(&self.run)?;
-        let file = self.store.clone().unwrap_or_else(|| self.run.join(STORE_FILE));
+        let place = Place::of(self.store.as_deref(), &config.store, &self.run);
         // The store first: where it is in use, nothing is touched.
-        let receipt = match file.exists() {
-            true => {
-                let store = Sqlite::open(&file, config.store.clone())?;
-                Some(store.forget(&self.user, now())?)
-            }
-            false => None,
+        let receipt = match &place {
+            Place::File(file) if !file.exists() => None,
+            place => Some(place.open(&config.store)?.forget(&self.user, now())?),
         };
         let versions = Versions::of(&self.run);
         let mut erased = 0;

@@ -13,9 +13,8 @@ use upnext_ingest::run;
 use upnext_map::{Chance, Map};
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedModels};
-use upnext_store::{Memory, Sqlite, Store};
+use upnext_store::{Memory, Store};
 
-use crate::command::serve::STORE_FILE;
 use crate::command::train::MODEL_FILE;
 use crate::config::Config;
 use crate::drawing::{self, Known, MAP_FILE};
@@ -23,6 +22,7 @@ use crate::learning::Learning;
 use crate::loading::DataArgs;
 use crate::pictures::{Embedded, OfRun};
 use crate::serving::{self, Depth};
+use crate::stores::Place;
 use crate::{WrongUse, output, progress};
 
 /// Arguments of `map`.
@@ -193,14 +193,11 @@ impl MapArgs {
                 serving::fit(set, relevance, self.seed, choices, Depth::Quick)?
             }
         };
-        let file = run_folder.map(|folder| folder.join(STORE_FILE)).filter(|file| file.exists());
-        Ok((
-            models,
-            match file {
-                Some(file) => Arc::new(Sqlite::open_to_read(&file, config.store.clone())?),
-                None => Arc::new(Memory::new(config.store.clone())),
-            },
-        ))
+        let store: Arc<dyn Store> = match run_folder {
+            Some(folder) => Place::of(None, &config.store, folder).open_to_read(&config.store)?,
+            None => Arc::new(Memory::new(config.store.clone())),
+        };
+        Ok((models, store))
     }
 }
 

@@ -11,16 +11,16 @@ use upnext_ingest::run::{self, RunFolder};
 use upnext_ingest::vectors::{self, Vectors};
 use upnext_models::zoo::Kind;
 use upnext_pipeline::Request;
-use upnext_store::Sqlite;
 
 use crate::command::eval::parse_models;
 use crate::command::recommend::now;
-use crate::command::serve::{STORE_FILE, open_version};
+use crate::command::serve::open_version;
 use crate::command::train::{conditions, train};
 use crate::config::Config;
 use crate::evaluation::vectors_of;
 use crate::loading::bytes_of;
 use crate::retraining::{Added, Versions, grown};
+use crate::stores::Place;
 use crate::{WrongUse, output};
 
 /// Arguments of `retrain`.
@@ -29,9 +29,9 @@ use crate::{WrongUse, output};
 pub(crate) struct RetrainArgs {
     /// The run folder, which a service may be serving
     run: PathBuf,
-    /// The file of the store; without it, store.sqlite in the run folder
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    /// The store: a file, or a database as postgres://user@host/database; without it, store.sqlite in the run folder
+    #[arg(long, value_name = "FILE|URL")]
+    store: Option<String>,
     #[command(flatten)]
     terms: Terms,
     /// The configuration
@@ -132,19 +132,21 @@ impl RetrainArgs {
         let versions = Versions::of(&self.run);
         let base = run::open(&self.run)?;
         let _alone = alone(&versions)?;
-        let file = self.store.clone().unwrap_or_else(|| self.run.join(STORE_FILE));
-        ensure!(
-            file.exists(),
-            "{}: there is no store, so nothing was learnt since the run was made; `upnext serve` makes one",
-            file.display()
-        );
-        let store = Sqlite::open_to_read(&file, config.store.clone())?;
-        let (set, added) = grown(&base, &store, &config.feed, now())?;
+        let place = Place::of(self.store.as_deref(), &config.store, &self.run);
+        if let Place::File(file) = &place {
+            ensure!(
+                file.exists(),
+                "{}: there is no store, so nothing was learnt since the run was made; `upnext serve` makes one",
+                file.display()
+            );
+        }
+        let store = place.open_to_read(&config.store)?;
+        let (set, added) = grown(&base, store.as_ref(), &config.feed, now())?;
         let number = versions.next();
         let folder = versions.folder(number);
         let made = self.make(&folder, &base, &set, (&models, ranker)).and_then(|report| {
             let passed = self.pass(&report, ranker)?;
-            check_answers(&folder, &file, &config)?;
+            check_answers(&self.run, &folder, &place, &config)?;
             versions.serve(number)?;
             Ok(passed)
         });
@@ -224,8 +226,8 @@ impl RetrainArgs {
 type Named = (String, f64);
 
 /// That a version opens with its digests, and answers a stranger without a failure.
-fn check_answers(folder: &Path, store: &Path, config: &Config) -> Result<()> {
-    let opened = open_version(folder, store, config)?;
+fn check_answers(run: &Path, folder: &Path, store: &Place, config: &Config) -> Result<()> {
+    let opened = open_version(run, folder, store, config)?;
     let response = opened.feed.recommend(&Request { n: 1, now: now(), ..Request::default() });
     if let Some(failure) = response.failures.first() {
         bail!("{}: a question is answered with a failure: {failure:?}", folder.display());

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use upnext_data::{Dataset, Relevance, SplitError};
 use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels};
-use upnext_serve::{About, AppState, Reload, ServeError, TasteMap, Tenants};
-use upnext_store::{Memory, Sqlite, Store};
+use upnext_serve::{About, AppState, Reload, ServeConfig, ServeError, TasteMap, Tenants};
+use upnext_store::{Store, StoreConfig};
 
 use crate::command::retrain::Terms;
 use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, train};
@@ -23,6 +25,7 @@ use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
 use crate::pictures::OfRun;
 use crate::retraining::{Running, Schedule, Versions, follow};
+use crate::stores::{Place, STORE_FILE};
 use crate::{WrongUse, indexes, output, serving};
 
 /// Arguments of `serve`.
@@ -40,12 +43,16 @@ pub(crate) struct ServeArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
     listen: String,
+    /// Where to listen for gRPC too (proto/upnext.proto); needs a build with the feature `scale`
+    #[arg(long, value_name = "ADDRESS")]
+    grpc: Option<String>,
     /// A key that may do everything; this or a file of keys is required when the address is not loopback
     #[arg(long, env = "UPNEXT_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// The file of the store; without it, store.sqlite in the run folder
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    /// The store: a file, or a database that several processes share, as postgres://user@host/database; a URL with a password is better
+    /// given as UPNEXT_STORE. Without it, store.sqlite in the run folder
+    #[arg(long, value_name = "FILE|URL")]
+    store: Option<String>,
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -64,15 +71,12 @@ const RULES_FILE: &str = "rules.json";
 /// The file beside the store that keeps the acts of administrators.
 const AUDIT_FILE: &str = "audit.jsonl";
 
-/// The store's file in a run folder.
-pub(crate) const STORE_FILE: &str = "store.sqlite";
-
-/// A run folder to be served, and where its store lies.
-struct Place {
+/// A run folder to be served, and where its store is.
+struct Served {
     /// Empty where it is the only one.
     name: String,
     run: PathBuf,
-    store: PathBuf,
+    store: Place,
 }
 
 impl ServeArgs {
@@ -82,10 +86,10 @@ impl ServeArgs {
     /// When a run, a store, a key or the address cannot be used.
     pub(crate) fn run(self) -> Result<()> {
         let mut config = Config::read(self.config.as_deref())?;
-        let places = self.places()?;
+        let places = self.places(&config.store)?;
         config.serve.key = self.key.or(config.serve.key);
-        let schedules =
-            self.retrain.as_deref().map(|words| schedules(words, &places, self.config.as_deref()));
+        let asked = (self.store.as_deref(), self.config.as_deref());
+        let schedules = self.retrain.as_deref().map(|words| schedules(words, &places, asked));
         let schedules = schedules.transpose()?.unwrap_or_default();
         let mut folders = Vec::with_capacity(places.len());
         for place in &places {
@@ -100,10 +104,11 @@ impl ServeArgs {
             error => anyhow::Error::from(error),
         })?;
         upnext_serve::check_exposure(&listener, &config.serve)?;
+        let twin = self.grpc.as_deref().map(|address| twin(&runtime, address, &config.serve)).transpose()?;
         let mut tenants = Tenants::new(config.serve.clone())?;
         let mut opened = Vec::new();
         for (place, (number, folder)) in places.into_iter().zip(folders) {
-            let store: Arc<dyn Store> = Arc::new(Sqlite::open(&place.store, config.store.clone())?);
+            let store = place.store.open(&config.store)?;
             let about = about(&folder.dataset, folder.manifest.notice.as_ref());
             let state = match place.name.as_str() {
                 "" => {
@@ -113,7 +118,7 @@ impl ServeArgs {
                 }
                 name => tenants.add(name, Arc::clone(&store), about)?,
             };
-            state.keep_audit_in(place.store.with_file_name(AUDIT_FILE))?;
+            state.keep_audit_in(place.store.beside(&place.run, AUDIT_FILE))?;
             opened.push(OpenedPlace { place, number, folder, store, state });
         }
         let retraining = schedules.into_iter().map(Schedule::start).collect::<Result<Vec<Running>>>()?;
@@ -127,6 +132,9 @@ impl ServeArgs {
             let _ = done.send(published.and_then(|()| say_where(&url, json)));
         })?;
         runtime.spawn(reload_when_told(tenants.reload()));
+        if let Some(twin) = twin {
+            serve_twin(&runtime, twin, &tenants)?;
+        }
         let ended = runtime.block_on(async {
             let mut serving = std::pin::pin!(upnext_serve::serve(listener, tenants, stop_signal()));
             tokio::select! {
@@ -141,32 +149,30 @@ impl ServeArgs {
         Ok(())
     }
 
-    fn places(&self) -> Result<Vec<Place>> {
+    fn places(&self, config: &StoreConfig) -> Result<Vec<Served>> {
         if let Some(run) = self.run.clone() {
-            let store = self.store.clone().unwrap_or_else(|| run.join(STORE_FILE));
-            return Ok(vec![Place { name: String::new(), run, store }]);
+            let store = Place::of(self.store.as_deref(), config, &run);
+            return Ok(vec![Served { name: String::new(), run, store }]);
+        }
+        if config.url.is_some() {
+            let why =
+                "each has a store of its own, in its run folder; to use databases, start a process for each";
+            return Err(WrongUse::of("--tenant", why).into());
         }
         let place = |tenant: &String| {
             let (name, run) =
                 (tenant.split_once('=').filter(|(name, run)| !name.is_empty() && !run.is_empty()))
                     .ok_or_else(|| WrongUse::of("--tenant", format!("{tenant:?}: expected NAME=RUN")))?;
             let run = PathBuf::from(run);
-            Ok(Place { name: name.to_owned(), store: run.join(STORE_FILE), run })
+            Ok(Served { name: name.to_owned(), store: Place::File(run.join(STORE_FILE)), run })
         };
         self.tenant.iter().map(place).collect()
     }
 }
 
-impl Place {
-    /// The same store, and a version of the run.
-    fn at(&self, versions: &Versions, number: u32) -> Self {
-        Self { name: self.name.clone(), run: versions.folder(number), store: self.store.clone() }
-    }
-}
-
 /// A run that was opened, and not yet published.
 struct OpenedPlace {
-    place: Place,
+    place: Served,
     /// The version of the run that is in `folder`.
     number: u32,
     folder: RunFolder,
@@ -178,11 +184,11 @@ struct OpenedPlace {
 fn publish_and_follow(opened: OpenedPlace, config: &Config) -> Result<()> {
     let OpenedPlace { place, number, folder, store, state } = opened;
     let versions = Versions::of(&place.run);
-    publish(&place.at(&versions, number), folder, Arc::clone(&store), &state, config)?;
+    publish(&place, &versions.folder(number), folder, (Arc::clone(&store), &state), config)?;
     let config = config.clone();
     follow(versions.clone(), number, move |number| {
-        let place = place.at(&versions, number);
-        publish(&place, run::open(&place.run)?, Arc::clone(&store), &state, &config)
+        let version = versions.folder(number);
+        publish(&place, &version, run::open(&version)?, (Arc::clone(&store), &state), &config)
     })
 }
 
@@ -190,7 +196,7 @@ fn publish_and_follow(opened: OpenedPlace, config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// Names the word that cannot be meant.
-fn schedules(words: &str, places: &[Place], config: Option<&Path>) -> Result<Vec<Schedule>> {
+fn schedules(words: &str, places: &[Served], asked: (Option<&str>, Option<&Path>)) -> Result<Vec<Schedule>> {
     let wrong = |why: String| WrongUse::of("--retrain", why);
     let (mut every, mut more) = (None, Vec::new());
     for word in words.split_whitespace() {
@@ -210,9 +216,12 @@ fn schedules(words: &str, places: &[Place], config: Option<&Path>) -> Result<Vec
     }
     let every = every.ok_or_else(|| wrong(format!("`{words}`: expected every=6h among the words")))?;
     Terms::parsed(&more).map_err(|error| wrong(error.to_string()))?.check()?;
-    let of = |place: &Place| {
+    // A URL with a password stands in the environment, which the process inherits.
+    let (store, config) = asked;
+    let of = |place: &Served| {
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let mut words = vec!["retrain".to_string(), text(&place.run), "--store".into(), text(&place.store)];
+        let mut words = vec!["retrain".to_string(), text(&place.run)];
+        words.extend(store.iter().flat_map(|store| ["--store".to_string(), store.to_string()]));
         words.extend(config.iter().flat_map(|config| ["--config".to_string(), text(config)]));
         words.extend_from_slice(&more);
         Schedule { every, words }
@@ -220,22 +229,22 @@ fn schedules(words: &str, places: &[Place], config: Option<&Path>) -> Result<Vec
     Ok(places.iter().map(of).collect())
 }
 
-/// Lets a state serve what its run folder holds.
+/// Lets a state serve what a version of its run holds.
 fn publish(
-    place: &Place,
+    place: &Served,
+    version: &Path,
     folder: RunFolder,
-    store: Arc<dyn Store>,
-    state: &AppState,
+    (store, state): (Arc<dyn Store>, &AppState),
     config: &Config,
 ) -> Result<()> {
-    let (models, report) = models(&place.run, &folder, &config.feed, true)?;
+    let (models, report) = models(version, &folder, &config.feed, true)?;
     let relevance: Relevance = folder.manifest.relevance.parse()?;
     let set = Arc::new(folder.dataset);
-    if let Some(pictures) = OfRun::open(&place.run, &set) {
+    if let Some(pictures) = OfRun::open(version, &set) {
         state.set_pictures(Arc::new(pictures));
     }
     let painter = Painter {
-        run: place.run.clone(),
+        run: version.into(),
         set: Arc::clone(&set),
         relevance: relevance.clone(),
         models: models.clone(),
@@ -251,12 +260,47 @@ fn publish(
         );
     }
     state.publish(Arc::new(feed));
-    state.keep_rules_in(place.store.with_file_name(RULES_FILE))?;
+    state.keep_rules_in(place.store.beside(&place.run, RULES_FILE))?;
     state.set_map(TasteMap::Drawing);
     thread::Builder::new().name("taste map".into()).spawn(move || painter.run())?;
     if let Some(report) = report {
         state.set_report(report);
     }
+    Ok(())
+}
+
+/// The listener for gRPC.
+#[cfg(feature = "scale")]
+fn twin(runtime: &Runtime, address: &str, config: &ServeConfig) -> Result<TcpListener> {
+    let listener = runtime.block_on(upnext_serve::bind(address)).map_err(|error| match error {
+        ServeError::Address { .. } => WrongUse::of("--grpc", error).into(),
+        error => anyhow::Error::from(error),
+    })?;
+    upnext_serve::check_exposure(&listener, config)?;
+    Ok(listener)
+}
+
+#[cfg(not(feature = "scale"))]
+fn twin(_: &Runtime, _: &str, _: &ServeConfig) -> Result<TcpListener> {
+    let why = "this build speaks no gRPC; build it with `cargo build --release --features scale`";
+    Err(WrongUse::of("--grpc", why).into())
+}
+
+/// Answers gRPC beside HTTP.
+#[cfg(feature = "scale")]
+fn serve_twin(runtime: &Runtime, listener: TcpListener, tenants: &Tenants) -> Result<()> {
+    tracing::info!("serving gRPC on {}", listener.local_addr()?);
+    let served = upnext_serve::grpc::serve(listener, tenants.clone(), stop_signal());
+    runtime.spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!("gRPC: {error}");
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(feature = "scale"))]
+fn serve_twin(_: &Runtime, _: TcpListener, _: &Tenants) -> Result<()> {
     Ok(())
 }
 
@@ -408,26 +452,23 @@ pub(crate) struct Opened {
 /// When the run cannot be used.
 pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
     let versions = Versions::of(path);
-    open_version(&versions.folder(versions.current()?), &path.join(STORE_FILE), config)
+    let place = Place::of(None, &config.store, path);
+    open_version(path, &versions.folder(versions.current()?), &place, config)
 }
 
-/// The same of a run folder and a store's file, wherever they lie.
+/// The same of one version of a run, and of a store wherever it lies.
 ///
 /// # Errors
 /// As [`open_feed`].
-pub(crate) fn open_version(path: &Path, file: &Path, config: &Config) -> Result<Opened> {
-    let folder = run::open(path)?;
-    let (models, _) = models(path, &folder, &config.feed, false)?;
+pub(crate) fn open_version(root: &Path, version: &Path, place: &Place, config: &Config) -> Result<Opened> {
+    let folder = run::open(version)?;
+    let (models, _) = models(version, &folder, &config.feed, false)?;
     // For reading only, so that it can be asked while a service writes it.
-    let store: Arc<dyn Store> = if file.exists() {
-        Arc::new(Sqlite::open_to_read(file, config.store.clone())?)
-    } else {
-        Arc::new(Memory::new(config.store.clone()))
-    };
+    let store = place.open_to_read(&config.store)?;
     let relevance = folder.manifest.relevance.parse()?;
     let users = folder.dataset.users.names().iter().map(str::to_string).collect();
     let feed = Feed::new(config.feed.clone(), Arc::new(folder.dataset), relevance, models, store)?;
-    if let Some(rules) = upnext_serve::rules_in(&file.with_file_name(RULES_FILE))? {
+    if let Some(rules) = upnext_serve::rules_in(&place.beside(root, RULES_FILE))? {
         feed.set_rules(rules)?;
     }
     Ok(Opened { feed: Arc::new(feed), users })
