@@ -332,14 +332,18 @@ impl UpNext for Twin {
     }
 
     async fn explain(&self, call: Request<v2::ExplainRequest>) -> Result<Response<v2::Explanation>, Status> {
-        let asked = call.get_ref();
-        let mut query = Serializer::new(String::new());
-        query.append_pair("video", &asked.video);
-        if !asked.user.is_empty() {
-            query.append_pair("user", &asked.user);
-        }
-        let path = format!("/api/v2/explain?{}", query.finish());
+        let path = format!("/api/v2/explain?{}", question(call.get_ref()));
         let answer = self.ask(&call, Method::GET, &path, None).await?;
         Ok(Response::new(v2::Explanation { verdict: text(&answer["verdict"]), json: answer.to_string() }))
     }
+}
+
+/// Of which video, and to whom, as a query.
+fn question(asked: &v2::ExplainRequest) -> String {
+    let mut query = Serializer::new(String::new());
+    query.append_pair("video", &asked.video);
+    if !asked.user.is_empty() {
+        query.append_pair("user", &asked.user);
+    }
+    query.finish()
 }
