@@ -13,8 +13,8 @@ use upnext_models::zoo::{Kind, Zoo};
 use upnext_pipeline::rerank::SharedLabels;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels, Request};
 use upnext_store::{
-    Counts, Feedback, FeedbackQuery, Memory, Page, Presence, Receipt, Store, StoreError, StoredUser,
-    StoredVideo, UserPatch, Version, VideoPatch, Write,
+    Counts, Feedback, FeedbackQuery, Identified, Memory, Page, Presence, Receipt, Step, Store, StoreError,
+    StoredUser, StoredVideo, UserPatch, Version, VideoPatch, Write,
 };
 
 /// A store whose reads work, fail, or panic.
@@ -37,6 +37,17 @@ impl Faulty {
 impl Store for Faulty {
     fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError> {
         self.inner.append(feedback, write)
+    }
+    fn append_once(
+        &self,
+        events: &[Identified],
+        step: Option<Step<'_>>,
+        now: i64,
+    ) -> Result<usize, StoreError> {
+        self.inner.append_once(events, step, now)
+    }
+    fn position(&self, stream: &str) -> Result<u64, StoreError> {
+        self.inner.position(stream)
     }
     fn history(&self, user: &str, until: Option<i64>, limit: usize) -> Result<Vec<Feedback>, StoreError> {
         self.check()?;

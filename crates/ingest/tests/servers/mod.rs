@@ -1,7 +1,7 @@
 //! Real servers for tests, each with a folder and a port of its own. Where one is not installed the test says so
 //! and passes, unless `UPNEXT_REQUIRE_SERVERS=1`.
 
-#![allow(dead_code, reason = "each test needs some of the servers")]
+#![allow(dead_code, unused_imports, reason = "each test needs some of the servers")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
