@@ -1272,6 +1272,34 @@ fn a_service_retrains_at_intervals_within_its_memory() {
     assert_eq!(service.stop(), 0, "what is being fitted ends with the service");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_configuration_is_read_again_when_told_and_one_that_is_wrong_changes_nothing() {
+    let desk = desk();
+    desk.trained();
+    desk.write("c.toml", "[feed]\nplaces_max = 50\n");
+    let words = ["serve", "run", "--listen", "127.0.0.1:0", "--json", "--config", "c.toml"];
+    let service = Service::start(&desk, &words);
+    let shown = |service: &Service| {
+        let (status, body) = service.ask("GET", "/api/v2/recommend/u1?n=5", "");
+        assert_eq!(status, 200, "{body}");
+        let slate: Value = serde_json::from_str(&body).unwrap();
+        [0, 4].map(|place| slate["items"][place]["id"].as_str().unwrap().to_string())
+    };
+    let [first, pinned] = shown(&service);
+    let rule =
+        format!("[[feed.rules]]\nname = \"up\"\naction = \"pin\"\nplace = 1\nvideos = [\"{pinned}\"]\n");
+    desk.write("c.toml", format!("[feed]\nplaces_max = 50\n{rule}"));
+    assert_eq!(shown(&service)[0], first, "nobody told it");
+    service.hang_up();
+    until(|| (shown(&service)[0] == pinned).then_some(()));
+    desk.write("c.toml", "[feed]\nplaces = 50\n");
+    service.hang_up();
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    assert_eq!(shown(&service)[0], pinned, "a wrong one is refused, and the one before goes on");
+    assert_eq!(service.stop(), 0);
+}
+
 // ---- state ---------------------------------------------------------------------------------------------------
 
 /// Every check of `verify` or `doctor` that is not `ok`, and the exit code.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -119,19 +120,23 @@ impl ServeArgs {
                 name => tenants.add(name, Arc::clone(&store), about)?,
             };
             state.keep_audit_in(place.store.beside(&place.run, AUDIT_FILE))?;
-            opened.push(OpenedPlace { place, number, folder, store, state });
+            let again = Arc::new(AtomicBool::new(false));
+            opened.push(OpenedPlace { place, number, folder, store, state, again });
         }
         let retraining = schedules.into_iter().map(Schedule::start).collect::<Result<Vec<Running>>>()?;
         let scheme = if config.serve.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
         // Who asks meanwhile hears that models are not ready, instead of nothing.
         let (done, loaded) = tokio::sync::oneshot::channel();
-        let json = self.json;
+        let (json, file) = (self.json, self.config);
+        let again: Vec<Arc<AtomicBool>> = opened.iter().map(|opened| Arc::clone(&opened.again)).collect();
         thread::Builder::new().name("loading".into()).spawn(move || {
-            let published = opened.into_iter().try_for_each(|opened| publish_and_follow(opened, &config));
+            let published = opened
+                .into_iter()
+                .try_for_each(|opened| publish_and_follow(opened, &config, file.as_deref()));
             let _ = done.send(published.and_then(|()| say_where(&url, json)));
         })?;
-        runtime.spawn(reload_when_told(tenants.reload()));
+        runtime.spawn(reload_when_told(tenants.reload(), again));
         if let Some(twin) = twin {
             serve_twin(&runtime, twin, &tenants)?;
         }
@@ -178,16 +183,19 @@ struct OpenedPlace {
     folder: RunFolder,
     store: Arc<dyn Store>,
     state: AppState,
+    /// That it shall be published again, by what the configuration says then.
+    again: Arc<AtomicBool>,
 }
 
-/// Lets a state serve a version of a run, and from then on whatever version is to be served.
-fn publish_and_follow(opened: OpenedPlace, config: &Config) -> Result<()> {
-    let OpenedPlace { place, number, folder, store, state } = opened;
+/// Lets a state serve a version of a run, and from then on whatever version is to be served, by what the file of the
+/// configuration says at that time.
+fn publish_and_follow(opened: OpenedPlace, config: &Config, file: Option<&Path>) -> Result<()> {
+    let OpenedPlace { place, number, folder, store, state, again } = opened;
     let versions = Versions::of(&place.run);
     publish(&place, &versions.folder(number), folder, (Arc::clone(&store), &state), config)?;
-    let config = config.clone();
-    follow(versions.clone(), number, move |number| {
-        let version = versions.folder(number);
+    let file = file.map(PathBuf::from);
+    follow(versions.clone(), number, again, move |number| {
+        let (version, config) = (versions.folder(number), Config::read(file.as_deref())?);
         publish(&place, &version, run::open(&version)?, (Arc::clone(&store), &state), &config)
     })
 }
@@ -304,18 +312,19 @@ fn serve_twin(_: &Runtime, _: TcpListener, _: &Tenants) -> Result<()> {
     Ok(())
 }
 
-/// Reads keys and certificates again at SIGHUP.
-async fn reload_when_told(reload: Reload) {
+/// Reads keys, certificates and what the configuration says of the feed again at SIGHUP.
+async fn reload_when_told(reload: Reload, again: Vec<Arc<AtomicBool>>) {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
         while hangup.recv().await.is_some() {
             reload.now();
+            again.iter().for_each(|again| again.store(true, Ordering::Release));
         }
     }
     #[cfg(not(unix))]
-    drop(reload);
+    drop((reload, again));
 }
 
 /// Draws the run's taste map while the service already answers.

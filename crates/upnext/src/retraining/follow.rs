@@ -1,6 +1,7 @@
 //! A service follows its run: it serves the version that the pointer names, and has new ones made at intervals.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,22 +13,24 @@ use super::Versions;
 /// How often the pointer is read: it is a file of a few bytes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Calls `publish` with the number of a version whenever another one is to be served, on a thread of its own. One that cannot be
-/// published is tried once; what was served before goes on.
+/// Calls `publish` with the number of a version whenever another one is to be served, or the same `again`, on a thread of its own. What
+/// cannot be published is tried once; what was served before goes on.
 ///
 /// # Errors
 /// When the system gives no thread.
 pub(crate) fn follow(
     versions: Versions,
     served: u32,
+    again: Arc<AtomicBool>,
     publish: impl Fn(u32) -> Result<()> + Send + 'static,
 ) -> Result<()> {
     let mut tried = served;
     let look = move || {
         loop {
             thread::sleep(LOOK_EVERY);
+            let is_asked = again.swap(false, Ordering::AcqRel);
             let number = match versions.current() {
-                Ok(number) if number != tried => number,
+                Ok(number) if number != tried || is_asked => number,
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::warn!("{error:#}");

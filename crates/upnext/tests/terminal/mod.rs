@@ -214,6 +214,14 @@ impl Service {
         (status, answer[head + 4..].to_vec())
     }
 
+    /// Tells it to read again what can be read again.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn hang_up(&self) {
+        let told = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+    }
+
     /// Tells it to stop, and gives its exit code.
     #[cfg(unix)]
     #[track_caller]
