@@ -19,6 +19,7 @@ use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, tra
 use crate::config::Config;
 use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
+use crate::learning::leave_signals_to_service;
 use crate::pictures::OfRun;
 use crate::{WrongUse, indexes, output, serving};
 
@@ -109,6 +110,7 @@ impl ServeArgs {
         thread::Builder::new().name("loading".into()).spawn(move || {
             let publish = |(place, folder, store, state)| publish(&place, folder, store, &state, &config);
             let published = opened.into_iter().try_for_each(publish);
+            leave_signals_to_service();
             let _ = done.send(published.and_then(|()| say_where(&url, json)));
         })?;
         runtime.spawn(reload_when_told(tenants.reload()));
