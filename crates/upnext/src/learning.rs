@@ -109,6 +109,11 @@ fn listen() -> &'static (Arc<AtomicBool>, Arc<AtomicBool>) {
     })
 }
 
+/// From now on a service listens for signals: the first one lets it stop in order, the second ends the process.
+pub(crate) fn leave_signals_to_service() {
+    listen().0.store(false, Ordering::Relaxed);
+}
+
 impl Watcher {
     /// A watcher over what learns next.
     pub(crate) fn new(learning: &Learning) -> Self {

@@ -1524,6 +1524,23 @@ fn an_address_that_others_reach_needs_a_key_before_anything_is_fitted() {
     assert_eq!(service.ask("POST", "/api/v2/events", event).0, 401);
 }
 
+#[cfg(unix)]
+#[test]
+fn tenants_are_served_beside_each_other_and_a_start_that_fitted_models_stops_in_order() {
+    let desk = desk();
+    for run in ["one", "two"] {
+        desk.run(&format!("import log.csv --out {run}")).done();
+    }
+    let tenants = ["serve", "--tenant", "one=one", "--tenant", "two=two"];
+    let service = Service::start(&desk, &[&tenants[..], &["--listen", "127.0.0.1:0", "--json"]].concat());
+    let (status, body) = service.ask("GET", "/api/v2/recommend/u1", "");
+    assert!(status == 400 && body.contains("missing_tenant"), "{body}");
+    assert_eq!(service.ask("GET", "/api/health/ready", "").0, 200);
+    assert_eq!(service.stop(), 0);
+    desk.run("serve --tenant one").wrong(&["--tenant", "NAME=RUN"]);
+    desk.run("serve one --tenant two=two").wrong(&["--tenant"]);
+}
+
 #[test]
 fn a_key_is_shown_once_listed_without_its_secret_and_revoked() {
     let desk = desk();

@@ -19,6 +19,7 @@ use crate::command::serve::{about, runtime, say_where, stop_signal};
 use crate::config::Config;
 use crate::drawing::{self, Known};
 use crate::evaluation::{Conditions, evaluate};
+use crate::learning::leave_signals_to_service;
 use crate::loading::{DataArgs, Loaded, natural_split};
 use crate::output;
 use crate::serving::{self, Depth};
@@ -171,6 +172,7 @@ impl DemoArgs {
             if let Err(error) = background.run() {
                 tracing::error!("training stopped: {error:#}");
             }
+            leave_signals_to_service();
         })?;
         runtime.block_on(upnext_serve::serve(listener, state, stop_signal()))?;
         tracing::info!("stopped; the demo's events are forgotten");

@@ -24,6 +24,7 @@ use crate::command::train::{MODEL_FILE, REPORT_FILE, add_models, conditions, tra
 use crate::config::Config;
 use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
+use crate::learning::leave_signals_to_service;
 use crate::pictures::OfRun;
 use crate::retraining::{Running, Schedule, Versions, follow};
 use crate::stores::{Place, STORE_FILE};
@@ -134,6 +135,7 @@ impl ServeArgs {
             let published = opened
                 .into_iter()
                 .try_for_each(|opened| publish_and_follow(opened, &config, file.as_deref()));
+            leave_signals_to_service();
             let _ = done.send(published.and_then(|()| say_where(&url, json)));
         })?;
         runtime.spawn(reload_when_told(tenants.reload(), again));
