@@ -27,6 +27,23 @@ pub struct Pictures {
     begins: Vec<u64>,
 }
 
+/// Brings the pictures of a run into one that has the same videos in the same rows, and others after them; `false` where there are none.
+///
+/// # Errors
+/// When they are damaged or of other videos, or the run cannot be written.
+pub fn carry(from: &Path, n_videos: usize, to: &Path, n_videos_to: usize) -> Result<bool, RunError> {
+    if Pictures::open(from, n_videos)?.is_none() {
+        return Ok(false);
+    }
+    let Some(mut bytes) = run::read_file(from, PICTURES)? else { return Ok(false) };
+    let n = u32::try_from(n_videos_to).unwrap_or(u32::MAX).to_le_bytes();
+    bytes[12..16].copy_from_slice(&n);
+    // What is new has none: a length of 0.
+    bytes.resize(bytes.len() + 4 * n_videos_to.saturating_sub(n_videos), 0);
+    run::add_file(to, PICTURES, &bytes)?;
+    Ok(true)
+}
+
 impl Pictures {
     /// The pictures of a run of so many videos, checked against the manifest; `None` where it has none.
     ///

@@ -1249,6 +1249,7 @@ fn a_service_follows_what_was_retrained_and_goes_back_when_told() {
     std::fs::write(&model, "cut").unwrap();
     desk.run("rollback run --to 0").done();
     until(|| (!of_model(&service)).then_some(()));
+    desk.run("rollback run --to 2").failed(&["model.safetensors", "changed or damaged"]);
     std::fs::write(desk.path("run/versions/current"), "2\n").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(2_500));
     assert!(!of_model(&service), "a damaged version is not served, and the one before goes on");
@@ -1269,7 +1270,10 @@ fn a_service_retrains_at_intervals_within_its_memory() {
     until(|| versions().contains(&"000003".to_string()).then_some(()));
     until(|| (!versions().contains(&"000001".to_string())).then_some(()));
     assert_eq!(service.ask("GET", "/api/v2/recommend/u1?n=3", "").0, 200);
-    assert_eq!(service.stop(), 0, "what is being fitted ends with the service");
+    assert_eq!(service.stop(), 0);
+    // What was being fitted ended with the service, so nobody holds the versions, and what it left half made goes.
+    desk.run("retrain run --floor none --models popular,markov --ranker markov").done();
+    assert!(!versions().iter().any(|name| name.starts_with('.') && name != ".lock"), "{:?}", versions());
 }
 
 #[cfg(unix)]
@@ -1334,12 +1338,9 @@ fn what_a_store_knows_goes_out_comes_back_and_is_forgotten() {
     assert_eq!(desk.run("restore other.sqlite --from backup.jsonl --json").json()["feedback"], 2);
     let text = desk.read("backup.jsonl");
     desk.write("cut.jsonl", &text[..text.len() - 30]);
-    let before = desk.files();
     desk.run("restore third.sqlite --from cut.jsonl").failed(&["cut.jsonl", "line"]);
-    assert!(
-        desk.files().iter().all(|file| before.contains(file) || !file.ends_with("third.sqlite"))
-            || desk.run("verify third.sqlite --json").json()["failed"] == 0
-    );
+    // Nothing of it was taken, or the store would not be empty now.
+    assert_eq!(desk.run("restore third.sqlite --from backup.jsonl --json").json()["feedback"], 2);
 
     let receipt = desk.upnext(&["forget", "run", "--user", WHO, "--json"]).json();
     assert_eq!((&receipt["feedback"], &receipt["events_of_runs"]), (&json!({"like": 1}), &json!(8)));
@@ -1374,8 +1375,8 @@ fn a_doctor_names_what_serve_would_stumble_over() {
     let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
     let (code, bad) = ask(&format!("--listen {} --config full.toml", service.address));
     let names: Vec<&str> = bad.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!((code, names), (1, vec!["door", "store"]), "{bad:?}");
-    assert!(bad[0].1.contains("in use") && bad[1].1.contains("free_bytes_min"), "{bad:?}");
+    assert_eq!((code, names), (1, vec!["store"]), "that the service has the address is no fault: {bad:?}");
+    assert!(bad[0].1.contains("free_bytes_min"), "{bad:?}");
     assert_eq!(service.stop(), 0);
     std::fs::write(desk.path("run/model.safetensors"), "cut").unwrap();
     let (code, bad) = ask("--listen 127.0.0.1:0");

@@ -8,6 +8,9 @@ use clap::Args;
 use crate::config::Config;
 use crate::stores::Place;
 
+/// The file in a run folder for messages that cannot be read.
+pub(crate) const DEAD_LETTERS: &str = "dead-letters.jsonl";
+
 /// Arguments of `consume`.
 #[derive(Args, Debug)]
 #[command(
@@ -53,8 +56,8 @@ impl ConsumeArgs {
 
     #[cfg(not(feature = "scale"))]
     fn read(&self, _: &Config, _: &Place) -> Result<()> {
-        let Self { stream, name, dead_letters, once, json, .. } = self;
-        tracing::debug!("asked for {stream} as {name}, {dead_letters:?}, {once}, {json}");
+        let Self { stream: _, name, dead_letters, once, json, .. } = self;
+        tracing::debug!("asked as {name}, {dead_letters:?}, {once}, {json}");
         anyhow::bail!("this build reads no streams; build it with `cargo build --release --features scale`")
     }
 
@@ -70,7 +73,7 @@ impl ConsumeArgs {
 
         let source = Source::of(&self.stream).map_err(|error| WrongUse::of("URL", error))?;
         let store = place.open(&config.store)?;
-        let letters = self.dead_letters.clone().unwrap_or_else(|| self.run.join("dead-letters.jsonl"));
+        let letters = self.dead_letters.clone().unwrap_or_else(|| self.run.join(DEAD_LETTERS));
         let dead = DeadLetters::open(&letters, config.stream.dead_letters_bytes_max)?;
         let (stop, stopped) = watch::channel(false);
         let retry = Duration::from_millis(config.stream.retry_milliseconds);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use upnext_ingest::run;
 use upnext_pipeline::Request;
-use upnext_serve::Tenants;
+use upnext_serve::{ServeError, Tenants};
 use upnext_store::Sqlite;
 
 use crate::command::dump::file_of;
@@ -103,10 +103,22 @@ impl DoctorArgs {
             None => "every default".into(),
         };
         let mut checks = vec![Check::of("configuration", Ok(said))];
-        checks.push(Check::of("door", self.door(&config)));
+        checks.push(match self.door(&config) {
+            // A service that runs already has the address.
+            Err(error) if matches!(error.downcast_ref(), Some(ServeError::InUse { .. })) => {
+                Check { name: "door".into(), state: "warn", text: error.to_string() }
+            }
+            found => Check::of("door", found),
+        });
         let run = digests(&self.run);
         let is_run = run.is_ok();
         checks.push(Check::of("run", run));
+        let versions = Versions::of(&self.run);
+        if let Ok(number) = versions.current()
+            && number > 0
+        {
+            checks.push(Check::of("served version", digests(&versions.folder(number))));
+        }
         checks.push(Check::of("store", self.store(&config)));
         if is_run {
             checks.push(self.answers(&config));
@@ -200,7 +212,10 @@ fn print(checks: &[Check], json: bool) -> Result<()> {
 }
 
 /// Every file of a run against its digest.
-fn digests(folder: &Path) -> Result<String> {
+///
+/// # Errors
+/// Names the first that is not as it was written.
+pub(crate) fn digests(folder: &Path) -> Result<String> {
     let opened = run::open(folder)?;
     for name in opened.manifest.files.keys() {
         // Each of them is read and compared; what is left of it is not kept.

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use upnext_data::{Dataset, Events};
+use upnext_ingest::pictures::PICTURES;
 use upnext_ingest::run;
 
+use crate::command::consume::DEAD_LETTERS;
 use crate::command::recommend::now;
-use crate::command::train::TRAINING_FOLDER;
+use crate::command::train::{MODEL_FILE, REPORT_FILE, TRAINING_FOLDER};
 use crate::config::Config;
 use crate::output;
 use crate::retraining::Versions;
@@ -47,17 +49,21 @@ impl ForgetArgs {
     pub(crate) fn run(self) -> Result<()> {
         let config = Config::read(self.config.as_deref())?;
         run::manifest(&self.run)?;
+        let versions = Versions::of(&self.run);
+        // Nobody makes a version of what was read before.
+        let _alone = versions.alone()?;
         let place = Place::of(self.store.as_deref(), &config.store, &self.run);
         // The store first: where it is in use, nothing is touched.
         let receipt = match &place {
             Place::File(file) if !file.exists() => None,
             place => Some(place.open(&config.store)?.forget(&self.user, now())?),
         };
-        let versions = Versions::of(&self.run);
         let mut erased = 0;
         for number in versions.all() {
             erased += self.erase(&versions.folder(number))?;
         }
+        // Messages that could not be read lie there whole.
+        let dead = self.without_dead_letters()?;
         // A version whose models are gone is not served; the run itself is, and gets models at the next start.
         if !self.keep_models && versions.current().is_ok_and(|current| current > 0) {
             versions.serve(0)?;
@@ -68,6 +74,7 @@ impl ForgetArgs {
             "feedback": receipt.as_ref().map(|receipt| &receipt.feedback),
             "digest": receipt.as_ref().map(|receipt| &receipt.digest),
             "events_of_runs": erased,
+            "dead_letters": dead,
         });
         if self.json {
             return output::print(&done.to_string());
@@ -79,10 +86,35 @@ impl ForgetArgs {
         ))
     }
 
+    /// Removes the dead letters of a stream that name the user; returns how many that were.
+    fn without_dead_letters(&self) -> Result<usize> {
+        let file = self.run.join(DEAD_LETTERS);
+        if !file.exists() {
+            return Ok(0);
+        }
+        let cannot = || format!("{}: cannot be rewritten", file.display());
+        let text = std::fs::read_to_string(&file).with_context(cannot)?;
+        let (gone, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains(&self.user));
+        if !gone.is_empty() {
+            let aside = file.with_extension("aside");
+            let lines: String = kept.iter().map(|line| format!("{line}\n")).collect();
+            std::fs::write(&aside, lines)
+                .and_then(|()| std::fs::rename(&aside, &file))
+                .with_context(cannot)?;
+        }
+        Ok(gone.len())
+    }
+
     /// Erases the user from one run folder; returns how many events that were.
     fn erase(&self, folder: &Path) -> Result<usize> {
+        // Checkpoints of networks, which are no files of the manifest; before the rest, so that asked again it finds them.
+        let training = folder.join(TRAINING_FOLDER);
         let opened = run::open(folder)?;
         let old = &opened.dataset;
+        if !self.keep_models && old.users.row(&self.user).is_some() && training.is_dir() {
+            std::fs::remove_dir_all(&training)
+                .with_context(|| format!("{}: cannot be removed", training.display()))?;
+        }
         let Some(row) = old.users.row(&self.user) else { return Ok(0) };
         let (mut events, mut parts) = (Events::new(), old.parts().map(|_| Vec::new()));
         for (at, event) in old.events().iter().enumerate().filter(|(_, event)| event.user != row) {
@@ -96,15 +128,9 @@ impl ForgetArgs {
         let mut set = Dataset::new(old.name.clone(), users, old.videos.clone(), events, old.order, parts);
         set.daily = old.daily.clone();
         set.circumstances = old.circumstances.iter().filter(|one| one.user != row).cloned().collect();
-        let of_videos = |name: &str| name.starts_with("embeddings/") || name.starts_with("pictures/");
-        let of_models = |name: &str| !name.starts_with("dataset/") && !name.contains("quarantine");
+        let of_videos = |name: &str| name.starts_with("embeddings/") || name == PICTURES;
+        let of_models = |name: &str| name == MODEL_FILE || name == REPORT_FILE;
         run::rewrite(folder, &set, &|name| of_videos(name) || self.keep_models && of_models(name))?;
-        // Checkpoints of networks, which are no files of the manifest.
-        let training = folder.join(TRAINING_FOLDER);
-        if !self.keep_models && training.is_dir() {
-            std::fs::remove_dir_all(&training)
-                .with_context(|| format!("{}: cannot be removed", training.display()))?;
-        }
         let left = run::open(folder)?;
         ensure!(
             left.dataset.users.row(&self.user).is_none(),

@@ -1,12 +1,13 @@
 //! `upnext retrain`: a new version of a run, with what its store learnt; checked, then served.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, FromArgMatches};
 use upnext_eval::Report;
+use upnext_ingest::pictures;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_ingest::vectors::{self, Vectors};
 use upnext_models::zoo::Kind;
@@ -124,6 +125,9 @@ impl RetrainArgs {
     /// When the run or its store cannot be read, the models cannot be fitted, or what was fitted does not pass.
     pub(crate) fn run(self) -> Result<()> {
         let (models, ranker) = self.terms.check()?;
+        if std::env::var_os(OF_SERVICE).is_some() {
+            end_with_parent()?;
+        }
         if let Some(bytes) = self.terms.memory_max()? {
             limit_memory(bytes)?;
         }
@@ -131,7 +135,7 @@ impl RetrainArgs {
         let begun = Instant::now();
         let versions = Versions::of(&self.run);
         let base = run::open(&self.run)?;
-        let _alone = alone(&versions)?;
+        let _alone = versions.alone()?;
         let place = Place::of(self.store.as_deref(), &config.store, &self.run);
         if let Place::File(file) = &place {
             ensure!(
@@ -142,25 +146,26 @@ impl RetrainArgs {
         }
         let store = place.open_to_read(&config.store)?;
         let (set, added) = grown(&base, store.as_ref(), &config.feed, now())?;
-        let number = versions.next();
-        let folder = versions.folder(number);
-        let made = self.make(&folder, &base, &set, (&models, ranker)).and_then(|report| {
+        // It has no number before it has passed, so that nothing ever goes back to one that did not.
+        let (number, making) = (versions.next(), versions.making());
+        let made = self.make(&making, &base, &set, (&models, ranker)).and_then(|report| {
             let passed = self.pass(&report, ranker)?;
-            check_answers(&self.run, &folder, &place, &config)?;
+            check_answers(&self.run, &making, &place, &config)?;
+            versions.made(number)?;
             versions.serve(number)?;
             Ok(passed)
         });
         let (metric, ranker, floor) = match made {
             Ok(passed) => passed,
             Err(error) => {
-                // What does not pass is of no use, and the next one takes its number.
-                let _ = fs::remove_dir_all(&folder);
+                let _ = fs::remove_dir_all(&making);
                 return Err(error);
             }
         };
         let removed = versions.keep(self.terms.keep)?;
         let seconds = begun.elapsed().as_secs_f64();
-        let done = Retrained { version: number, run: folder, added, metric, ranker, floor, removed, seconds };
+        let run = versions.folder(number);
+        let done = Retrained { version: number, run, added, metric, ranker, floor, removed, seconds };
         if self.json {
             return output::print(&serde_json::to_string(&done)?);
         }
@@ -192,6 +197,7 @@ impl RetrainArgs {
             }
             vectors::add(folder, &taken)?;
         }
+        pictures::carry(&self.run, base.dataset.videos.len(), folder, set.videos.len())?;
         let opened = run::open(folder)?;
         let mut conditions = conditions(&opened, base.manifest.seed)?;
         (conditions.models, conditions.ranker) = (models.to_vec(), ranker);
@@ -235,16 +241,15 @@ fn check_answers(run: &Path, folder: &Path, store: &Place, config: &Config) -> R
     Ok(())
 }
 
-/// One process at a time makes versions of a run.
-fn alone(versions: &Versions) -> Result<File> {
-    let file = versions.folder(1).with_file_name(".lock");
-    let folder = file.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
-    let lock = lock.with_context(|| format!("{}: cannot be written", file.display()))?;
-    lock.try_lock()
-        .with_context(|| format!("{}: another process retrains this run at the moment", file.display()))?;
-    Ok(lock)
+/// Set where a service started this process.
+pub(crate) const OF_SERVICE: &str = "UPNEXT_RETRAINING";
+
+/// Lets this process end when the one that started it does, however that ends.
+fn end_with_parent() -> Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .context("the system does not tell of the service's end")?;
+    Ok(())
 }
 
 /// Lets this process have so much memory of its own; an allocation beyond it ends the process.

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use upnext_ingest::run;
 
+use crate::command::doctor::digests;
+use crate::command::train::MODEL_FILE;
 use crate::output;
 use crate::retraining::Versions;
 
@@ -42,7 +44,11 @@ impl RollbackArgs {
         let to = to.with_context(|| {
             format!("{}: the run itself is served, and there is nothing before it", self.run.display())
         })?;
-        run::open(&versions.folder(to))?;
+        let folder = versions.folder(to);
+        digests(&folder)?;
+        if to > 0 && !run::manifest(&folder)?.files.contains_key(MODEL_FILE) {
+            bail!("{}: has no models, so it is not served; `--to` names another version", folder.display());
+        }
         versions.serve(to)?;
         if self.json {
             return output::print(

@@ -216,7 +216,8 @@ fn schedules(words: &str, places: &[Served], asked: (Option<&str>, Option<&Path>
         match key {
             "every" => {
                 let time = value.parse::<jiff::SignedDuration>().ok();
-                let time = time.and_then(|time| Duration::try_from(time).ok()).filter(|time| !time.is_zero());
+                let time = time.and_then(|time| Duration::try_from(time).ok());
+                let time = time.filter(|time| *time >= Duration::from_secs(1));
                 every = Some(time.ok_or_else(|| {
                     wrong(format!("`{word}`: expected a time such as every=6h or every=90m"))
                 })?);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::Versions;
+use crate::command::retrain::OF_SERVICE;
 
 /// How often the pointer is read: it is a file of a few bytes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ pub(crate) struct Schedule {
     pub(crate) words: Vec<String>,
 }
 
-/// The child process, while there is one; dropping it ends the child.
+/// The child process, while there is one. It ends with this process, even where nobody says [`Running::end`].
 #[derive(Clone, Default)]
 pub(crate) struct Running(Arc<Mutex<Option<Child>>>);
 
@@ -107,6 +108,7 @@ impl Schedule {
         // What it says goes where the service's own log goes; its result is in the run.
         let child = Command::new(program)
             .args(&self.words)
+            .env(OF_SERVICE, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use upnext_data::{Dataset, Events, Part};
+use upnext_data::{Circumstance, Dataset, Events, Part};
 use upnext_ingest::run::RunFolder;
 use upnext_pipeline::{FeedConfig, event_of, live_video, texts_by_kind};
 use upnext_store::{FeedbackQuery, Presence, Store};
@@ -105,7 +105,11 @@ pub(crate) fn grown(
     users.attributes.extend_missing(users.len());
     videos.attributes.extend_missing(videos.len());
     let mut set = Dataset::new(old.name.clone(), users, videos, events, old.order, parts);
-    (set.daily, set.circumstances) = (old.daily.clone(), old.circumstances.clone());
+    set.daily = old.daily.clone();
+    let stays = |one: &&Circumstance| {
+        !gone_users[one.user as usize] && one.video.is_none_or(|video| !gone_videos[video as usize])
+    };
+    set.circumstances = old.circumstances.iter().filter(stays).cloned().collect();
     Ok((set, added))
 }
 

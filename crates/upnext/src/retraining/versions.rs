@@ -3,12 +3,15 @@
 //! `RUN/versions/000001` and so on are run folders; `RUN/versions/current` has the number of the one that is served. The run
 //! itself is number 0, and is never removed.
 
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 const FOLDER: &str = "versions";
 const CURRENT: &str = "current";
+const LOCK: &str = ".lock";
+const MAKING: &str = ".making";
 
 /// The versions of one run.
 #[derive(Clone, Debug)]
@@ -97,6 +100,47 @@ impl Versions {
         write().with_context(|| format!("{}: cannot be written", file.display()))
     }
 
+    /// Lets this process alone make or erase versions, for as long as the file is held, and removes what an earlier one left half made.
+    ///
+    /// # Errors
+    /// When another process is at it, or the folder cannot be written.
+    pub(crate) fn alone(&self) -> Result<File> {
+        let folder = self.run.join(FOLDER);
+        std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        let file = folder.join(LOCK);
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
+        let lock = lock.with_context(|| format!("{}: cannot be written", file.display()))?;
+        lock.try_lock().with_context(|| {
+            format!("{}: another process makes or erases versions of this run at the moment", file.display())
+        })?;
+        for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let is_left = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if is_left && path.is_dir() {
+                std::fs::remove_dir_all(&path)
+                    .with_context(|| format!("{}: cannot be removed", path.display()))?;
+            }
+        }
+        Ok(lock)
+    }
+
+    /// Where a version is made, until it has passed.
+    pub(crate) fn making(&self) -> PathBuf {
+        self.run.join(FOLDER).join(MAKING)
+    }
+
+    /// Gives what was made a number, on disk when this returns.
+    ///
+    /// # Errors
+    /// When the folder cannot be renamed.
+    pub(crate) fn made(&self, number: u32) -> Result<()> {
+        let (folder, parent) = (self.folder(number), self.run.join(FOLDER));
+        let rename = || {
+            std::fs::rename(self.making(), &folder)?;
+            std::fs::File::open(&parent)?.sync_all()
+        };
+        rename().with_context(|| format!("{}: cannot be written", folder.display()))
+    }
+
     /// Removes the oldest versions until at most `n` are left beside the run itself; never the one that is served, nor the one
     /// before it, which a rollback needs. Returns what was removed.
     ///
@@ -148,5 +192,22 @@ mod tests {
         assert!(versions.current().unwrap_err().to_string().contains("rollback"));
         versions.serve(0).unwrap();
         assert_eq!(versions.current().unwrap(), 0);
+    }
+
+    #[test]
+    fn what_was_left_half_made_is_no_version_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = Versions::of(folder.path());
+        std::fs::create_dir_all(versions.making().join("dataset")).unwrap();
+        std::fs::create_dir_all(folder.path().join("versions/..making.77")).unwrap();
+        assert_eq!((versions.all(), versions.next()), (vec![0], 1));
+        let lock = versions.alone().unwrap();
+        assert!(!versions.making().exists() && !folder.path().join("versions/..making.77").exists());
+        assert!(versions.alone().unwrap_err().to_string().contains("another process"));
+        drop(lock);
+        std::fs::create_dir_all(versions.making()).unwrap();
+        versions.made(1).unwrap();
+        assert_eq!((versions.all(), versions.making().exists()), (vec![0, 1], false));
+        versions.alone().unwrap();
     }
 }

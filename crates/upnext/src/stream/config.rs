@@ -20,6 +20,30 @@ pub(crate) struct StreamConfig {
     pub(crate) dead_letters_bytes_max: u64,
 }
 
+impl StreamConfig {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// Names the first key that is out of bounds.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        const DAY: u64 = 86_400_000;
+        let keys = [
+            ("batch_max", self.batch_max as u64, 1, 100_000),
+            ("gather_milliseconds_max", self.gather_milliseconds_max, 0, DAY),
+            ("acknowledge_seconds_max", self.acknowledge_seconds_max, 1, DAY / 1_000),
+            ("retry_milliseconds", self.retry_milliseconds, 1, DAY),
+            ("progress_milliseconds", self.progress_milliseconds, 1, DAY),
+            ("dead_letters_bytes_max", self.dead_letters_bytes_max, 1, u64::MAX),
+        ];
+        match keys.iter().find(|(_, found, least, most)| !(least..=most).contains(&found)) {
+            Some((key, found, least, most)) => {
+                Err(format!("stream setting `{key}` is {found}: expected {least} to {most}"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for StreamConfig {
     fn default() -> Self {
         Self {
