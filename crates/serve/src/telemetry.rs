@@ -32,6 +32,11 @@ struct Series {
     fallbacks: BTreeMap<String, u64>,
 }
 
+/// Name, label, help, and where the counts are.
+type Counter = (&'static str, &'static str, &'static str, fn(&Series) -> &BTreeMap<String, u64>);
+/// Name, type, help, and what the value is now.
+type Gauge = (&'static str, &'static str, &'static str, fn(&AppState) -> u64);
+
 #[derive(Clone, Default)]
 struct Histogram {
     counts: [u64; BUCKETS.len()],
@@ -142,8 +147,7 @@ pub(crate) fn text(tenants: &[AppState]) -> String {
     for (tenant, series) in &all {
         series.effects.write(&mut text, effects, tenant.trim_end_matches(','));
     }
-    type Counts = BTreeMap<String, u64>;
-    let counters: [(&str, &str, &str, fn(&Series) -> &Counts); 4] = [
+    let counters: [Counter; 4] = [
         ("upnext_candidates", "source", "Candidates that a source returned.", |s| &s.candidates),
         ("upnext_filtered_total", "filter", "Videos that a filter removed.", |s| &s.filtered),
         ("upnext_events_total", "type", "Events acknowledged, by what they mean.", |s| &s.events),
@@ -157,7 +161,7 @@ pub(crate) fn text(tenants: &[AppState]) -> String {
             }
         }
     }
-    let gauges: [(&str, &str, &str, fn(&AppState) -> u64); 3] = [
+    let gauges: [Gauge; 3] = [
         ("upnext_ready", "gauge", "1 when the tenant's feed answers.", |s| s.feed().is_some().into()),
         ("upnext_reads_waiting", "gauge", "Requests that wait for a place.", |s| s.reads().waiting() as u64),
         ("upnext_shed_total", "counter", "Requests refused as they would have waited too long.", |s| {
