@@ -529,7 +529,7 @@ async fn append_once(
 }
 
 /// The last of each id, since a statement cannot meet one twice.
-fn last_of_each<'a, T>(all: &'a [T], id: impl Fn(&T) -> &str) -> Vec<&'a T> {
+fn last_of_each<T>(all: &[T], id: impl Fn(&T) -> &str) -> Vec<&T> {
     let last: HashMap<&str, usize> = all.iter().enumerate().map(|(at, one)| (id(one), at)).collect();
     let of_last = |(at, one): &(usize, &T)| last.get(id(one)) == Some(at);
     all.iter().enumerate().filter(of_last).map(|(_, one)| one).collect()
