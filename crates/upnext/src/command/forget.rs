@@ -96,15 +96,15 @@ impl ForgetArgs {
         let mut set = Dataset::new(old.name.clone(), users, old.videos.clone(), events, old.order, parts);
         set.daily = old.daily.clone();
         set.circumstances = old.circumstances.iter().filter(|one| one.user != row).cloned().collect();
-        let of_videos = |name: &str| name.starts_with("embeddings/") || name.starts_with("pictures/");
-        let of_models = |name: &str| !name.starts_with("dataset/") && !name.contains("quarantine");
-        run::rewrite(folder, &set, &|name| of_videos(name) || self.keep_models && of_models(name))?;
-        // Checkpoints of networks, which are no files of the manifest.
+        // Checkpoints of networks, which are no files of the manifest; before the set, which tells afterwards that all is done.
         let training = folder.join(TRAINING_FOLDER);
         if !self.keep_models && training.is_dir() {
             std::fs::remove_dir_all(&training)
                 .with_context(|| format!("{}: cannot be removed", training.display()))?;
         }
+        let of_videos = |name: &str| name.starts_with("embeddings/") || name.starts_with("pictures/");
+        let of_models = |name: &str| !name.starts_with("dataset/") && !name.contains("quarantine");
+        run::rewrite(folder, &set, &|name| of_videos(name) || self.keep_models && of_models(name))?;
         let left = run::open(folder)?;
         ensure!(
             left.dataset.users.row(&self.user).is_none(),
