@@ -81,18 +81,30 @@ impl Users {
     }
 
     /// The same users without whatever is known of some rows: their outside ids give way to `forgotten:N`, their labels, attributes
-    /// and friends are gone, and nobody knows them any more. Rows keep their numbers.
+    /// and friends are gone, and nobody knows them any more. Rows of users keep their numbers, labels their order; a label that nobody
+    /// else has is gone.
     ///
     /// # Panics
     /// If there is no such row.
     pub fn without(&self, gone: &[u32]) -> Self {
-        let mut users =
-            Self { labels: self.labels.clone(), attributes: self.attributes.clone(), ..Self::new() };
+        let mut are_gone = vec![false; self.len()];
+        gone.iter().for_each(|&row| are_gone[row as usize] = true);
+        let is_gone = |row: u32| are_gone.get(row as usize).is_some_and(|&is| is);
+        let mut users = Self { attributes: self.attributes.clone(), ..Self::new() };
+        let mut is_had = vec![false; self.labels.len()];
+        for (_, labels) in (0..).zip(&self.labels_of).filter(|(row, _)| !is_gone(*row)) {
+            labels.iter().for_each(|&label| is_had[label as usize] = true);
+        }
+        for (label, _) in self.labels.iter().zip(&is_had).filter(|(_, is_had)| **is_had) {
+            users.labels.intern(label);
+        }
         let mut number = 0;
         for (row, name) in (0..).zip(self.names.iter()) {
-            if !gone.contains(&row) {
+            if !is_gone(row) {
                 users.intern(name);
-                users.labels_of[row as usize].clone_from(&self.labels_of[row as usize]);
+                for &label in self.labels_of(row) {
+                    users.label(row, self.labels.name(label));
+                }
                 continue;
             }
             let stand_in = loop {
@@ -107,9 +119,9 @@ impl Users {
         }
         users.friends.clone_from(&self.friends);
         for (row, friends) in (0..).zip(&mut users.friends) {
-            match gone.contains(&row) {
+            match is_gone(row) {
                 true => friends.clear(),
-                false => friends.retain(|friend| !gone.contains(friend)),
+                false => friends.retain(|&friend| !is_gone(friend)),
             }
         }
         users
@@ -145,7 +157,12 @@ mod tests {
         let left = users.without(&[1]);
         assert_eq!(left.names().iter().collect::<Vec<_>>(), ["ann", "forgotten:2", "forgotten:1", "cas"]);
         assert_eq!((left.row("bob"), left.row("cas"), left.len()), (None, Some(3), 4));
-        assert_eq!((left.labels_of(1), left.labels_of(3)), (&[][..], users.labels_of(3)));
+        assert_eq!(
+            left.labels.iter().collect::<Vec<_>>(),
+            ["plan:ann", "plan:forgotten:1", "plan:cas"],
+            "nobody else had bob's"
+        );
+        assert_eq!((left.labels_of(1), left.labels_of(3)), (&[][..], &[2][..]));
         assert_eq!(
             (left.friends_of(0), left.friends_of(1), left.friends_of(3)),
             (&[][..], &[][..], &[0][..])

@@ -103,6 +103,50 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
+    /// Checks the limits themselves; every store does so when it is opened.
+    ///
+    /// # Errors
+    /// Names the first that is out of bounds, what it is and what is expected.
+    pub fn check(&self) -> Result<(), StoreError> {
+        const DAY: u64 = 86_400_000;
+        // Numbers of rows and bytes are added and multiplied by small factors, also as i64.
+        const MANY: u64 = 1 << 40;
+        let n = |n: usize| n as u64;
+        for (key, found, least, most) in [
+            ("id_bytes_max", n(self.id_bytes_max), 1, 1 << 20),
+            ("kind_bytes_max", n(self.kind_bytes_max), 1, 1 << 20),
+            ("comment_bytes_max", n(self.comment_bytes_max), 0, 1 << 28),
+            ("labels_bytes_max", n(self.labels_bytes_max), 0, 1 << 28),
+            ("categories_max", n(self.categories_max), 0, 1 << 20),
+            ("batch_max", n(self.batch_max), 1, MANY),
+            ("page_max", n(self.page_max), 1, MANY),
+            // Places for them are made beforehand.
+            ("queue_calls_max", n(self.queue_calls_max), 1, 1 << 20),
+            ("queue_rows_max", n(self.queue_rows_max), 1, MANY),
+            ("commit_rows_max", n(self.commit_rows_max), 1, MANY),
+            ("readers", n(self.readers), 1, 1_024),
+            ("read_wait_milliseconds", self.read_wait_milliseconds, 0, DAY),
+            ("retry_milliseconds", self.retry_milliseconds, 0, DAY),
+            // SQLite counts them in 31 bits.
+            ("cache_kibibytes", n(self.cache_kibibytes), 1, 1 << 30),
+            ("writer_cache_kibibytes", n(self.writer_cache_kibibytes), 1, 1 << 30),
+            ("log_bytes_max", n(self.log_bytes_max), 4_096, MANY),
+            ("cached_users_max", n(self.cached_users_max), 0, MANY),
+            ("unsorted_rows_max", n(self.unsorted_rows_max), 0, MANY),
+            ("event_ids_days_max", self.event_ids_days_max.into(), 0, 36_500),
+            ("server_connect_milliseconds_max", self.server_connect_milliseconds_max, 1, DAY),
+            ("server_answer_milliseconds_max", self.server_answer_milliseconds_max, 1, DAY),
+            ("server_commit_milliseconds_max", self.server_commit_milliseconds_max, 1, DAY),
+            ("server_check_milliseconds", self.server_check_milliseconds, 1, DAY),
+            ("memory_rows_max", n(self.memory_rows_max), 1, MANY),
+        ] {
+            if !(least..=most).contains(&found) {
+                return Err(StoreError::Limit { key, found, least, most });
+            }
+        }
+        Ok(())
+    }
+
     /// Checks a batch of feedback.
     ///
     /// # Errors
@@ -226,5 +270,39 @@ fn text(what: &'static str, row: usize, text: &str, max: usize) -> Result<(), St
     match text.len() > max {
         true => Err(StoreError::TooLong { what, row, bytes: text.len(), max }),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_with_which_no_store_works_is_named_with_what_is_expected() {
+        StoreConfig::default().check().unwrap();
+        let sound = || StoreConfig::default();
+        for (key, config) in [
+            ("page_max", StoreConfig { page_max: 0, ..sound() }),
+            ("page_max", StoreConfig { page_max: usize::MAX, ..sound() }),
+            ("batch_max", StoreConfig { batch_max: 0, ..sound() }),
+            ("commit_rows_max", StoreConfig { commit_rows_max: 0, ..sound() }),
+            ("queue_calls_max", StoreConfig { queue_calls_max: usize::MAX, ..sound() }),
+            ("readers", StoreConfig { readers: 0, ..sound() }),
+            ("read_wait_milliseconds", StoreConfig { read_wait_milliseconds: u64::MAX, ..sound() }),
+            ("cache_kibibytes", StoreConfig { cache_kibibytes: 1 << 31, ..sound() }),
+            ("server_check_milliseconds", StoreConfig { server_check_milliseconds: 0, ..sound() }),
+            (
+                "server_commit_milliseconds_max",
+                StoreConfig { server_commit_milliseconds_max: u64::MAX, ..sound() },
+            ),
+        ] {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(&format!("{key} = ")) && error.contains("expected"), "{error}");
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("store.db");
+            let refused = crate::Sqlite::open(&path, config).unwrap_err();
+            assert!(matches!(refused, StoreError::Limit { key: named, .. } if named == key), "{refused}");
+            assert!(!path.exists(), "nothing was made");
+        }
     }
 }

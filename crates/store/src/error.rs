@@ -167,6 +167,26 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// A file holds the id of a forgotten user though no row of ours says it.
+    #[error(
+        "{path}: rows of the forgotten user are gone, but the file still holds the id outside of all rows: take it into a new file with `upnext dump` and `upnext restore`, and delete this one"
+    )]
+    NotErased {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A limit in the configuration with which a store cannot work.
+    #[error("[store] {key} = {found}; expected {least} to {most}: change it in the configuration")]
+    Limit {
+        /// Which limit.
+        key: &'static str,
+        /// What it is.
+        found: u64,
+        /// The least it may be.
+        least: u64,
+        /// The most it may be.
+        most: u64,
+    },
     /// A dump is not what was written.
     #[error("line {line} of the dump: {what}; nothing of it was kept")]
     Dump {

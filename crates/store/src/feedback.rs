@@ -41,6 +41,13 @@ pub struct Identified {
     pub feedback: Feedback,
 }
 
+impl Identified {
+    /// BLAKE3 of the id, in hexadecimal: all that stores keep of it, since an id may name the user.
+    pub(crate) fn digest(&self) -> Option<String> {
+        self.id.as_ref().map(|id| blake3::hash(id.as_bytes()).to_hex().to_string())
+    }
+}
+
 /// A step along a stream of events that others keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step<'a> {

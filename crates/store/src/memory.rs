@@ -30,7 +30,7 @@ struct Rows {
     /// (user, video, kind) to the place in `feedback`.
     keys: BTreeMap<(String, String, String), u64>,
     next: u64,
-    /// Ids of events, and when they came.
+    /// Digests of ids of events, and when they came.
     event_ids: BTreeMap<String, i64>,
     /// How far streams were read.
     positions: BTreeMap<String, u64>,
@@ -38,7 +38,7 @@ struct Rows {
 }
 
 impl Memory {
-    /// An empty store with these limits.
+    /// An empty store with these limits, which whoever makes it has checked ([`StoreConfig::check`]).
     pub fn new(config: StoreConfig) -> Self {
         Self { config, ..Self::default() }
     }
@@ -155,9 +155,10 @@ impl Store for Memory {
         rows.event_ids.retain(|_, time| *time >= since);
         let mut n = 0;
         for event in events {
-            let is_known = event.id.as_ref().is_some_and(|id| rows.event_ids.contains_key(id));
+            let digest = event.digest();
+            let is_known = digest.as_ref().is_some_and(|digest| rows.event_ids.contains_key(digest));
             if !is_known {
-                rows.event_ids.extend(event.id.clone().map(|id| (id, now)));
+                rows.event_ids.extend(digest.map(|digest| (digest, now)));
                 rows.put_feedback(&event.feedback, event.write);
                 n += 1;
             }

@@ -28,11 +28,16 @@ impl Receipt {
         blake3::hash(counted.to_string().as_bytes()).to_hex().to_string()
     }
 
+    /// Whether it is the one that came after the receipt with this digest; an empty one stands for none.
+    pub(crate) fn follows(&self, before: &str) -> bool {
+        self.digest == self.digest_after(before)
+    }
+
     /// Whether the digests of all receipts, from the first on, are those that were written.
     pub fn chained(receipts: &[Self]) -> bool {
         let mut before = "";
         receipts.iter().all(|receipt| {
-            let fits = receipt.digest == receipt.digest_after(before);
+            let fits = receipt.follows(before);
             before = &receipt.digest;
             fits
         })

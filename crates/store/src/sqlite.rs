@@ -58,8 +58,10 @@ impl Sqlite {
     /// Opens the store in the file `path`, which is made if it is missing.
     ///
     /// # Errors
-    /// When the file cannot be used: the message names it, the reason, and what to do.
+    /// When the file cannot be used: the message names it, the reason, and what to do. Also when a limit is out of bounds
+    /// ([`StoreConfig::check`]).
     pub fn open(path: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
+        config.check()?;
         let path = path.as_ref().to_path_buf();
         let (lock, mut connection) = open::writer(&path, &config)?;
         let checkpoint = Checkpoint::start(&path, &config, &mut connection)?;
@@ -76,6 +78,7 @@ impl Sqlite {
     /// # Errors
     /// As [`Sqlite::open`]; also when there is no such file.
     pub fn open_to_read(path: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
+        config.check()?;
         let path = path.as_ref().to_path_buf();
         open::check_readable(&path, &config)?;
         let readers = Readers::new(path.clone(), &config)?;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::json;
 use upnext_store::{
-    Counts, Feedback, Presence, Receipt, Sqlite, Store, StoreConfig, StoreError, StoredUser, StoredVideo,
-    UserPatch, Write,
+    Counts, Feedback, Identified, Presence, Receipt, Sqlite, Store, StoreConfig, StoreError, StoredUser,
+    StoredVideo, UserPatch, Write,
 };
 
 fn feedback(kind: &str, user: &str, video: &str, time: i64) -> Feedback {
@@ -160,4 +160,41 @@ fn with_too_little_free_on_the_disk_what_adds_is_refused_and_what_deletes_passes
     assert_eq!(store.expire(3, 9).unwrap(), 1);
     assert_eq!(store.forget("ann", 0).unwrap().feedback["like"], 1);
     assert_eq!(store.counts().unwrap(), Counts::default());
+}
+
+#[test]
+fn an_event_whose_id_names_the_user_leaves_no_byte_and_still_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(folder.path().join("store.db"), StoreConfig::default()).unwrap();
+    let gone = "person-0001-00042";
+    let event = Identified {
+        id: Some(format!("{gone}/play/1")),
+        write: Write::Accumulate,
+        feedback: feedback("watch", gone, "a", 1),
+    };
+    assert_eq!(store.append_once(std::slice::from_ref(&event), None, 5).unwrap(), 1);
+    store.forget(gone, 6).unwrap();
+    assert_eq!(files_with(folder.path(), gone), [""; 0]);
+    assert_eq!(store.append_once(&[event], None, 7).unwrap(), 0);
+}
+
+#[test]
+fn bytes_of_a_forgotten_id_that_stay_are_told_unless_rows_of_others_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Sqlite::open(&path, StoreConfig::default()).unwrap();
+    // The second's id begins with the first's, and the third's is a word of the tables.
+    let ids = ["person-1", "person-10", "by_video_until", "person-2"];
+    store.append(&ids.map(|id| feedback("watch", id, "a", 1)), Write::Overwrite).unwrap();
+    store.forget("person-1", 5).unwrap();
+    store.forget("by_video_until", 5).unwrap();
+    drop(store);
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE foreign_notes (x TEXT); INSERT INTO foreign_notes VALUES ('person-2')")
+        .unwrap();
+    let store = Sqlite::open(&path, StoreConfig::default()).unwrap();
+    let error = store.forget("person-2", 6).unwrap_err();
+    assert!(matches!(&error, StoreError::NotErased { path: named } if *named == path), "{error}");
+    assert_eq!(store.history("person-2", None, 9).unwrap(), []);
 }

@@ -106,7 +106,7 @@ fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     })
 }
 
-fn inside(run: &Path, name: &str) -> Result<PathBuf, RunError> {
+pub(super) fn inside(run: &Path, name: &str) -> Result<PathBuf, RunError> {
     let plain = !name.is_empty() && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
     if plain { Ok(run.join(name)) } else { Err(RunError::Name { name: name.into() }) }
 }

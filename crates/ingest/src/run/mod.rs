@@ -2,13 +2,14 @@
 //!
 //! `dataset/{events,users,videos,labels}.parquet`, `cleaning.json`, `manifest.json`; what lies beside the events
 //! has tables of its own where there is any (see `extras`); training adds
-//! `model.safetensors` and `report.json`. A folder is written aside and renamed, so no half-written one is left;
-//! a folder of another version, or with a file that was changed, is refused.
+//! `model.safetensors` and `report.json`. A folder is written aside and renamed, so no half-written one is left (`rewrite`
+//! says how a run gets another set where it lies); a folder of another version, or with a file that was changed, is refused.
 
 mod batches;
 mod extras;
 mod files;
 mod log;
+mod rewrite;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use batches::{EventBatches, event_batches};
 use files::checked;
 pub use files::{add_file, add_file_by, open_file, read_file};
 pub use log::{RunLog, open_log};
+pub use rewrite::rewrite;
 pub(crate) use tables::{parquet_bytes as columns_bytes, table_bytes};
 
 /// The version of the folder that this build writes and reads.
@@ -209,36 +211,6 @@ pub(crate) fn may_be_made(path: &Path, replace: bool) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Puts another set into a run: aside first, then renamed. Files that were added to the run stay where `keeps` says so of their path;
-/// the others go, as do those of rows that were dropped when it was imported.
-///
-/// # Errors
-/// When the folder is no run, a file that stays is not the one that was written, or it cannot be written.
-pub fn rewrite(run: &Path, set: &Dataset, keeps: &dyn Fn(&str) -> bool) -> Result<(), RunError> {
-    let old = open(run)?;
-    let Manifest { relevance, notice, recognised, command, seed, files, .. } = old.manifest;
-    let about = About { relevance, notice, recognised, command, seed };
-    let mut fill = |aside: &Path| {
-        write_aside(aside, set, &old.cleaning, &about)?;
-        let mut written = manifest(aside)?;
-        for (name, expected) in files.iter().filter(|(name, _)| keeps(name)) {
-            if written.files.contains_key(name) {
-                continue;
-            }
-            let bytes = files::checked(&run.join(name), expected, "import")?;
-            let path = aside.join(name);
-            let folder = path.parent().unwrap_or(aside);
-            fs::create_dir_all(folder).map_err(|source| io_error(folder, "written", source))?;
-            write_through(&path, &bytes).map_err(|source| io_error(&path, "written", source))?;
-            written.files.insert(name.clone(), expected.clone());
-        }
-        let path = aside.join(MANIFEST);
-        write_through(&path, &json_bytes(&path, &written)?)
-            .map_err(|source| io_error(&path, "written", source))
-    };
-    make(run, true, &mut fill)
-}
-
 /// Makes a run folder of what `fill` writes aside.
 pub(crate) fn make(
     path: &Path,
@@ -279,7 +251,9 @@ fn move_what_is_not_of_the_run(old: &Path, new: &Path) -> io::Result<()> {
     for entry in fs::read_dir(old)? {
         let name = entry?.file_name();
         let is_named = named.iter().any(|file| Path::new(file).iter().next() == Some(name.as_os_str()));
-        let is_own = [MANIFEST, CLEANING, QUARANTINE, "dataset"].iter().any(|own| name.as_os_str() == *own);
+        // What waits to count in the old run must not count in the new one.
+        let own = [MANIFEST, CLEANING, QUARANTINE, "dataset", rewrite::ASIDE, rewrite::PENDING];
+        let is_own = own.iter().any(|own| name.as_os_str() == *own);
         if is_named || is_own {
             continue;
         }
@@ -371,8 +345,13 @@ fn json_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, RunError>
 /// What a run's `manifest.json` says.
 ///
 /// # Errors
-/// When the folder is no run, or is of another version.
+/// When the folder is no run, or is of another version; also when a rewrite that ended early cannot be finished.
 pub fn manifest(run: &Path) -> Result<Manifest, RunError> {
+    rewrite::finish(run)?;
+    read_manifest(run)
+}
+
+fn read_manifest(run: &Path) -> Result<Manifest, RunError> {
     let path = run.join(MANIFEST);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,

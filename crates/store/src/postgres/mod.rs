@@ -56,6 +56,7 @@ impl Postgres {
     /// When the URL cannot be meant, the server cannot be reached or refuses, or the tables are another build's: the message names host
     /// and database, never the password.
     pub fn open(url: &str, config: StoreConfig) -> Result<Self, StoreError> {
+        config.check()?;
         let server = Arc::new(Server::of(url, &config)?);
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)

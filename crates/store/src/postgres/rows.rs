@@ -35,7 +35,7 @@ CREATE TABLE feedback (
 CREATE INDEX feedback_by_user ON feedback (user_id, time, number);
 CREATE INDEX feedback_by_video ON feedback (video_id, number);
 CREATE INDEX feedback_by_time ON feedback (time, number);
-CREATE TABLE event_ids (id TEXT COLLATE "C" PRIMARY KEY, time BIGINT NOT NULL);
+CREATE TABLE event_ids (digest TEXT COLLATE "C" PRIMARY KEY, time BIGINT NOT NULL);
 CREATE INDEX event_ids_by_time ON event_ids (time);
 CREATE TABLE positions (stream TEXT COLLATE "C" PRIMARY KEY, sequence BIGINT NOT NULL);
 CREATE TABLE receipts (
@@ -86,14 +86,14 @@ SELECT DISTINCT seen.id, NULL, '', false FROM unnest($1::text[]) AS seen (id)
 WHERE NOT EXISTS (SELECT FROM users WHERE users.id = seen.id AND NOT users.deleted)
 ON CONFLICT (id) DO UPDATE SET deleted = false";
 
-/// Returns the ids that are new or were to be forgotten.
+/// Returns the digests of ids that are new or were to be forgotten.
 pub(super) const NEW_EVENT_IDS: &str = "
-INSERT INTO event_ids (id, time) SELECT id, $2 FROM unnest($1::text[]) AS given (id)
-ON CONFLICT (id) DO UPDATE SET time = excluded.time WHERE event_ids.time < $3 RETURNING id";
+INSERT INTO event_ids (digest, time) SELECT digest, $2 FROM unnest($1::text[]) AS given (digest)
+ON CONFLICT (digest) DO UPDATE SET time = excluded.time WHERE event_ids.time < $3 RETURNING digest";
 
 /// At most so many at once, so that no commit takes long.
 pub(super) const FORGET_EVENT_IDS: &str = "
-DELETE FROM event_ids WHERE id IN (SELECT id FROM event_ids WHERE time < $1 ORDER BY time LIMIT $2)";
+DELETE FROM event_ids WHERE digest IN (SELECT digest FROM event_ids WHERE time < $1 ORDER BY time LIMIT $2)";
 
 pub(super) const POSITION: &str = "SELECT sequence FROM positions WHERE stream = $1";
 

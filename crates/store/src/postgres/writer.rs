@@ -507,16 +507,15 @@ async fn append_once(
         connection.execute(rows::STEP, &[&name, &to]).await?;
     }
     let since = limits.event_ids_since(now);
-    let ids: BTreeSet<String> =
-        events.iter().filter_map(|event| event.id.as_deref().map(rows::stored)).collect();
+    let digests: BTreeSet<String> = events.iter().filter_map(Identified::digest).collect();
     let mut new: HashSet<String> = HashSet::new();
-    if !ids.is_empty() {
-        let ids: Vec<String> = ids.into_iter().collect();
-        let found = connection.query(rows::NEW_EVENT_IDS, &[&ids, &now, &since]).await?;
+    if !digests.is_empty() {
+        let digests: Vec<String> = digests.into_iter().collect();
+        let found = connection.query(rows::NEW_EVENT_IDS, &[&digests, &now, &since]).await?;
         new.extend(found.iter().filter_map(|row| rows::text(row, 0).ok()));
     }
     // Of two with one id the first counts, which takes it out.
-    let mut is_new = |event: &&Identified| event.id.as_ref().is_none_or(|id| new.remove(id));
+    let mut is_new = |event: &&Identified| event.digest().is_none_or(|digest| new.remove(&digest));
     let all: Vec<&Identified> = events.iter().filter(|event| is_new(event)).collect();
     // What is added and what replaces may meet in a key, so the order of the call is kept.
     for run in all.chunk_by(|a, b| a.write == b.write) {
@@ -530,7 +529,7 @@ async fn append_once(
 }
 
 /// The last of each id, since a statement cannot meet one twice.
-fn last_of_each<'a, T>(all: &'a [T], id: impl Fn(&T) -> &str) -> Vec<&'a T> {
+fn last_of_each<T>(all: &[T], id: impl Fn(&T) -> &str) -> Vec<&T> {
     let last: HashMap<&str, usize> = all.iter().enumerate().map(|(at, one)| (id(one), at)).collect();
     let of_last = |(at, one): &(usize, &T)| last.get(id(one)) == Some(at);
     all.iter().enumerate().filter(of_last).map(|(_, one)| one).collect()

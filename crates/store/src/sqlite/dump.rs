@@ -7,15 +7,21 @@
 use std::io::{BufRead, Read, Write};
 use std::path::Path;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::writer::Desk;
 use super::{Sqlite, open, rows};
 use crate::{Counts, Receipt, StoreConfig, StoreError};
 
-/// The number in the header of a dump that this build writes and reads.
-pub const DUMP_VERSION: u32 = 1;
+/// The number in the header of a dump that this build writes.
+pub const DUMP_VERSION: u32 = 2;
+
+/// The oldest that it reads: without ids of events and positions in streams.
+const OLDEST_DUMP_VERSION: u32 = 1;
+
+/// Letters of the digest of an event's id.
+const DIGEST_LETTERS: usize = 64;
 
 /// Letters of a check.
 const CHECK_LETTERS: usize = 32;
@@ -33,6 +39,10 @@ enum Line {
         videos: u64,
         feedback: u64,
         forgotten: u64,
+        #[serde(default)]
+        event_ids: u64,
+        #[serde(default)]
+        positions: u64,
     },
     User {
         id: String,
@@ -64,6 +74,14 @@ enum Line {
         feedback: String,
         digest: String,
     },
+    EventId {
+        digest: String,
+        time: i64,
+    },
+    Position {
+        stream: String,
+        sequence: u64,
+    },
     End {
         lines: u64,
     },
@@ -85,22 +103,33 @@ impl Sqlite {
         let connection = open::reader(&self.path, &self.config)?;
         let wrap = |error| open::database_error(&self.path, "dump it", error);
         connection.execute_batch("BEGIN").map_err(wrap)?;
-        let (counts, of) = connection
+        let (counts, [forgotten, event_ids, positions]) = connection
             .query_row(rows::DUMPED, [], |row| {
                 let n = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
-                Ok((Counts { users: n(0)?, videos: n(1)?, feedback: n(2)? }, n(3)?))
+                Ok((Counts { users: n(0)?, videos: n(1)?, feedback: n(2)? }, [n(3)?, n(4)?, n(5)?]))
             })
             .map_err(wrap)?;
         let Counts { users, videos, feedback } = counts;
-        let total = users + videos + feedback + of;
+        let total = users + videos + feedback + forgotten + event_ids + positions;
         let mut lines = Lines { out, check: String::new(), n: 0, total, progress };
         let (format, version) = (FORMAT.to_owned(), DUMP_VERSION);
-        lines.put(&Line::Dump { format, version, users, videos, feedback, forgotten: of })?;
+        lines.put(&Line::Dump {
+            format,
+            version,
+            users,
+            videos,
+            feedback,
+            forgotten,
+            event_ids,
+            positions,
+        })?;
         for (sql, line) in [
             (rows::DUMP_USERS, user_line as fn(&Row<'_>) -> rusqlite::Result<Line>),
             (rows::DUMP_VIDEOS, video_line),
             (rows::DUMP_FEEDBACK, feedback_line),
             (rows::DUMP_FORGOTTEN, forgotten_line),
+            (rows::DUMP_EVENT_IDS, event_id_line),
+            (rows::DUMP_POSITIONS, position_line),
         ] {
             let mut statement = connection.prepare(sql).map_err(wrap)?;
             let mut found = statement.query([]).map_err(wrap)?;
@@ -115,11 +144,12 @@ impl Sqlite {
     }
 
     /// Makes the store in the file `path` out of a dump, in one transaction: all of it or nothing. A store
-    /// that holds anything is left alone unless `merge` is set; then rows of the dump replace those of their key.
+    /// that holds anything is left alone unless `merge` is set; then rows of the dump replace those of their key, whoever and whatever is
+    /// deleted in it loses its feedback, and receipts continue the store's own.
     ///
     /// # Errors
     /// As [`Sqlite::open`]; when the store is not empty; when a line of the dump is torn, altered, out of
-    /// bounds or missing, which is named by its number.
+    /// bounds or missing, or when a receipt does not continue the store's, which is named by its number.
     pub fn restore(
         path: impl AsRef<Path>,
         config: &StoreConfig,
@@ -127,6 +157,7 @@ impl Sqlite {
         merge: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Counts, StoreError> {
+        config.check()?;
         let path = path.as_ref();
         let (_lock, connection) = open::writer(path, config)?;
         let wrap = |error| open::database_error(path, "restore into it", error);
@@ -136,14 +167,26 @@ impl Sqlite {
         if holds && !merge {
             return Err(StoreError::NotEmpty { path: path.into() });
         }
+        if merge {
+            // So that feedback on a video that is deleted in the dump is found at once.
+            connection.execute_batch(rows::SORT_ALL_BY_VIDEO).map_err(wrap)?;
+        }
         // Whatever goes wrong, the connection closes without a commit, which leaves nothing.
         let desk = Desk::new(connection, config).map_err(wrap)?;
-        let counts = read(&desk, path, config, dump, progress)?;
+        let counts = read(&Target { desk: &desk, path, config, merge }, dump, progress)?;
         desk.connection.execute_batch(rows::SORT_ALL_BY_VIDEO).map_err(wrap)?;
         desk.connection.execute_batch("COMMIT").map_err(wrap)?;
         desk.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(wrap)?;
         Ok(counts)
     }
+}
+
+/// What a dump is read into.
+struct Target<'a> {
+    desk: &'a Desk,
+    path: &'a Path,
+    config: &'a StoreConfig,
+    merge: bool,
 }
 
 struct Lines<'a> {
@@ -210,16 +253,22 @@ fn forgotten_line(row: &Row<'_>) -> rusqlite::Result<Line> {
     Ok(Line::Forgotten { time, profiles, feedback, digest })
 }
 
+fn event_id_line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    Ok(Line::EventId { digest: row.get(0)?, time: row.get(1)? })
+}
+
+fn position_line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    Ok(Line::Position { stream: row.get(0)?, sequence: row.get::<_, i64>(1)?.unsigned_abs() })
+}
+
 /// Reads every line into the open transaction.
 fn read(
-    desk: &Desk,
-    path: &Path,
-    config: &StoreConfig,
+    target: &Target<'_>,
     dump: &mut dyn BufRead,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Counts, StoreError> {
-    let wrap = |error| open::database_error(path, "restore into it", error);
-    let line_bytes_max = line_bytes_max(config);
+    let wrap = |error| open::database_error(target.path, "restore into it", error);
+    let line_bytes_max = line_bytes_max(target.config);
     let (mut before, mut text, mut n) = (String::new(), Vec::new(), 0);
     let (mut counts, mut total) = (Counts::default(), 0);
     loop {
@@ -231,23 +280,28 @@ fn read(
         before = check(&before, body);
         let line: Line = serde_json::from_str(body).map_err(|error| bad(error.to_string()))?;
         match line {
-            Line::Dump { format, version, users, videos, feedback, forgotten } if n == 0 => {
-                if format != FORMAT || version != DUMP_VERSION {
-                    let expected = format!("expected {FORMAT:?} {DUMP_VERSION}: use the build that wrote it");
+            Line::Dump { format, version, users, videos, feedback, forgotten, event_ids, positions }
+                if n == 0 =>
+            {
+                if format != FORMAT || !(OLDEST_DUMP_VERSION..=DUMP_VERSION).contains(&version) {
+                    let expected = format!(
+                        "expected {FORMAT:?} {OLDEST_DUMP_VERSION} to {DUMP_VERSION}: use the build that wrote it"
+                    );
                     return Err(bad(format!("it is a dump of {format:?} {version}; {expected}")));
                 }
                 counts = Counts { users, videos, feedback };
-                total = users + videos + feedback + forgotten;
+                let numbers = [users, videos, feedback, forgotten, event_ids, positions];
+                total = numbers.into_iter().fold(0, u64::saturating_add);
             }
             Line::End { lines } if n > 0 => {
-                if lines != n || lines != total + 1 {
+                if lines != n || lines - 1 != total {
                     return Err(bad(format!("it counts {lines} lines, but {n} came before it")));
                 }
                 progress(total, total);
                 return Ok(counts);
             }
             _ if n == 0 => return Err(bad("the header is missing".into())),
-            line => put(&desk.connection, desk, config, line).map_err(|error| match error {
+            line => put(target, line).map_err(|error| match error {
                 Bad::Line(what) => bad(what),
                 Bad::Database(error) => wrap(error),
             })?,
@@ -296,7 +350,9 @@ impl From<rusqlite::Error> for Bad {
     }
 }
 
-fn put(connection: &Connection, desk: &Desk, config: &StoreConfig, line: Line) -> Result<(), Bad> {
+fn put(target: &Target<'_>, line: Line) -> Result<(), Bad> {
+    let &Target { desk, config, merge, .. } = target;
+    let connection = &desk.connection;
     let out_of_bounds = |error: StoreError| Bad::Line(error.to_string());
     let json = |labels: &Option<String>| match labels {
         Some(text) => serde_json::from_str::<serde_json::Value>(text)
@@ -310,6 +366,10 @@ fn put(connection: &Connection, desk: &Desk, config: &StoreConfig, line: Line) -
             json(&labels)?;
             let mut put = connection.prepare_cached(rows::RESTORE_USER)?;
             put.execute(params![id, labels, comment, deleted])?;
+            if deleted && merge {
+                connection.prepare_cached(rows::DELETE_FEEDBACK_OF_USER)?.execute([&id])?;
+                desk.lose_user(&id);
+            }
         }
         Line::Video { id, hidden, categories, time, labels, comment, deleted } => {
             config.check_id("video id", &id).map_err(out_of_bounds)?;
@@ -318,6 +378,9 @@ fn put(connection: &Connection, desk: &Desk, config: &StoreConfig, line: Line) -
                 .map_err(|error| Bad::Line(format!("its categories are no list of texts ({error})")))?;
             let mut put = connection.prepare_cached(rows::RESTORE_VIDEO)?;
             put.execute(params![id, hidden, categories, time, labels, comment, deleted])?;
+            if deleted && merge {
+                rows::delete_found(connection, rows::KEYS_ON_VIDEO, [&id])?;
+            }
         }
         Line::Feedback { kind, user, video, value, time, labels, comment } => {
             for (what, id) in [("kind", &kind), ("user id", &user), ("video id", &video)] {
@@ -335,9 +398,42 @@ fn put(connection: &Connection, desk: &Desk, config: &StoreConfig, line: Line) -
         Line::Forgotten { time, profiles, feedback, digest } => {
             let feedback = serde_json::from_str(&feedback)
                 .map_err(|error| Bad::Line(format!("its counts are no JSON ({error})")))?;
-            rows::put_receipt(connection, &Receipt { time, profiles, feedback, digest })?;
+            let receipt = Receipt { time, profiles, feedback, digest };
+            if !merge || is_next(connection, &receipt)? {
+                rows::put_receipt(connection, &receipt)?;
+            }
+        }
+        Line::EventId { digest, time } => {
+            if digest.len() != DIGEST_LETTERS || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Err(Bad::Line(format!("its digest {digest:?} is not {DIGEST_LETTERS} hex digits")));
+            }
+            connection.prepare_cached(rows::RESTORE_EVENT_ID)?.execute(params![digest, time])?;
+        }
+        Line::Position { stream, sequence } => {
+            config.check_id("name of a stream", &stream).map_err(out_of_bounds)?;
+            let sequence = i64::try_from(sequence)
+                .map_err(|_| Bad::Line(format!("its position {sequence} is beyond 63 bits")))?;
+            connection.prepare_cached(rows::RESTORE_POSITION)?.execute(params![stream, sequence])?;
         }
         Line::Dump { .. } | Line::End { .. } => return Err(Bad::Line("a header amid the rows".into())),
     }
     Ok(())
+}
+
+/// Whether a receipt continues the store's chain; not, if it is in it already.
+fn is_next(connection: &Connection, receipt: &Receipt) -> Result<bool, Bad> {
+    let is_there: bool =
+        connection.prepare_cached(rows::HAS_RECEIPT)?.query_row([&receipt.digest], |row| row.get(0))?;
+    if is_there {
+        return Ok(false);
+    }
+    let last: Option<String> =
+        connection.prepare_cached(rows::LAST_RECEIPT)?.query_row([], |row| row.get(0)).optional()?;
+    match receipt.follows(last.as_deref().unwrap_or_default()) {
+        true => Ok(true),
+        false => Err(Bad::Line(
+            "its receipt does not continue those of the store, which forgot others since: restore the dump into a new file"
+                .into(),
+        )),
+    }
 }

@@ -10,6 +10,9 @@ use super::writer::Desk;
 use super::{Sqlite, open, rows};
 use crate::{Receipt, StoreError};
 
+/// Bytes of an id from which on it does not stand in a file by chance, among numbers.
+const TELLING_BYTES: usize = 8;
+
 /// How often the log's end is waited for while readers hold on to it; each try waits as long as a reader may.
 const TRIES: usize = 10;
 
@@ -29,8 +32,20 @@ impl Sqlite {
                 desk.connection.execute_batch("VACUUM").map_err(&wrap)
             })?;
             self.end_log()?;
+            self.check_gone(user)?;
         }
         Ok(receipt)
+    }
+
+    /// Looks again after the file was written anew: bytes may be left only where others' rows say the same.
+    fn check_gone(&self, user: &str) -> Result<(), StoreError> {
+        if user.len() < TELLING_BYTES || !self.holds(user.as_bytes())? {
+            return Ok(());
+        }
+        match self.row("look for what must be gone", rows::STANDS_IN_ROWS, [user], |row| row.get(0))? {
+            Some(true) => Ok(()),
+            _ => Err(StoreError::NotErased { path: self.path.clone() }),
+        }
     }
 
     /// Brings the whole log into the file and cuts it to nothing.
@@ -97,8 +112,7 @@ fn rows_erased(desk: &Desk, user: &str, now: i64) -> rusqlite::Result<Receipt> {
     connection.execute(rows::DELETE_FEEDBACK_OF_USER, [user])?;
     let profiles = connection.execute("DELETE FROM users WHERE id = ?1", [user])? as u64;
     desk.lose_user(user);
-    let last = "SELECT digest FROM forgotten ORDER BY number DESC LIMIT 1";
-    let before: Option<String> = connection.query_row(last, [], |row| row.get(0)).optional()?;
+    let before: Option<String> = connection.query_row(rows::LAST_RECEIPT, [], |row| row.get(0)).optional()?;
     let receipt = Receipt::new(before.as_deref().unwrap_or_default(), now, profiles, kinds);
     rows::put_receipt(connection, &receipt)?;
     Ok(receipt)

@@ -1,4 +1,4 @@
-//! Events that may come again: their ids and how far a stream was read are kept in the commit that keeps what they say.
+//! Events that may come again: digests of their ids and how far a stream was read are kept in the commit that keeps what they say.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -49,9 +49,9 @@ impl Once {
         let mut note = desk.connection.prepare_cached(rows::NEW_EVENT_ID)?;
         let mut new: Vec<&Identified> = Vec::with_capacity(self.events.len());
         for event in &self.events {
-            let is_new = match &event.id {
+            let is_new = match event.digest() {
                 None => true,
-                Some(id) => note.execute(params![id, self.now, self.since])? > 0,
+                Some(digest) => note.execute(params![digest, self.now, self.since])? > 0,
             };
             if is_new {
                 new.push(event);

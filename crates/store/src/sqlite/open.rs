@@ -53,10 +53,10 @@ CREATE TRIGGER feedback_gone AFTER DELETE ON feedback BEGIN
 END;
 ";
 
-/// Tables that came later to the same schema, made whenever they are missing: ids of events that came already, and how far streams were
-/// read.
+/// Tables that came later to the same schema, made whenever they are missing: digests of the ids of events that came already (an id may
+/// name the user), and how far streams were read.
 const LATER_TABLES: &str = "
-CREATE TABLE IF NOT EXISTS event_ids (id TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event_ids (digest TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS event_ids_by_time ON event_ids (time);
 CREATE TABLE IF NOT EXISTS positions (stream TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";

@@ -20,7 +20,13 @@ INSERT INTO feedback (user, video, kind, number, value, time, labels, comment) V
 ON CONFLICT (user, video, kind) DO UPDATE SET
     value = excluded.value, time = excluded.time, labels = excluded.labels, comment = excluded.comment";
 
-pub(super) const NEXT_NUMBER: &str = "SELECT coalesce(max(number), 0) + 1 FROM feedback";
+/// Beyond the rows that count as sorted by video too, even where the newest of them are gone: a row with such a number would never be
+/// sorted.
+pub(super) const NEXT_NUMBER: &str = "
+SELECT max(
+    coalesce((SELECT max(number) FROM feedback), 0),
+    coalesce((SELECT value FROM state WHERE name = 'by_video_until'), 0)
+) + 1";
 
 /// Rows of feedback with a number up to this one are in `feedback_by_video`.
 pub(super) const BY_VIDEO_UNTIL: &str = "SELECT value FROM state WHERE name = 'by_video_until'";
@@ -43,22 +49,22 @@ INSERT INTO users (id, labels, comment, deleted) VALUES (?1, NULL, '', 0)
 ON CONFLICT (id) DO UPDATE SET deleted = 0
 RETURNING number";
 
-/// A user's rows lie side by side, so sorting them costs less than a second tree would on each write. The
-/// plus keeps SQLite from walking through everybody's rows by time instead.
 /// Changes a row only if the id is new or was to be forgotten.
 pub(super) const NEW_EVENT_ID: &str = "
-INSERT INTO event_ids (id, time) VALUES (?1, ?2)
-ON CONFLICT (id) DO UPDATE SET time = excluded.time WHERE time < ?3";
+INSERT INTO event_ids (digest, time) VALUES (?1, ?2)
+ON CONFLICT (digest) DO UPDATE SET time = excluded.time WHERE time < ?3";
 
 /// At most so many at once, so that no commit takes long.
 pub(super) const FORGET_EVENT_IDS: &str = "
-DELETE FROM event_ids WHERE id IN (SELECT id FROM event_ids WHERE time < ?1 ORDER BY time LIMIT ?2)";
+DELETE FROM event_ids WHERE digest IN (SELECT digest FROM event_ids WHERE time < ?1 ORDER BY time LIMIT ?2)";
 
 pub(super) const POSITION: &str = "SELECT sequence FROM positions WHERE stream = ?1";
 
 pub(super) const STEP: &str = "
 INSERT INTO positions (stream, sequence) VALUES (?1, ?2) ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence";
 
+/// A user's rows lie side by side, so sorting them costs less than a second tree would on each write. The
+/// plus keeps SQLite from walking through everybody's rows by time instead.
 pub(super) const HISTORY: &str = "
 SELECT kind, ?1, video, value, time, labels, comment FROM feedback
 WHERE user = (SELECT number FROM users WHERE id = ?1) AND +time <= ?3 ORDER BY +time DESC, +number DESC LIMIT ?2";
@@ -149,7 +155,7 @@ pub(super) const CHECKS: [(&str, &str); 4] = [
 
 pub(super) const DUMPED: &str = "
 SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM videos), (SELECT count(*) FROM feedback),
-    (SELECT count(*) FROM forgotten)";
+    (SELECT count(*) FROM forgotten), (SELECT count(*) FROM event_ids), (SELECT count(*) FROM positions)";
 
 /// By number, so that users who come back in this order lie as they lay.
 pub(super) const DUMP_USERS: &str = "SELECT id, labels, comment, deleted FROM users ORDER BY number";
@@ -164,9 +170,38 @@ FROM feedback AS f INDEXED BY feedback_by_number CROSS JOIN users AS u ON u.numb
 pub(super) const DUMP_FORGOTTEN: &str =
     "SELECT time, profiles, feedback, digest FROM forgotten ORDER BY number";
 
+pub(super) const DUMP_EVENT_IDS: &str = "SELECT digest, time FROM event_ids ORDER BY digest";
+
+pub(super) const DUMP_POSITIONS: &str = "SELECT stream, sequence FROM positions ORDER BY stream";
+
 pub(super) const HOLDS_ANYTHING: &str = "
 SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM videos) OR EXISTS (SELECT 1 FROM feedback)
-    OR EXISTS (SELECT 1 FROM forgotten)";
+    OR EXISTS (SELECT 1 FROM forgotten) OR EXISTS (SELECT 1 FROM event_ids) OR EXISTS (SELECT 1 FROM positions)";
+
+pub(super) const HAS_RECEIPT: &str = "SELECT EXISTS (SELECT 1 FROM forgotten WHERE digest = ?1)";
+
+pub(super) const LAST_RECEIPT: &str = "SELECT digest FROM forgotten ORDER BY number DESC LIMIT 1";
+
+/// The later time of two, so that nothing is forgotten too early.
+pub(super) const RESTORE_EVENT_ID: &str = "
+INSERT INTO event_ids (digest, time) VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE SET time = max(time, excluded.time)";
+
+/// The farther of two, since the store then holds what both have read.
+pub(super) const RESTORE_POSITION: &str = "
+INSERT INTO positions (stream, sequence) VALUES (?1, ?2)
+ON CONFLICT (stream) DO UPDATE SET sequence = max(sequence, excluded.sequence)";
+
+/// Whether a text is a part of what rows say, as their texts lie side by side, or of what SQLite itself writes.
+pub(super) const STANDS_IN_ROWS: &str = "
+SELECT instr('SQLite format 3', ?1)
+    OR EXISTS (SELECT 1 FROM sqlite_schema WHERE instr(type || name || tbl_name || coalesce(sql, ''), ?1))
+    OR EXISTS (SELECT 1 FROM users WHERE instr(id || coalesce(labels, '') || comment, ?1))
+    OR EXISTS (SELECT 1 FROM videos WHERE instr(id || categories || coalesce(labels, '') || comment, ?1))
+    OR EXISTS (SELECT 1 FROM feedback WHERE instr(video || kind || coalesce(labels, '') || comment, ?1))
+    OR EXISTS (SELECT 1 FROM forgotten WHERE instr(feedback || digest, ?1))
+    OR EXISTS (SELECT 1 FROM event_ids WHERE instr(digest, ?1))
+    OR EXISTS (SELECT 1 FROM positions WHERE instr(stream, ?1))
+    OR EXISTS (SELECT 1 FROM state WHERE instr(name, ?1))";
 
 pub(super) const RESTORE_USER: &str = "
 INSERT INTO users (id, labels, comment, deleted) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET
