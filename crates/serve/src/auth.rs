@@ -116,7 +116,8 @@ fn check_origin(method: &Method, access: Access, headers: &HeaderMap) -> Result<
     }
 }
 
-fn check_key(state: &AppState, access: Access, identity: &Identity) -> Result<(), ApiError> {
+/// Whether the key of a caller may do this.
+pub(crate) fn check_key(state: &AppState, access: Access, identity: &Identity) -> Result<(), ApiError> {
     let Some(role) = access.role() else { return Ok(()) };
     if role == Role::Read && state.config().open_reads {
         return Ok(());

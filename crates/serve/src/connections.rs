@@ -4,9 +4,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// How long one that was told to go may take until another is told.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The connections that are open.
 pub(crate) struct Connections {
@@ -41,10 +44,14 @@ impl Connections {
     pub(crate) async fn place(&self) -> Connection {
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => place,
-            Err(_) => {
+            // Nobody may be idle now, and somebody soon.
+            Err(_) => loop {
                 self.let_one_go();
-                Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed")
-            }
+                let place = Arc::clone(&self.places).acquire_owned();
+                if let Ok(place) = tokio::time::timeout(AGAIN, place).await {
+                    break place.expect("the semaphore is never closed");
+                }
+            },
         };
         let id = self.next.fetch_add(1, Ordering::Relaxed) as u64;
         let since = Mutex::new(Instant::now());
@@ -100,8 +107,6 @@ impl Drop for Busy {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
@@ -120,5 +125,22 @@ mod tests {
         drop(second);
         tokio::time::timeout(soon, third).await.unwrap();
         drop(work);
+    }
+
+    #[tokio::test]
+    async fn one_that_becomes_idle_later_makes_room_too() {
+        let connections = Connections::new(1);
+        let first = connections.place().await;
+        let work = first.begin();
+        let second = connections.place();
+        tokio::pin!(second);
+        assert!(tokio::time::timeout(2 * AGAIN, &mut second).await.is_err());
+        drop(work);
+        let leaves = async {
+            first.told_to_leave().await;
+            drop(first);
+        };
+        let both = async { tokio::join!(leaves, second) };
+        tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
     }
 }

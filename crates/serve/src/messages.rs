@@ -1,11 +1,14 @@
 //! Events as streams bring them: what clients send to `/api/v2/events`, Gorse's feedback, Metarank's interactions; one, or a list.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use upnext_store::{Feedback, Identified, Write};
 
 use crate::ServeConfig;
+use crate::extract::check_depth;
 use crate::moment::{self, Moment};
 
 /// What a message holds.
@@ -53,6 +56,7 @@ struct NewFeedback {
 #[derive(Deserialize)]
 struct Interaction {
     id: String,
+    ranking: Option<String>,
     user: Option<String>,
     session: Option<String>,
     item: String,
@@ -60,6 +64,15 @@ struct Interaction {
     kind: String,
     #[serde(default)]
     timestamp: Moment,
+    #[serde(default)]
+    fields: Vec<Field>,
+}
+
+/// A field of an interaction.
+#[derive(Deserialize)]
+struct Field {
+    name: String,
+    value: Value,
 }
 
 /// Reads a message that was published at `published`, in milliseconds since 1970, which stands in where an event has no time. Events with
@@ -71,6 +84,8 @@ pub fn read_message(payload: &[u8], published: i64, config: &ServeConfig) -> Res
     if payload.len() > config.body_bytes_max {
         return Err(format!("{} bytes; expected at most {}", payload.len(), config.body_bytes_max));
     }
+    check_depth(payload, config.json_depth_max)
+        .map_err(|_| format!("nested deeper than {}, the bound `json_depth_max`", config.json_depth_max))?;
     let value: Value = serde_json::from_slice(payload).map_err(|error| format!("not JSON: {error}"))?;
     let all = match value {
         Value::Array(all) => all,
@@ -79,10 +94,11 @@ pub fn read_message(payload: &[u8], published: i64, config: &ServeConfig) -> Res
     if all.len() > config.batch_max {
         return Err(format!("{} events; expected at most {}", all.len(), config.batch_max));
     }
+    let shown = shown(&all);
     let mut message = Message::default();
     for (at, value) in all.into_iter().enumerate() {
         let wrong = |why: String| format!("event {at}: {why}");
-        match event(value).map_err(wrong)? {
+        match event(value, &shown).map_err(wrong)? {
             None => message.n_passed_over += 1,
             Some((mut event, time)) => {
                 event.feedback.time = time_of(time, published, config).map_err(wrong)?;
@@ -94,7 +110,18 @@ pub fn read_message(payload: &[u8], published: i64, config: &ServeConfig) -> Res
     Ok(message)
 }
 
-fn event(value: Value) -> Result<Option<(Identified, Moment)>, String> {
+/// Who was shown the rankings of a message: its interactions may name them instead of a user.
+fn shown(all: &[Value]) -> HashMap<String, String> {
+    let ranking = |value: &Value| {
+        let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
+        let is_ranking = value.get("event").and_then(Value::as_str) == Some("ranking");
+        let user = if is_ranking { somebody(text("user"), text("session")).ok() } else { None };
+        Some((text("id")?, user?))
+    };
+    all.iter().filter_map(ranking).collect()
+}
+
+fn event(value: Value, shown: &HashMap<String, String>) -> Result<Option<(Identified, Moment)>, String> {
     let has = |field: &str| value.get(field).is_some();
     if has("action") || has("video") {
         let event: NewEvent = shaped(value)?;
@@ -114,8 +141,14 @@ fn event(value: Value) -> Result<Option<(Identified, Moment)>, String> {
     match value.get("event").and_then(Value::as_str) {
         Some("interaction") => {
             let event: Interaction = shaped(value)?;
-            let user = somebody(event.user, event.session)?;
-            let feedback = deed(event.kind, user, event.item, 0.0);
+            let of_ranking = || event.ranking.and_then(|ranking| shown.get(&ranking).cloned());
+            let user = somebody(event.user, event.session).or_else(|error| of_ranking().ok_or(error))?;
+            let value = event.fields.iter().find(|field| field.name == "value");
+            let value = value.and_then(|field| field.value.as_f64()).unwrap_or(0.0);
+            let fields = event.fields.into_iter().map(|field| (field.name, field.value));
+            let fields: serde_json::Map<String, Value> = fields.collect();
+            let labels = if fields.is_empty() { Value::Null } else { Value::Object(fields) };
+            let feedback = Feedback { labels, ..deed(event.kind, user, event.item, value) };
             Ok(Some((Identified { id: Some(event.id), write: Write::Overwrite, feedback }, event.timestamp)))
         }
         Some("item" | "user" | "ranking") => Ok(None),
@@ -182,7 +215,7 @@ mod tests {
         let gorse =
             r#"{"FeedbackType": "read", "UserId": "ann", "ItemId": "v", "Value": 0.5, "Comment": "good"}"#;
         let metarank = r#"{"event": "interaction", "id": "m1", "timestamp": "1599391467000", "session": "s",
-            "item": "v", "type": "click", "fields": []}"#;
+            "item": "v", "type": "click", "fields": [{"name": "value", "value": 2.5}]}"#;
         let message = read(&format!("[{ours}, {gorse}, {metarank}, {{\"event\": \"ranking\"}}]")).unwrap();
         assert_eq!(message.n_passed_over, 1);
         let told: Vec<_> = message
@@ -206,11 +239,14 @@ mod tests {
             [
                 (Some("e1"), Write::Overwrite, "like", "ann", 0.0, 1_600_000_000_000, ""),
                 (None, Write::Accumulate, "read", "ann", 0.5, 1_700_000_000_000, "good"),
-                (Some("m1"), Write::Overwrite, "click", "session:s", 0.0, 1_599_391_467_000, ""),
+                (Some("m1"), Write::Overwrite, "click", "session:s", 2.5, 1_599_391_467_000, ""),
             ]
         );
         assert_eq!(read(ours).unwrap().events, message.events[..1]);
         assert_eq!(read("[]").unwrap(), Message::default());
+        let ranked = r#"[{"event": "ranking", "id": "r", "user": "ann"},
+            {"event": "interaction", "id": "m2", "ranking": "r", "item": "v", "type": "click"}]"#;
+        assert_eq!(read(ranked).unwrap().events[0].feedback.user, "ann");
     }
 
     #[test]

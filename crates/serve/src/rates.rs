@@ -8,6 +8,9 @@ use std::time::Instant;
 
 use crate::ServeConfig;
 
+/// Seconds from one removal of full buckets to the next.
+const CLEARED_SECONDS: f64 = 1.0;
+
 /// Who is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Counted {
@@ -23,9 +26,19 @@ struct Bucket {
     at: Instant,
 }
 
-/// Buckets, of which there is a bounded number.
+/// Buckets, and when those that are as good as new were last removed.
+#[derive(Default)]
+struct Buckets {
+    held: HashMap<Counted, Bucket>,
+    cleared: Option<Instant>,
+}
+
+/// Buckets of tokens, of which there is a bounded number.
 pub(crate) struct Rates {
-    buckets: Mutex<HashMap<Counted, Bucket>>,
+    /// Of keys, which are as many as were made.
+    keys: Mutex<Buckets>,
+    /// Of addresses, so that a crowd of them takes nothing from keys.
+    addresses: Mutex<Buckets>,
     buckets_max: usize,
     burst_seconds: f64,
 }
@@ -33,7 +46,12 @@ pub(crate) struct Rates {
 impl Rates {
     pub(crate) fn new(config: &ServeConfig) -> Self {
         let burst_seconds = f64::from(config.burst_seconds);
-        Self { buckets: Mutex::default(), buckets_max: config.counted_max, burst_seconds }
+        Self {
+            keys: Mutex::default(),
+            addresses: Mutex::default(),
+            buckets_max: config.counted_max,
+            burst_seconds,
+        }
     }
 
     /// Takes a token, or says after how many seconds there is one. A rate of 0 has no bound.
@@ -42,17 +60,26 @@ impl Rates {
             return Ok(());
         }
         let (rate, full) = (f64::from(per_second), f64::from(per_second) * self.burst_seconds);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let buckets = match who {
+            Counted::Key(_) => &self.keys,
+            Counted::Address(_) | Counted::Others => &self.addresses,
+        };
+        let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Buckets { held, cleared } = &mut *buckets;
         let who = match who {
-            who if buckets.len() < self.buckets_max || buckets.contains_key(&who) => who,
+            who if held.len() < self.buckets_max || held.contains_key(&who) => who,
             who => {
-                // Who has not asked for so long that the bucket is full is as good as new.
+                // Who has not asked for so long that the bucket is full is as good as new. Looking at all takes time, so not for each.
                 let burst = self.burst_seconds;
-                buckets.retain(|_, bucket| now.saturating_duration_since(bucket.at).as_secs_f64() < burst);
-                if buckets.len() < self.buckets_max { who } else { Counted::Others }
+                let since = |then: Instant| now.saturating_duration_since(then).as_secs_f64();
+                if cleared.is_none_or(|then| since(then) >= CLEARED_SECONDS) {
+                    *cleared = Some(now);
+                    held.retain(|_, bucket| since(bucket.at) < burst);
+                }
+                if held.len() < self.buckets_max { who } else { Counted::Others }
             }
         };
-        let bucket = buckets.entry(who).or_insert(Bucket { tokens: full, at: now });
+        let bucket = held.entry(who).or_insert(Bucket { tokens: full, at: now });
         let since = now.saturating_duration_since(bucket.at).as_secs_f64();
         bucket.tokens = (bucket.tokens + since * rate).min(full);
         bucket.at = now;
@@ -108,7 +135,13 @@ mod tests {
         // The fourth and all after it are one.
         assert_eq!([rates.take(from(3), 1, start), rates.take(from(4), 1, start)], [Ok(()), Ok(())]);
         assert!(rates.take(from(5), 1, start).is_err());
-        assert!(rates.buckets.lock().unwrap().len() <= 4);
+        assert!(rates.addresses.lock().unwrap().held.len() <= 4);
+        let key = || Counted::Key("k".into());
+        assert_eq!(
+            [rates.take(key(), 1, start), rates.take(key(), 1, start)],
+            [Ok(()), Ok(())],
+            "keys have their own"
+        );
         assert_eq!(rates.take(from(5), 1, start + Duration::from_secs(3)), Ok(()));
     }
 

@@ -14,20 +14,33 @@ struct Kept<T> {
     order: VecDeque<String>,
 }
 
+impl<T> Kept<T> {
+    fn put(&mut self, name: String, value: T, max: usize) {
+        if self.by_name.insert(name.clone(), value).is_none() {
+            self.order.push_back(name);
+        }
+        while self.order.len() > max {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_name.remove(&oldest);
+            }
+        }
+    }
+}
+
 impl<T: Clone> Recent<T> {
     pub(crate) fn new(max: usize) -> Self {
         Self { kept: Mutex::new(Kept { by_name: HashMap::new(), order: VecDeque::new() }), max }
     }
 
     pub(crate) fn put(&self, name: String, value: T) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(name, value, self.max);
+    }
+
+    /// Puts a value where there is none of this name, or where it may replace the one that is there.
+    pub(crate) fn put_if(&self, name: String, value: T, may_replace: impl Fn(&T, &T) -> bool) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.by_name.insert(name.clone(), value).is_none() {
-            kept.order.push_back(name);
-        }
-        while kept.order.len() > self.max {
-            if let Some(oldest) = kept.order.pop_front() {
-                kept.by_name.remove(&oldest);
-            }
+        if kept.by_name.get(&name).is_none_or(|there| may_replace(there, &value)) {
+            kept.put(name, value, self.max);
         }
     }
 
@@ -66,5 +79,8 @@ mod tests {
         assert_eq!((recent.get("a"), recent.get("b")), (Some(3), Some(2)));
         recent.put("c".into(), 4);
         assert_eq!((recent.get("a"), recent.get("b"), recent.get("c")), (None, Some(2), Some(4)));
+        recent.put_if("b".into(), 5, |old, new| old > new);
+        recent.put_if("d".into(), 6, |old, new| old > new);
+        assert_eq!((recent.get("b"), recent.get("c"), recent.get("d")), (None, Some(4), Some(6)));
     }
 }

@@ -1,6 +1,7 @@
 //! The router as a whole, and the loop that serves it on a socket.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,8 +17,9 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
+use tokio::time::Sleep;
 
 use crate::connections::{Busy, Connection, Connections};
 use crate::error::ApiError;
@@ -26,6 +28,9 @@ use crate::keys::Keys;
 use crate::tenants::Peer;
 use crate::tls::Tls;
 use crate::{AppState, ServeConfig, ServeError, Tenants, auth, dashboard, rest, telemetry};
+
+/// Bytes of a head, and of what is read ahead of a body.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The whole service, of one tenant or several. Until [`serve`] says otherwise it takes itself to be on loopback.
 pub fn app(tenants: impl Into<Tenants>) -> Router {
@@ -111,7 +116,7 @@ pub async fn serve(
     let service = TowerToHyperService::new(app(tenants));
     let mut http = http1::Builder::new();
     let head_limit = Duration::from_millis(shared.config.head_milliseconds_max);
-    http.timer(TokioTimer::new()).header_read_timeout(head_limit);
+    http.timer(TokioTimer::new()).header_read_timeout(head_limit).max_buf_size(HEAD_BYTES_MAX);
     let connections = Connections::new(shared.config.connections_max);
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -140,6 +145,7 @@ pub async fn serve(
             peer: Peer(peer),
             place,
             graceful: graceful.watcher(),
+            patience: head_limit,
         };
         match shared.tls.as_ref().map(Tls::acceptor) {
             None => drop(tokio::spawn(talk.over(stream))),
@@ -176,11 +182,12 @@ struct Talk {
     peer: Peer,
     place: Connection,
     graceful: Watcher,
+    patience: Duration,
 }
 
 impl Talk {
     async fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { http, service, peer, place, graceful } = self;
+        let Self { http, service, peer, place, graceful, patience } = self;
         let place = Arc::new(place);
         let at_work = Arc::clone(&place);
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
@@ -194,7 +201,8 @@ impl Talk {
                 Ok::<_, Infallible>(response.map(|body| Held { body, _busy: busy }))
             }
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), answer));
+        let connection =
+            graceful.watch(http.serve_connection(TokioIo::new(Patient::new(stream, patience)), answer));
         tokio::select! {
             ended = connection => {
                 if let Err(error) = ended {
@@ -203,6 +211,74 @@ impl Talk {
             }
             () = place.told_to_leave() => tracing::debug!("an idle connection made room"),
         }
+    }
+}
+
+/// A connection that ends when nobody takes what is written for too long: else who does not read keeps a place for ever.
+struct Patient<S> {
+    stream: S,
+    patience: Duration,
+    waits: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, patience, waits: None }
+    }
+
+    /// What came of a write: where it waits, it may not wait for ever.
+    fn bounded<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waits = None;
+            return written;
+        }
+        let patience = self.patience;
+        let waits = self.waits.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        waits.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.bounded(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.bounded(flushed, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.bounded(shut, context)
     }
 }
 
@@ -229,5 +305,21 @@ impl HttpBody for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_read_is_not_waited_for_for_ever() {
+        let (near, _far) = tokio::io::duplex(8);
+        let mut patient = Patient::new(near, Duration::from_millis(20));
+        patient.write_all(b"12345678").await.unwrap();
+        let late = tokio::time::timeout(Duration::from_secs(5), patient.write_all(b"9")).await.unwrap();
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

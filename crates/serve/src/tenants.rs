@@ -221,10 +221,15 @@ impl Tenants {
 
     /// The whole service.
     pub(crate) fn router(self) -> Router {
+        self.doors().router()
+    }
+
+    /// What stands before all of them.
+    pub(crate) fn doors(self) -> Doors {
         let all: Arc<[AppState]> = self.states.into();
         let router = |state: &AppState| TowerToHyperService::new(server::of_tenant(state.clone()));
         let routers = all.iter().map(router).collect();
-        Router::new().fallback(enter).with_state(Doors { shared: self.shared, all, routers })
+        Doors { shared: self.shared, all, routers }
     }
 }
 
@@ -250,8 +255,9 @@ impl Reload {
     }
 }
 
+/// Who comes in, and to whom.
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     shared: Arc<Shared>,
     all: Arc<[AppState]>,
     routers: Arc<[TowerToHyperService<Router>]>,
@@ -267,17 +273,47 @@ async fn enter(State(doors): State<Doors>, mut request: Request) -> Response {
     }
 }
 
+/// That a request was let in, and counted, before it was read.
+#[derive(Clone, Copy)]
+pub(crate) struct Admitted;
+
 impl Doors {
-    /// Says whose request it is, and marks it with what the door knows.
-    fn choose(&self, request: &mut Request) -> Result<usize, ApiError> {
+    /// The whole service.
+    pub(crate) fn router(self) -> Router {
+        Router::new().fallback(enter).with_state(self)
+    }
+
+    /// Whether somebody may come in for this, by what is known before the request is read: key, rate and role.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn admit(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+        access: crate::rest::Access,
+    ) -> Result<(), ApiError> {
+        let admitted = self.identify(headers).and_then(|identity| {
+            self.shared.check_rate(&identity, peer)?;
+            let may = |state| crate::auth::check_key(state, access, &identity);
+            self.all.first().map_or(Ok(()), may)
+        });
+        admitted.inspect_err(|error| self.shared.refuse(error.code()))
+    }
+
+    fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         if self.shared.keys.look(false)
             && let Some(first) = self.all.first()
         {
             first.audit("file", "keys reread", &[])?;
         }
-        let identity = self.shared.identify(request.headers());
+        Ok(self.shared.identify(headers))
+    }
+
+    /// Says whose request it is, and marks it with what the door knows.
+    fn choose(&self, request: &mut Request) -> Result<usize, ApiError> {
+        let identity = self.identify(request.headers())?;
         // Who looks whether the service lives must hear it.
-        if !request.uri().path().starts_with("/api/health/") {
+        let counted = request.extensions().get::<Admitted>().is_some();
+        if !counted && !request.uri().path().starts_with("/api/health/") {
             let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
             self.shared.check_rate(&identity, peer)?;
         }

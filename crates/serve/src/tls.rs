@@ -34,6 +34,15 @@ impl Tls {
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner)).into()
     }
+
+    /// The same for a connection that speaks HTTP/2.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn acceptor_of_http2(&self) -> TlsAcceptor {
+        let held = Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner));
+        let mut config = ServerConfig::clone(&held);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Arc::new(config).into()
+    }
 }
 
 fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, ServeError> {

@@ -148,7 +148,8 @@ impl AppState {
         });
         done.await.unwrap_or_else(|_| {
             let message = format!(
-                "the request took more than {} ms; a change that was sent may still be written, and can be sent again",
+                "the request took more than {} ms; a change that was sent may still be written: what replaces can be sent again, \
+                 what adds up (POST /api/feedback) may have been counted already",
                 limit.as_millis()
             );
             Err(ApiError::unavailable("too_slow", message, 1))

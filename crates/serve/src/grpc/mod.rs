@@ -7,6 +7,7 @@
 #[rustfmt::skip]
 pub mod v2;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -16,26 +17,37 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{self, Method, StatusCode, header};
+use axum::response::IntoResponse;
 use form_urlencoded::Serializer;
-use futures_util::stream;
-use hyper::service::Service;
+use futures_util::stream::poll_fn;
 use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+use tonic::codegen::Service;
 use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
+use tonic::transport::Server;
 use tonic::transport::server::Connected;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 
-use crate::tenants::Peer;
-use crate::{ServeConfig, ServeError, Tenants, check_exposure};
+use crate::connections::{Connection, Connections};
+use crate::tenants::{Admitted, Doors, Peer, Shared};
+use crate::tls::Tls;
+use crate::{ServeError, Tenants, check_exposure, moment, rest};
 use v2::up_next_server::{UpNext, UpNextServer};
 
 /// Bytes of an answer that is handed on.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// A connection lives no longer than this, so that clients come back and spread over the services that there are.
+const CONNECTION_MAX: Duration = Duration::from_secs(30 * 60);
+/// With these bytes a client begins to speak HTTP/2 (RFC 9113, 3.4).
+const PREFACE_BYTES: usize = 24;
 
 /// Serves gRPC on a listener of its own, until `shutdown` ends.
 ///
@@ -52,82 +64,151 @@ pub async fn serve(
     if check_exposure(&listener, &config)? {
         shared.expose(true);
     }
-    let twin = Twin { router: TowerToHyperService::new(tenants.router()) };
-    let service = UpNextServer::new(twin)
-        .max_decoding_message_size(config.body_bytes_max)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let refused = |source: io::Error| ServeError::Listen { address: "gRPC".into(), source };
+    let doors = tenants.doors();
+    let router = TowerToHyperService::new(doors.clone().router());
+    let twin = Arc::new(Twin { router, batch_max: config.batch_max });
+    let bounded = |bytes_max| {
+        UpNextServer::from_arc(Arc::clone(&twin))
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(ANSWER_BYTES_MAX)
+    };
+    let asks = bounded(config.question_bytes_max.min(config.body_bytes_max));
+    let service = Guarded { doors, asks, writes: bounded(config.body_bytes_max) };
+    let head_limit = Duration::from_millis(config.head_milliseconds_max);
     let mut server = Server::builder()
         .timeout(Duration::from_millis(
             config.request_milliseconds_max.saturating_add(config.body_milliseconds_max),
         ))
         .concurrency_limit_per_connection(config.reads_max.max(1))
-        .http2_keepalive_interval(Some(Duration::from_millis(config.head_milliseconds_max)))
-        .http2_keepalive_timeout(Some(Duration::from_millis(config.head_milliseconds_max)));
-    if let Some(identity) = identity(&config)? {
-        let tls = ServerTlsConfig::new().identity(identity);
-        server = server.tls_config(tls).map_err(|error| refused(io::Error::other(error)))?;
-    }
-    let places = Arc::new(Semaphore::new(config.connections_max));
-    let connections = stream::unfold((listener, places), |(listener, places)| async move {
-        // The semaphore is never closed.
-        let place = Arc::clone(&places).acquire_owned().await.ok()?;
-        let accepted = listener.accept().await.map(|(stream, peer)| {
-            let _ = stream.set_nodelay(true);
-            Held { stream, peer, _place: place }
-        });
-        Some((accepted, (listener, places)))
-    });
+        .max_connection_age(CONNECTION_MAX)
+        .http2_keepalive_interval(Some(head_limit))
+        .http2_keepalive_timeout(Some(head_limit));
+    let (sender, mut receiver) = mpsc::channel::<io::Result<Wire>>(1);
+    tokio::spawn(accept(listener, shared, sender));
     server
         .add_service(service)
-        .serve_with_incoming_shutdown(connections, shutdown)
+        .serve_with_incoming_shutdown(poll_fn(move |context| receiver.poll_recv(context)), shutdown)
         .await
-        .map_err(|error| refused(io::Error::other(error)))
+        .map_err(|error| ServeError::Listen { address: "gRPC".into(), source: io::Error::other(error) })
 }
 
-fn identity(config: &ServeConfig) -> Result<Option<Identity>, ServeError> {
-    if config.tls_cert.as_os_str().is_empty() {
-        return Ok(None);
+/// Takes connections, and hands on those that shook hands, until nobody wants them any more.
+async fn accept(listener: TcpListener, shared: Arc<Shared>, sender: mpsc::Sender<io::Result<Wire>>) {
+    let connections = Connections::new(shared.config.connections_max);
+    let head_limit = Duration::from_millis(shared.config.head_milliseconds_max);
+    loop {
+        let accepted = async {
+            let accepted = listener.accept().await;
+            (accepted, connections.place().await)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepted => accepted,
+            () = sender.closed() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or the peer went away: neither ends the service.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let place = Arc::new(place);
+        let deadline = Instant::now() + head_limit;
+        let acceptor = shared.tls.as_ref().map(Tls::acceptor_of_http2);
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            let stream: Box<dyn Stream> = match acceptor {
+                None => Box::new(stream),
+                Some(acceptor) => {
+                    let handshake = tokio::time::timeout_at(deadline, acceptor.accept(stream));
+                    let shaken = tokio::select! {
+                        shaken = handshake => shaken,
+                        () = place.told_to_leave() => return,
+                    };
+                    match shaken {
+                        Ok(Ok(stream)) => Box::new(stream),
+                        Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
+                        Err(_) => return tracing::debug!("a handshake took too long"),
+                    }
+                }
+            };
+            // A server that has stopped wants no more.
+            let _ = sender.send(Ok(Wire::new(stream, Caller { peer, place }, deadline))).await;
+        });
     }
-    let read = |path: &std::path::Path, expected| {
-        std::fs::read(path).map_err(|error| ServeError::Tls {
-            path: path.display().to_string(),
-            reason: error.to_string(),
-            expected,
-        })
-    };
-    Ok(Some(Identity::from_pem(
-        read(&config.tls_cert, "a certificate")?,
-        read(&config.tls_key, "a private key")?,
-    )))
 }
 
-/// A connection, and its place among those that may be open.
-struct Held {
-    stream: TcpStream,
+/// What bytes come and go by.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Where a call comes from, and the connection that it came by.
+#[derive(Clone)]
+struct Caller {
     peer: SocketAddr,
-    _place: OwnedSemaphorePermit,
+    place: Arc<Connection>,
 }
 
-impl Connected for Held {
-    type ConnectInfo = SocketAddr;
+/// A connection that must begin to speak in time, and goes when it is told to.
+struct Wire {
+    stream: Box<dyn Stream>,
+    caller: Caller,
+    told_to_leave: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Until it has begun: by when, and how many bytes have come.
+    begins: Option<(Pin<Box<Sleep>>, usize)>,
+}
 
-    fn connect_info(&self) -> SocketAddr {
-        self.peer
+impl Wire {
+    fn new(stream: Box<dyn Stream>, caller: Caller, deadline: Instant) -> Self {
+        let place = Arc::clone(&caller.place);
+        let told_to_leave = Box::pin(async move { place.told_to_leave().await });
+        let begins = Some((Box::pin(tokio::time::sleep_until(deadline)), 0));
+        Self { stream, caller, told_to_leave, begins }
     }
 }
 
-impl AsyncRead for Held {
+impl Connected for Wire {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        let own = &mut *self;
+        // Once told it ends, so it is not asked again.
+        if own.told_to_leave.as_mut().poll(context).is_ready() {
+            own.told_to_leave = Box::pin(std::future::pending());
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if let Some((deadline, _)) = &mut own.begins
+            && deadline.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = into.filled().len();
+        let read = Pin::new(&mut own.stream).poll_read(context, into);
+        if let Some((_, n)) = &mut own.begins {
+            *n += into.filled().len() - before;
+            if *n >= PREFACE_BYTES {
+                own.begins = None;
+            }
+        }
+        read
     }
 }
 
-impl AsyncWrite for Held {
+impl AsyncWrite for Wire {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -145,9 +226,82 @@ impl AsyncWrite for Held {
     }
 }
 
+/// The routes of HTTP that the calls ask.
+const RECOMMEND: (Method, &str) = (Method::POST, "/api/v2/recommend");
+const EVENTS: (Method, &str) = (Method::POST, "/api/v2/events");
+const ITEMS: (Method, &str) = (Method::POST, "/api/items");
+const EXPLAIN: (Method, &str) = (Method::GET, "/api/v2/explain");
+
+/// Looks at key, rate and role before anything of a message is read.
+#[derive(Clone)]
+struct Guarded {
+    doors: Doors,
+    /// For calls that only ask, whose messages are small.
+    asks: UpNextServer<Twin>,
+    writes: UpNextServer<Twin>,
+}
+
+impl NamedService for Guarded {
+    const NAME: &'static str = v2::up_next_server::SERVICE_NAME;
+}
+
+impl Service<http::Request<tonic::body::Body>> for Guarded {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: http::Request<tonic::body::Body>) -> Self::Future {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let (method, path) = match request.uri().path().rsplit('/').next() {
+            Some("Recommend") => RECOMMEND,
+            Some("Explain") => EXPLAIN,
+            Some("PutItems") => ITEMS,
+            // An unknown call, too, is answered only to somebody who may call.
+            _ => EVENTS,
+        };
+        let access = rest::access(&method, path);
+        let peer = caller.as_ref().map(|caller| caller.peer.ip());
+        let busy = caller.map(|caller| caller.place.begin());
+        if let Err(error) = self.doors.admit(request.headers(), peer, access) {
+            return Box::pin(async move {
+                let _busy = busy;
+                Ok(refusal(error.into_response()).await.into_http())
+            });
+        }
+        request.extensions_mut().insert(Admitted);
+        let only_asks = path == RECOMMEND.1 || path == EXPLAIN.1;
+        let answer = if only_asks { self.asks.call(request) } else { self.writes.call(request) };
+        Box::pin(async move {
+            let _busy = busy;
+            answer.await
+        })
+    }
+}
+
+/// What a refusal of HTTP says, as a status.
+async fn refusal(answer: axum::response::Response) -> Status {
+    let (parts, body) = answer.into_parts();
+    let bytes = to_bytes(body, ANSWER_BYTES_MAX).await.unwrap_or_default();
+    let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let said = |field: &str| value["error"][field].as_str().unwrap_or_default().to_owned();
+    let mut metadata = MetadataMap::new();
+    if let Some(seconds) = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok())
+        && let Ok(seconds) = seconds.parse()
+    {
+        metadata.insert("retry-after", seconds);
+    }
+    let message = format!("{}: {}; {}", said("code"), said("message"), said("hint"));
+    Status::with_metadata(code(parts.status), message, metadata)
+}
+
 /// Calls as requests to the routes of HTTP.
 struct Twin {
     router: TowerToHyperService<Router>,
+    batch_max: usize,
 }
 
 impl Twin {
@@ -155,8 +309,7 @@ impl Twin {
     async fn ask<T>(
         &self,
         call: &Request<T>,
-        method: Method,
-        path: &str,
+        (method, path): (Method, &str),
         body: Option<Value>,
     ) -> Result<Value, Status> {
         let mut request = axum::http::Request::builder().method(method).uri(path);
@@ -170,29 +323,34 @@ impl Twin {
         }
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let mut request = request.body(body).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if let Some(peer) = call.extensions().get::<SocketAddr>() {
-            request.extensions_mut().insert(Peer(*peer));
+        if let Some(caller) = call.extensions().get::<Caller>() {
+            request.extensions_mut().insert(Peer(caller.peer));
         }
-        let answer = match self.router.call(request).await {
+        if call.extensions().get::<Admitted>().is_some() {
+            request.extensions_mut().insert(Admitted);
+        }
+        let answer = match hyper::service::Service::call(&self.router, request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
         };
-        let (parts, body) = answer.into_parts();
-        let bytes =
-            to_bytes(body, ANSWER_BYTES_MAX).await.map_err(|error| Status::internal(error.to_string()))?;
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if parts.status.is_success() {
-            return Ok(value);
+        if !answer.status().is_success() {
+            return Err(refusal(answer).await);
         }
-        let said = |field: &str| value["error"][field].as_str().unwrap_or_default().to_owned();
-        let mut metadata = MetadataMap::new();
-        if let Some(seconds) = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok())
-            && let Ok(seconds) = seconds.parse()
-        {
-            metadata.insert("retry-after", seconds);
+        let bytes = to_bytes(answer.into_body(), ANSWER_BYTES_MAX)
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// Before rows are turned into JSON.
+    fn check_batch(&self, n: usize) -> Result<(), Status> {
+        match n > self.batch_max {
+            true => Err(Status::invalid_argument(format!(
+                "too_many: {n} rows; at most {} are taken at once: send them in batches",
+                self.batch_max
+            ))),
+            false => Ok(()),
         }
-        let message = format!("{}: {}; {}", said("code"), said("message"), said("hint"));
-        Err(Status::with_metadata(code(parts.status), message, metadata))
     }
 }
 
@@ -227,6 +385,13 @@ fn given(fields: Value) -> Value {
     }
 }
 
+/// A time as text: as a number, one before 1973 would be read as seconds. 0 is none; what is no time stays a number, which is refused.
+fn time_of(milliseconds: i64) -> Option<Value> {
+    let is_time = Timestamp::from_millisecond(milliseconds).is_ok();
+    let time = if is_time { json!(moment::written(Some(milliseconds))) } else { json!(milliseconds) };
+    (milliseconds != 0).then_some(time)
+}
+
 fn texts(value: &Value) -> Vec<String> {
     let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
     all.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
@@ -255,7 +420,7 @@ impl UpNext for Twin {
             "device": asked.device,
             "session": asked.session,
         }));
-        let answer = self.ask(&call, Method::POST, "/api/v2/recommend", Some(body)).await?;
+        let answer = self.ask(&call, RECOMMEND, Some(body)).await?;
         let item = |item: &Value| v2::Item {
             id: text(&item["id"]),
             score: item["score"].as_f64().unwrap_or_default(),
@@ -283,12 +448,13 @@ impl UpNext for Twin {
         &self,
         call: Request<v2::SendEventsRequest>,
     ) -> Result<Response<v2::SendEventsResponse>, Status> {
+        self.check_batch(call.get_ref().events.len())?;
         let event = |event: &v2::Event| {
             let mut fields = given(json!({
                 "user": event.user,
                 "session": event.session,
                 "value": event.value,
-                "time": (event.time != 0).then_some(event.time),
+                "time": time_of(event.time),
                 "event_id": event.event_id,
             }));
             // Of these an empty one is named as what is wrong.
@@ -297,7 +463,7 @@ impl UpNext for Twin {
             fields
         };
         let body = Value::Array(call.get_ref().events.iter().map(event).collect());
-        let answer = self.ask(&call, Method::POST, "/api/v2/events", Some(body)).await?;
+        let answer = self.ask(&call, EVENTS, Some(body)).await?;
         Ok(Response::new(v2::SendEventsResponse {
             accepted: answer["accepted"].as_u64().unwrap_or_default(),
         }))
@@ -307,6 +473,7 @@ impl UpNext for Twin {
         &self,
         call: Request<v2::PutItemsRequest>,
     ) -> Result<Response<v2::PutItemsResponse>, Status> {
+        self.check_batch(call.get_ref().items.len())?;
         let mut items = Vec::with_capacity(call.get_ref().items.len());
         for (at, item) in call.get_ref().items.iter().enumerate() {
             let labels: Value = match item.labels.as_str() {
@@ -315,25 +482,25 @@ impl UpNext for Twin {
                     Status::invalid_argument(format!("labels of row {at} are not JSON: {error}"))
                 })?,
             };
-            let time = (item.time != 0).then_some(item.time);
             items.push(json!({
                 "ItemId": item.id,
                 "IsHidden": item.hidden,
                 "Categories": item.categories,
-                "Timestamp": time,
+                "Timestamp": time_of(item.time),
                 "Labels": labels,
                 "Comment": item.comment,
             }));
         }
-        let answer = self.ask(&call, Method::POST, "/api/items", Some(Value::Array(items))).await?;
+        let answer = self.ask(&call, ITEMS, Some(Value::Array(items))).await?;
         Ok(Response::new(v2::PutItemsResponse {
             written: answer["RowAffected"].as_u64().unwrap_or_default(),
         }))
     }
 
     async fn explain(&self, call: Request<v2::ExplainRequest>) -> Result<Response<v2::Explanation>, Status> {
-        let path = format!("/api/v2/explain?{}", question(call.get_ref()));
-        let answer = self.ask(&call, Method::GET, &path, None).await?;
+        let (method, path) = EXPLAIN;
+        let path = format!("{path}?{}", question(call.get_ref()));
+        let answer = self.ask(&call, (method, &path), None).await?;
         Ok(Response::new(v2::Explanation { verdict: text(&answer["verdict"]), json: answer.to_string() }))
     }
 }

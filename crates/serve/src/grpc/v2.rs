@@ -20,7 +20,7 @@ pub struct RecommendRequest {
     /// Videos not to show.
     #[prost(string, repeated, tag = "5")]
     pub exclude: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Only of one of these categories.
+    /// Only of all of these categories.
     #[prost(string, repeated, tag = "6")]
     pub categories: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Not by these authors.

@@ -241,7 +241,7 @@ pub(super) async fn post_users(
     Sent(bytes): Sent,
 ) -> Result<Json<RowAffected>, ApiError> {
     let users = rows::<User>(&state, &bytes)?;
-    state.at_length(move |state| Ok(affected(put_users(state, users)?))).await
+    state.at_length(move |state| Ok(affected(put_users(state, 0, users)?))).await
 }
 
 pub(super) async fn post_items(
@@ -249,7 +249,7 @@ pub(super) async fn post_items(
     Sent(bytes): Sent,
 ) -> Result<Json<RowAffected>, ApiError> {
     let items = rows::<NewItem>(&state, &bytes)?;
-    state.at_length(move |state| Ok(affected(put_items(state, items)?))).await
+    state.at_length(move |state| Ok(affected(put_items(state, 0, items)?))).await
 }
 
 pub(super) async fn post_feedback(
@@ -257,7 +257,7 @@ pub(super) async fn post_feedback(
     Sent(bytes): Sent,
 ) -> Result<Json<RowAffected>, ApiError> {
     let rows = rows::<NewFeedback>(&state, &bytes)?;
-    state.at_length(move |state| Ok(affected(put_feedback(state, rows)?))).await
+    state.at_length(move |state| Ok(affected(put_feedback(state, 0, rows)?))).await
 }
 
 /// A row of a restore.
@@ -291,42 +291,54 @@ pub(super) async fn restore(
     }
     state
         .at_length(move |state| {
-            Ok(Json(Restored {
-                users: put_users(state, users)?,
-                items: put_items(state, items)?,
-                feedback: put_feedback(state, feedback)?,
-            }))
+            let n_users = users.len();
+            let n_before = n_users + items.len();
+            let users = put_users(state, 0, users)?;
+            let items = put_items(state, n_users, items)?;
+            let feedback = put_feedback(state, n_before, feedback)?;
+            Ok(Json(Restored { users, items, feedback }))
         })
         .await
 }
 
-fn put_users(state: &AppState, users: Vec<User>) -> Result<usize, ApiError> {
+fn put_users(state: &AppState, before: usize, users: Vec<User>) -> Result<usize, ApiError> {
     let users: Vec<StoredUser> = users.into_iter().map(Into::into).collect();
     users.iter().try_for_each(|user| state.check_id("UserId", &user.id))?;
-    in_batches(state, &users, |batch| Ok(state.store().put_users(batch)?))
+    in_batches(state, before, &users, |batch| Ok(state.store().put_users(batch)?))
 }
 
-fn put_items(state: &AppState, items: Vec<NewItem>) -> Result<usize, ApiError> {
+fn put_items(state: &AppState, before: usize, items: Vec<NewItem>) -> Result<usize, ApiError> {
     let videos: Vec<StoredVideo> = items.into_iter().map(Into::into).collect();
     videos.iter().try_for_each(|video| state.check_id("ItemId", &video.id))?;
-    in_batches(state, &videos, |batch| Ok(state.store().put_videos(batch)?))
+    in_batches(state, before, &videos, |batch| Ok(state.store().put_videos(batch)?))
 }
 
-fn put_feedback(state: &AppState, rows: Vec<NewFeedback>) -> Result<usize, ApiError> {
+fn put_feedback(state: &AppState, before: usize, rows: Vec<NewFeedback>) -> Result<usize, ApiError> {
     let now = now();
     let feedback = state.to_feedback(rows, now)?;
     state.check_keys(&feedback)?;
     // Sent again, it is the same: what is restored replaces.
-    in_batches(state, &feedback, |batch| state.keep_with_items(batch, Write::Overwrite, now))
+    in_batches(state, before, &feedback, |batch| {
+        state.keep_with_items(batch, Write::Overwrite, now, Instant::now())
+    })
 }
 
-/// Batches as the store takes them.
+/// Batches as the store takes them. Where one is refused, the error says how many rows were written `before` and here.
 fn in_batches<T>(
     state: &AppState,
+    before: usize,
     rows: &[T],
     mut put: impl FnMut(&[T]) -> Result<usize, ApiError>,
 ) -> Result<usize, ApiError> {
-    rows.chunks(state.config().batch_max.min(PAGE)).try_fold(0, |n, batch| Ok(n + put(batch)?))
+    let (mut written, mut n) = (before, 0);
+    for batch in rows.chunks(state.config().batch_max.min(PAGE)) {
+        n += put(batch).map_err(|error| match written {
+            0 => error,
+            _ => error.at(&format!("after {written} rows, which were written")),
+        })?;
+        written += batch.len();
+    }
+    Ok(n)
 }
 
 // ---- away ----------------------------------------------------------------------------------------------------------

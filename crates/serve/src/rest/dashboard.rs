@@ -13,7 +13,7 @@ use crate::AppState;
 use crate::error::ApiError;
 use crate::extract::{Named, Params};
 
-/// How much there is.
+/// How much there is. All feedback is told as positive: the store counts rows, not what they mean.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Stats {

@@ -84,13 +84,14 @@ pub(super) async fn overwrite(
 }
 
 async fn write(state: AppState, rows: Vec<NewFeedback>, write: Write) -> Result<Json<RowAffected>, ApiError> {
+    let start = Instant::now();
     state.check_batch(rows.len())?;
     let now = now();
     let feedback = state.to_feedback(rows, now)?;
     state
         .write(move |state| {
             state.check_keys(&feedback)?;
-            Ok(affected(state.keep_with_items(&feedback, write, now)?))
+            Ok(affected(state.keep_with_items(&feedback, write, now, start)?))
         })
         .await
 }
@@ -118,11 +119,12 @@ impl AppState {
         feedback: &[Feedback],
         write: Write,
         now: i64,
+        since: Instant,
     ) -> Result<usize, ApiError> {
         if self.config().auto_insert_items {
             self.insert_unknown_items(feedback, now)?;
         }
-        self.keep(feedback, write)
+        self.keep(feedback, write, since)
     }
 
     /// The time of an event: now where none is given or a clock runs a little ahead; later ones count later.
@@ -160,11 +162,15 @@ impl AppState {
         Ok(())
     }
 
-    /// Writes feedback and counts it by what it means.
-    pub(super) fn keep(&self, feedback: &[Feedback], write: Write) -> Result<usize, ApiError> {
-        let start = Instant::now();
+    /// Writes feedback, which came at `since`, and counts it by what it means.
+    pub(super) fn keep(
+        &self,
+        feedback: &[Feedback],
+        write: Write,
+        since: Instant,
+    ) -> Result<usize, ApiError> {
         let n = self.store().append(feedback, write)?;
-        self.telemetry().took_effect(start.elapsed());
+        self.telemetry().took_effect(since.elapsed());
         if !self.changes().are_for_nobody() {
             let mut users: BTreeMap<&str, usize> = BTreeMap::new();
             feedback.iter().for_each(|row| *users.entry(&row.user).or_default() += 1);

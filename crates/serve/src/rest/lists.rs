@@ -1,5 +1,7 @@
 //! Recommendations and lists in Gorse's shape.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -90,7 +92,7 @@ async fn recommended(
             };
             let shown: Vec<Feedback> = scores.iter().map(shown).collect();
             state.check_keys(&shown)?;
-            state.keep(&shown, Write::Accumulate)?;
+            state.keep(&shown, Write::Accumulate, Instant::now())?;
         }
         Ok((request_id, scores))
     };

@@ -4,20 +4,21 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use upnext_pipeline::{Feed, Request, Slot};
 use upnext_store::{Feedback, StoredUser, StoredVideo, Write};
 
-use super::items;
 use super::page::now;
-use crate::AppState;
+use super::{Access, items};
 use crate::error::ApiError;
 use crate::extract::{Body, Named, Params};
 use crate::moment::Moment;
+use crate::tenants::Identity;
+use crate::{AppState, auth};
 
 /// How long interactions belong to a ranking, as Metarank joins them.
 const JOIN_MILLISECONDS: i64 = 30 * 60 * 1_000;
@@ -111,7 +112,7 @@ pub(super) async fn feedback(
     let events = events_of(events)?;
     state.check_batch(events.len())?;
     let accepted = events.len();
-    let updated = state.write(move |state| state.take_up(events)).await?;
+    let updated = state.write(move |state| state.take_up(events, start)).await?;
     let took_millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Json(Taken { accepted, status: "ok", took_millis, updated }))
 }
@@ -156,9 +157,10 @@ fn texts(value: &Value) -> Vec<String> {
 
 impl AppState {
     /// Writes what events say; returns how many rows changed.
-    fn take_up(&self, events: Vec<Event>) -> Result<usize, ApiError> {
+    fn take_up(&self, events: Vec<Event>, start: Instant) -> Result<usize, ApiError> {
         let now = now();
         let (mut ids, mut feedback) = (HashSet::new(), Vec::new());
+        let mut shown: HashMap<String, (String, i64)> = HashMap::new();
         let mut videos: BTreeMap<String, StoredVideo> = BTreeMap::new();
         let mut users: BTreeMap<String, StoredUser> = BTreeMap::new();
         for (at, event) in events.into_iter().enumerate() {
@@ -193,10 +195,19 @@ impl AppState {
                     let labels = with_fields(known.labels, common.fields);
                     users.insert(user, StoredUser { labels, ..known });
                 }
-                Event::Ranking(ranking) => self.remember_ranking(ranking, time),
+                Event::Ranking(ranking) => {
+                    if let Some(user) = viewer(ranking.user, ranking.session) {
+                        self.check_id(&format!("user of event {at}"), &user)?;
+                        shown.insert(ranking.common.id, (user, time));
+                    }
+                }
                 Event::Interaction { common, ranking, user, session, kind, item } => {
-                    let joined = || self.rankings().of(ranking.as_deref()?, time);
-                    let user = viewer(user, session).or_else(joined).ok_or_else(|| {
+                    let by_ranking = || {
+                        let ranking = ranking.as_deref()?;
+                        let here = shown.get(ranking).and_then(|shown| joined(shown, time));
+                        here.or_else(|| self.rankings().of(ranking, time))
+                    };
+                    let user = viewer(user, session).or_else(by_ranking).ok_or_else(|| {
                         let message = format!("the event {at} names nobody");
                         let hint = "give a user, a session, or a ranking of the last 30 minutes";
                         ApiError::bad("bad_field", message, hint)
@@ -229,10 +240,11 @@ impl AppState {
         }
         if !feedback.is_empty() {
             // Replaced, not added up: so it counts once even where the id is forgotten.
-            updated += self.keep_with_items(&feedback, Write::Overwrite, now)?;
+            updated += self.keep_with_items(&feedback, Write::Overwrite, now, start)?;
         }
         // Only what is on disk has been taken.
         ids.into_iter().for_each(|id| self.event_ids().add(id));
+        shown.into_iter().for_each(|(id, (user, time))| self.rankings().add(id, user, time));
         Ok(updated)
     }
 
@@ -249,12 +261,11 @@ impl AppState {
         video.labels = with_fields(video.labels, fields);
         video
     }
+}
 
-    fn remember_ranking(&self, ranking: Ranking, time: i64) {
-        if let Some(user) = viewer(ranking.user, ranking.session) {
-            self.rankings().add(ranking.common.id, user, time);
-        }
-    }
+/// Who was shown a list, if it was within the time of the join.
+fn joined((user, shown): &(String, i64), time: i64) -> Option<String> {
+    (0..=JOIN_MILLISECONDS).contains(&time.saturating_sub(*shown)).then(|| user.clone())
 }
 
 /// Who was shown the newest rankings.
@@ -267,14 +278,14 @@ impl Rankings {
         Self { kept: crate::recent::Recent::new(max) }
     }
 
+    /// Remembers a ranking, unless it was another viewer's: nobody takes over what was shown to others.
     fn add(&self, id: String, user: String, time: i64) {
-        self.kept.put(id, (user, time));
+        self.kept.put_if(id, (user, time), |(of, _), (user, _)| of == user);
     }
 
     /// Who was shown this ranking, if it was within the time of the join.
     fn of(&self, id: &str, time: i64) -> Option<String> {
-        let (user, shown) = self.kept.get(id)?;
-        (0..=JOIN_MILLISECONDS).contains(&time.saturating_sub(shown)).then_some(user)
+        joined(&self.kept.get(id)?, time)
     }
 }
 
@@ -304,6 +315,7 @@ struct Feature {
 /// show (seen, hidden, unknown, or not among the best thousand) come last, in the order in which they were given.
 pub(super) async fn rank(
     State(state): State<AppState>,
+    Extension(identity): Extension<Identity>,
     Named(_model): Named<String>,
     params: Params,
     Body(ranking): Body<Ranking>,
@@ -326,7 +338,12 @@ pub(super) async fn rank(
     user.iter().try_for_each(|user| state.check_id("user", user))?;
     let now = now();
     let time = state.time_of("timestamp", ranking.common.timestamp, now)?;
-    state.remember_ranking(ranking, time);
+    // What is remembered decides whose events count: for a key that only reads nothing is.
+    if auth::check_key(&state, Access::Write, &identity).is_ok()
+        && let Some(user) = &user
+    {
+        state.rankings().add(ranking.common.id, user.clone(), time);
+    }
     let request = Request { user, n: feed.config().places_max, lambda: Some(1.0), now, ..Request::default() };
     state
         .read(move |state| {

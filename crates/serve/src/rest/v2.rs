@@ -350,6 +350,7 @@ pub(super) async fn events(
     State(state): State<AppState>,
     Body(events): Body<Vec<NewEvent>>,
 ) -> Result<Json<Accepted>, ApiError> {
+    let start = Instant::now();
     state.check_batch(events.len())?;
     let now = now();
     let accepted = events.len();
@@ -381,7 +382,7 @@ pub(super) async fn events(
         .write(move |state| {
             state.check_keys(&feedback)?;
             if !feedback.is_empty() {
-                state.keep(&feedback, Write::Overwrite)?;
+                state.keep(&feedback, Write::Overwrite, start)?;
             }
             // Only what is on disk has been taken.
             ids.into_iter().for_each(|id| state.event_ids().add(id));

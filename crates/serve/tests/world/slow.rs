@@ -36,10 +36,6 @@ macro_rules! waits {
                 self.wait();
                 $value
             })*
-            // What health asks.
-            fn user_presence(&self, _id: &str) -> Result<Presence, StoreError> {
-                Ok(Presence::Unknown)
-            }
             fn version(&self) -> Version {
                 Version::default()
             }
@@ -61,6 +57,7 @@ waits! {
     delete_feedback(kind: Option<&str>, user: &str, video: &str) -> Result<usize, StoreError> = Ok(0);
     put_users(users: &[StoredUser]) -> Result<usize, StoreError> = Ok(users.len());
     user(id: &str) -> Result<Option<StoredUser>, StoreError> = Ok(None);
+    user_presence(id: &str) -> Result<Presence, StoreError> = Ok(Presence::Unknown);
     users(cursor: &str, n: usize) -> Result<Page<StoredUser>, StoreError> = Ok(Page { rows: Vec::new(), cursor: String::new() });
     patch_user(id: &str, patch: &UserPatch) -> Result<bool, StoreError> = Ok(false);
     delete_user(id: &str) -> Result<bool, StoreError> = Ok(false);
