@@ -52,6 +52,7 @@ impl Config {
         let config: Self = from_toml(&text, &[])
             .with_context(|| format!("{}: expected the keys of config/demo.toml", path.display()))?;
         config.feed.check().with_context(|| format!("{}", path.display()))?;
+        config.store.check().with_context(|| format!("{}", path.display()))?;
         config.stream.check().map_err(|error| anyhow!("{}: {error}", path.display()))?;
         if let Some(url) = &config.store.url
             && StoreUrl::of(url.secret()).is_none()
