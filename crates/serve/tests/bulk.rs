@@ -148,3 +148,16 @@ async fn items_are_found_by_title_and_a_path_may_end_in_a_slash() {
     assert_eq!((&found["Items"][0]["ItemId"], &found["Cursor"]), (&json!("space3"), &json!("")));
     assert_eq!(world.get("/api/recommend/u7/").await, world.get("/api/recommend/u7").await);
 }
+
+#[tokio::test]
+async fn an_import_that_stops_says_after_how_many_rows() {
+    let world = World::new();
+    let line = |at: usize| {
+        let comment = if at == 1_500 { "x".repeat(100_000) } else { String::new() };
+        serde_json::json!({"UserId": format!("n{at}"), "Comment": comment}).to_string()
+    };
+    let lines: Vec<String> = (0..2_000).map(line).collect();
+    let (status, _, message) = world.fail("POST", "/api/bulk/users", Some(&lines.join("\n"))).await;
+    assert!(status == 400 && message.contains("after 1000 rows"), "{status} {message}");
+    assert_eq!(world.state.store().counts().unwrap().users, 1_000);
+}

@@ -169,3 +169,27 @@ async fn what_is_no_event_is_named_and_nothing_of_the_batch_is_written() {
     // It was not taken, so it can be sent again.
     assert_eq!(send(&world, good).await["updated"], 1);
 }
+
+#[tokio::test]
+async fn nobody_takes_over_what_was_shown_to_another_and_only_what_was_written_is_remembered() {
+    let world = World::new();
+    let ranking = |id: &str, user: &str| json!({"event": "ranking", "id": id, "timestamp": NOW, "user": user, "items": [{"id": "crime1"}]});
+    let rank = |ranking: Value| ranking.to_string();
+    world.change("POST", "/rank/x", &rank(ranking("r1", "ann"))).await;
+    world.change("POST", "/rank/x", &rank(ranking("r1", "bob"))).await;
+    send(&world, interaction("e1", json!({"ranking": "r1", "item": "space3", "timestamp": NOW + MINUTE})))
+        .await;
+    assert_eq!(world.get("/api/v2/history/ann").await["total"], 1);
+    assert_eq!(world.get("/api/v2/history/bob").await["total"], 0);
+
+    // The second event is wrong, so the ranking before it was not taken; nor is one whose user is no id.
+    let batch = json!([ranking("r2", "ann"), interaction("", json!({"user": "ann"}))]).to_string();
+    assert_eq!(world.fail("POST", "/feedback", Some(&batch)).await.0, 400);
+    let long = ranking("r3", &"x".repeat(10_000)).to_string();
+    assert_eq!(world.fail("POST", "/feedback", Some(&long)).await.0, 400);
+    for id in ["r2", "r3"] {
+        let names = interaction("e2", json!({"ranking": id, "item": "space3", "timestamp": NOW + MINUTE}));
+        let (status, _, message) = world.fail("POST", "/feedback", Some(&names.to_string())).await;
+        assert!(status == 400 && message.contains("names nobody"), "{message}");
+    }
+}
