@@ -61,7 +61,7 @@ pub(crate) struct Terms {
     /// Versions that are kept beside the run itself
     #[arg(long, default_value_t = 3, value_name = "N")]
     keep: usize,
-    /// Memory that it may take, 4GiB for example; more ends it, and what is served goes on
+    /// Memory that it may ask for, 16GiB for example; more ends it, and what is served goes on
     #[arg(long, value_name = "BYTES")]
     memory_max: Option<String>,
 }

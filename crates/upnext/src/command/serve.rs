@@ -33,7 +33,7 @@ use crate::{WrongUse, indexes, output, serving};
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088\n  upnext serve --tenant films=runs/films --tenant songs=runs/songs --config upnext.toml\n  upnext serve runs/mine --retrain 'every=6h memory-max=4GiB'"
+    after_help = "Example:\n  upnext serve runs/mine --listen 127.0.0.1:8088\n  UPNEXT_KEY=secret upnext serve runs/mine --listen 0.0.0.0:8088\n  upnext serve --tenant films=runs/films --tenant songs=runs/songs --config upnext.toml\n  upnext serve runs/mine --retrain 'every=6h memory-max=16GiB'"
 )]
 pub(crate) struct ServeArgs {
     /// The run folder
@@ -59,7 +59,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Retrain at intervals, each time in a process of its own: `every=6h`, and whatever `upnext retrain` takes, as words
-    /// such as keep=5 or memory-max=4GiB
+    /// such as keep=5 or memory-max=16GiB
     #[arg(long, value_name = "WORDS")]
     retrain: Option<String>,
     /// Say where it listens as JSON
@@ -212,7 +212,7 @@ fn schedules(words: &str, places: &[Served], asked: (Option<&str>, Option<&Path>
     for word in words.split_whitespace() {
         let (key, value) = word
             .split_once('=')
-            .ok_or_else(|| wrong(format!("`{word}`: expected words such as every=6h or memory-max=4GiB")))?;
+            .ok_or_else(|| wrong(format!("`{word}`: expected words such as every=6h or memory-max=16GiB")))?;
         match key {
             "every" => {
                 let time = value.parse::<jiff::SignedDuration>().ok();

@@ -41,7 +41,15 @@ impl Versions {
         let file = self.run.join(FOLDER).join(CURRENT);
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            // Whether that is a run at all is found when it is opened.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(0);
+            }
             Err(error) => {
                 return Err(error).with_context(|| format!("{}: cannot be read", file.display()));
             }
