@@ -15,7 +15,10 @@ use world::World;
 fn routes(world: &World, runtime: &tokio::runtime::Runtime) -> Vec<(String, String)> {
     let described = runtime.block_on(world.get("/apidocs.json"));
     let mut routes = Vec::new();
-    for (path, item) in described["paths"].as_object().unwrap() {
+    // What goes on for minutes has a test of its own.
+    for (path, item) in
+        described["paths"].as_object().unwrap().iter().filter(|(path, _)| *path != "/api/v2/live")
+    {
         for method in ["get", "post", "put", "patch", "delete"] {
             if item.get(method).is_some() {
                 routes.push((method.to_uppercase(), path.clone()));

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use upnext_data::{Circumstance, Dataset, Events, Part};
+use upnext_data::{Action, Circumstance, Dataset, Events, Part};
 use upnext_ingest::run::RunFolder;
 use upnext_pipeline::{FeedConfig, event_of, live_video, texts_by_kind};
 use upnext_store::{FeedbackQuery, Presence, Store};
@@ -19,6 +19,9 @@ pub(crate) struct Added {
     /// Events of the run whose users or videos were deleted since.
     pub(crate) dropped: usize,
 }
+
+/// From this share on a watch counts where the run measured none.
+const HALF: f32 = 0.5;
 
 /// Rows of one read.
 const PAGE: usize = 10_000;
@@ -83,13 +86,18 @@ pub(crate) fn grown(
             parts.push(of[at]);
         }
     }
+    // The rule of a log that measured no watch asks for none: what the store measured is told in its words.
+    let is_measured = old.events().iter().any(|event| event.ratio.is_some());
     let listed = |cursor: &str| {
         let page = store.feedback(&FeedbackQuery { cursor, n: PAGE, ..FeedbackQuery::default() })?;
         Ok((page.rows, page.cursor))
     };
     for page in pages(listed) {
         for feedback in page?.iter().filter(|feedback| feedback.time <= now) {
-            let event = event_of(feedback, &config.feedback);
+            let mut event = event_of(feedback, &config.feedback);
+            if !is_measured && let Some(ratio) = event.ratio.take() {
+                event.action = if ratio < HALF { Action::Impression } else { event.action };
+            }
             events.push(upnext_data::Event {
                 user: users.intern(&feedback.user),
                 video: videos.intern(&feedback.video),
@@ -132,7 +140,7 @@ fn pages<T>(mut read: impl FnMut(&str) -> Result<(Vec<T>, String)>) -> impl Iter
 mod tests {
     use super::*;
     use serde_json::json;
-    use upnext_data::{Action, Catalogue, Event, Order, Users};
+    use upnext_data::{Catalogue, Event, Order, Users};
     use upnext_ingest::CleaningReport;
     use upnext_store::{Feedback, Memory, StoreConfig, StoredVideo, Write};
 
