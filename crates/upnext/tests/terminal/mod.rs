@@ -253,6 +253,18 @@ pub(crate) fn bmp(side: u32, [r, g, b]: [u8; 3]) -> Vec<u8> {
     bytes
 }
 
+/// A folder with a small log.
+pub(crate) fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.write("log.csv", walks(30, 20, 8));
+    desk
+}
+
+/// The ids of a slate as `recommend --json` prints it.
+pub(crate) fn videos_of(slate: &Value) -> Vec<&str> {
+    slate["slate"].as_array().unwrap().iter().map(|slot| slot["video"].as_str().unwrap()).collect()
+}
+
 /// Users who each walk through the videos from another start, with a step of 1 or 2.
 pub(crate) fn walks(users: usize, videos: usize, events: usize) -> String {
     let mut text = String::from("user,video,time\n");
