@@ -2,10 +2,12 @@
 //! nobody keeps others out by connections that say nothing.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// How long one that was told to go may take until another is told.
@@ -58,6 +60,25 @@ impl Connections {
         let seat = Arc::new(Seat { busy: AtomicUsize::new(0), since, leave: Notify::new() });
         self.lock().insert(id, Arc::clone(&seat));
         Connection { id, seat, open: Arc::clone(&self.open), _place: place }
+    }
+
+    /// The next connection that somebody opens, and its place.
+    pub(crate) async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Connection) {
+        loop {
+            let accepted = listener.accept().await;
+            let place = self.place().await;
+            match accepted {
+                Ok((stream, peer)) => {
+                    let _ = stream.set_nodelay(true);
+                    return (stream, peer, place);
+                }
+                Err(error) => {
+                    // Out of file descriptors, or the peer went away: neither ends the service.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
     }
 
     fn let_one_go(&self) {

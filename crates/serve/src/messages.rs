@@ -20,19 +20,19 @@ pub struct Message {
     pub n_passed_over: usize,
 }
 
-/// An event of `/api/v2/events`.
+/// An event of `/api/v2/events`, of the page, of a stream.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewEvent {
-    event_id: Option<String>,
-    user: Option<String>,
-    session: Option<String>,
-    video: String,
-    action: String,
+pub(crate) struct NewEvent {
+    pub(crate) user: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) video: String,
+    pub(crate) action: String,
     #[serde(default)]
-    value: f64,
+    pub(crate) value: f64,
     #[serde(default)]
-    time: Moment,
+    pub(crate) time: Moment,
+    pub(crate) event_id: Option<String>,
 }
 
 /// Feedback of Gorse.
@@ -168,7 +168,8 @@ fn somebody(user: Option<String>, session: Option<String>) -> Result<String, Str
     user.or(session).ok_or_else(|| "expected a `user`, or the `session` of somebody unknown".into())
 }
 
-fn deed(kind: String, user: String, video: String, value: f64) -> Feedback {
+/// That somebody did something; when is said later.
+pub(crate) fn deed(kind: String, user: String, video: String, value: f64) -> Feedback {
     Feedback { kind, user, video, value, time: 0, labels: Value::Null, comment: String::new() }
 }
 

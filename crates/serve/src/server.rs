@@ -121,24 +121,10 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let accepted = async {
-            let accepted = listener.accept().await;
-            (accepted, connections.place().await)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
+        let (stream, peer, place) = tokio::select! {
+            accepted = connections.accept(&listener) => accepted,
             () = &mut shutdown => break,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, or the peer went away: neither ends the service.
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
         let talk = Talk {
             http: http.clone(),
             service: service.clone(),

@@ -59,6 +59,19 @@ pub struct Step<'a> {
     pub to: u64,
 }
 
+/// A step with a name of its own, for the thread that writes.
+pub(crate) struct OwnStep {
+    pub(crate) stream: String,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+impl From<Step<'_>> for OwnStep {
+    fn from(Step { stream, from, to }: Step<'_>) -> Self {
+        Self { stream: stream.to_owned(), from, to }
+    }
+}
+
 /// Which feedback to list. Whatever is `None` may be anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FeedbackQuery<'a> {

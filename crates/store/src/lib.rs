@@ -41,6 +41,16 @@ pub struct Page<T> {
     pub cursor: String,
 }
 
+impl<T> Page<T> {
+    /// Cuts `n + 1` rows to `n`, with a cursor if there was one more.
+    pub(crate) fn cut(mut rows: Vec<T>, n: i64, cursor: impl Fn(&T) -> String) -> Self {
+        let more = rows.len() as i64 > n;
+        rows.truncate(usize::try_from(n).unwrap_or(0));
+        let cursor = rows.last().filter(|_| more).map(cursor).unwrap_or_default();
+        Self { rows, cursor }
+    }
+}
+
 /// How much a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

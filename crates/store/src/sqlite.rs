@@ -196,14 +196,6 @@ impl std::fmt::Debug for Sqlite {
     }
 }
 
-/// Cuts a page of `n + 1` rows to `n`, with a cursor if there was one more.
-fn page<T>(mut rows: Vec<T>, n: i64, cursor: impl Fn(&T) -> String) -> Page<T> {
-    let more = rows.len() as i64 > n;
-    rows.truncate(usize::try_from(n).unwrap_or(0));
-    let cursor = rows.last().filter(|_| more).map(cursor).unwrap_or_default();
-    Page { rows, cursor }
-}
-
 impl Store for Sqlite {
     fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError> {
         self.config.check_feedback(feedback)?;
@@ -225,8 +217,7 @@ impl Store for Sqlite {
     ) -> Result<usize, StoreError> {
         self.config.check_events(events, step)?;
         let doing = "write events";
-        let step =
-            step.map(|Step { stream, from, to }| once::OwnStep { stream: stream.to_owned(), from, to });
+        let step = step.map(Into::into);
         let since = self.config.event_ids_since(now);
         let (once, wrap) = (once::Once { events: events.to_vec(), step, now, since }, self.wrap(doing));
         let n = self.add(doing, events.len().max(1), move |desk| once.write(desk, &wrap))?;
@@ -267,7 +258,7 @@ impl Store for Sqlite {
             let params = params![after, n + 1, query.kind, query.user, query.video];
             statement.query_map(params, numbered)?.collect()
         })?;
-        let Page { rows, cursor } = page(found, n, |(at, _)| at.to_string());
+        let Page { rows, cursor } = Page::cut(found, n, |(at, _)| at.to_string());
         Ok(Page { rows: rows.into_iter().map(|(_, f)| f).collect(), cursor })
     }
 
@@ -309,7 +300,7 @@ impl Store for Sqlite {
     fn users(&self, cursor: &str, n: usize) -> Result<Page<StoredUser>, StoreError> {
         let n = self.n(n);
         let found = self.rows("list users", rows::USERS, params![cursor, n + 1], rows::user)?;
-        Ok(page(found, n, |user| user.id.clone()))
+        Ok(Page::cut(found, n, |user| user.id.clone()))
     }
 
     fn patch_user(&self, id: &str, patch: &UserPatch) -> Result<bool, StoreError> {
@@ -381,7 +372,7 @@ impl Store for Sqlite {
     fn videos(&self, cursor: &str, n: usize) -> Result<Page<StoredVideo>, StoreError> {
         let n = self.n(n);
         let found = self.rows("list videos", rows::VIDEOS, params![cursor, n + 1], rows::video)?;
-        Ok(page(found, n, |video| video.id.clone()))
+        Ok(Page::cut(found, n, |video| video.id.clone()))
     }
 
     fn latest_videos(&self, limit: usize) -> Result<Vec<StoredVideo>, StoreError> {

@@ -99,6 +99,11 @@ fn a_service_retrains_at_intervals_within_its_memory() {
     until(|| (!versions().contains(&"000001".to_string())).then_some(()));
     assert_eq!(service.ask("GET", "/api/v2/recommend/u1?n=3", "").0, 200);
     assert_eq!(service.stop(), 0);
+    let before = desk.read("run/versions/current");
+    let ended =
+        desk.run("retrain run --floor none --models popular,markov --ranker markov --memory-max 64MiB");
+    assert_ne!(ended.code, 0, "more than it may have: {}", ended.out);
+    assert_eq!(desk.read("run/versions/current"), before, "what was served goes on");
     // What was being fitted ended with the service, so nobody holds the versions, and what it left half made goes.
     desk.run("retrain run --floor none --models popular,markov --ranker markov").done();
     assert!(!versions().iter().any(|name| name.starts_with('.') && name != ".lock"), "{:?}", versions());

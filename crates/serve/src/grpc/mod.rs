@@ -1,7 +1,7 @@
 //! The twin of version 2 for programs that speak gRPC: `proto/upnext.proto`.
 //!
-//! Each call becomes a request to the same routes that HTTP has, so keys, roles, tenants, rates, limits, deadlines and metrics are the
-//! same by construction.
+//! Each call becomes a request to the same routes that HTTP has, so tenants, limits, deadlines and metrics are the same by
+//! construction. Key, role and rate are looked at before a message is read.
 
 /// Messages, client and server.
 #[rustfmt::skip]
@@ -97,24 +97,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, sender: mpsc::Sender
     let connections = Connections::new(shared.config.connections_max);
     let head_limit = Duration::from_millis(shared.config.head_milliseconds_max);
     loop {
-        let accepted = async {
-            let accepted = listener.accept().await;
-            (accepted, connections.place().await)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
+        let (stream, peer, place) = tokio::select! {
+            accepted = connections.accept(&listener) => accepted,
             () = sender.closed() => return,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, or the peer went away: neither ends the service.
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
         let place = Arc::new(place);
         let deadline = Instant::now() + head_limit;
         let acceptor = shared.tls.as_ref().map(Tls::acceptor_of_http2);

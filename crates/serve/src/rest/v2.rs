@@ -16,7 +16,7 @@ use upnext_store::{Feedback, Write};
 use super::page::{Said, now, shelf_kind, weight, wrong_weights};
 use crate::error::ApiError;
 use crate::extract::{Body, Named, Params};
-use crate::moment::Moment;
+use crate::messages::{NewEvent, deed};
 use crate::state::{About, Answer, Traced};
 use crate::{AppState, Pictures};
 
@@ -325,21 +325,6 @@ pub(super) async fn explain(
         .await
 }
 
-/// An event as the page sends it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewEvent {
-    user: Option<String>,
-    session: Option<String>,
-    video: String,
-    action: String,
-    #[serde(default)]
-    value: f64,
-    #[serde(default)]
-    time: Moment,
-    event_id: Option<String>,
-}
-
 #[derive(Serialize)]
 pub(super) struct Accepted {
     accepted: usize,
@@ -368,15 +353,7 @@ pub(super) async fn events(
                 continue;
             }
         }
-        feedback.push(Feedback {
-            time,
-            kind: event.action,
-            user,
-            video: event.video,
-            value: event.value,
-            labels: Value::Null,
-            comment: String::new(),
-        });
+        feedback.push(Feedback { time, ..deed(event.action, user, event.video, event.value) });
     }
     state
         .write(move |state| {

@@ -30,7 +30,7 @@ use crate::{
 use connect::{Connection, SCHEMA_NAME, Server, said};
 use listen::Hearing;
 use pool::{Parameters, Pool};
-use writer::{Answer, Change, OwnStep, Writer};
+use writer::{Answer, Change, Writer};
 
 /// Threads that move bytes between sockets and calls.
 const THREADS: usize = 2;
@@ -232,14 +232,6 @@ impl fmt::Debug for Postgres {
     }
 }
 
-/// Cuts a page of `n + 1` rows to `n`, with a cursor if there was one more.
-fn page<T>(mut rows: Vec<T>, n: i64, cursor: impl Fn(&T) -> String) -> Page<T> {
-    let more = rows.len() as i64 > n;
-    rows.truncate(usize::try_from(n).unwrap_or(0));
-    let cursor = rows.last().filter(|_| more).map(cursor).unwrap_or_default();
-    Page { rows, cursor }
-}
-
 impl Store for Postgres {
     fn append(&self, feedback: &[Feedback], write: Write) -> Result<usize, StoreError> {
         self.config.check_feedback(feedback)?;
@@ -256,7 +248,7 @@ impl Store for Postgres {
         now: i64,
     ) -> Result<usize, StoreError> {
         self.config.check_events(events, step)?;
-        let step = step.map(|Step { stream, from, to }| OwnStep { stream: stream.to_owned(), from, to });
+        let step = step.map(Into::into);
         let n = self.n_changed("write events", Change::AppendOnce { events: events.to_vec(), step, now })?;
         self.hearing.versions.feedback_changed(events.iter().map(|event| event.feedback.user.as_str()));
         Ok(n)
@@ -295,7 +287,7 @@ impl Store for Postgres {
             vec![Box::new(after), Box::new(n + 1), part(query.kind), part(query.user), part(query.video)];
         let numbered = |row: &Row| Ok((rows::cell::<i64>(row, 7)?, rows::feedback(row)?));
         let found = self.rows("list feedback", rows::feedback_query(query), parameters, numbered)?;
-        let Page { rows, cursor } = page(found, n, |(at, _)| at.to_string());
+        let Page { rows, cursor } = Page::cut(found, n, |(at, _)| at.to_string());
         Ok(Page { rows: rows.into_iter().map(|(_, f)| f).collect(), cursor })
     }
 
@@ -331,7 +323,9 @@ impl Store for Postgres {
     fn users(&self, cursor: &str, n: usize) -> Result<Page<StoredUser>, StoreError> {
         let n = self.n(n);
         let parameters: Parameters = vec![Box::new(rows::stored(cursor)), Box::new(n + 1)];
-        Ok(page(self.rows("list users", rows::USERS, parameters, rows::user)?, n, |user| user.id.clone()))
+        Ok(Page::cut(self.rows("list users", rows::USERS, parameters, rows::user)?, n, |user| {
+            user.id.clone()
+        }))
     }
 
     fn patch_user(&self, id: &str, patch: &UserPatch) -> Result<bool, StoreError> {
@@ -388,7 +382,7 @@ impl Store for Postgres {
     fn videos(&self, cursor: &str, n: usize) -> Result<Page<StoredVideo>, StoreError> {
         let n = self.n(n);
         let parameters: Parameters = vec![Box::new(rows::stored(cursor)), Box::new(n + 1)];
-        Ok(page(self.rows("list videos", rows::VIDEOS, parameters, rows::video)?, n, |video| {
+        Ok(Page::cut(self.rows("list videos", rows::VIDEOS, parameters, rows::video)?, n, |video| {
             video.id.clone()
         }))
     }

@@ -18,6 +18,7 @@ use tokio_postgres::Row;
 use super::connect::{Connection, Server, is_gone, said};
 use super::listen::{CHANNEL, News};
 use super::rows;
+use crate::feedback::OwnStep;
 use crate::{
     Feedback, Identified, Receipt, StoreConfig, StoreError, StoredUser, StoredVideo, UserPatch, VideoPatch,
     Write,
@@ -36,13 +37,6 @@ pub(super) enum Change {
     PutVideos(Vec<StoredVideo>),
     PatchVideo { id: String, patch: VideoPatch },
     DeleteVideo { id: String },
-}
-
-/// A step along a stream, with a name of its own.
-pub(super) struct OwnStep {
-    pub(super) stream: String,
-    pub(super) from: u64,
-    pub(super) to: u64,
 }
 
 /// What a change came to.

@@ -4,14 +4,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::rows::{self, Prepared};
 use super::writer::Desk;
+use crate::feedback::OwnStep;
 use crate::{Feedback, Identified, StoreError, Write};
-
-/// A step, with a name of its own.
-pub(super) struct OwnStep {
-    pub(super) stream: String,
-    pub(super) from: u64,
-    pub(super) to: u64,
-}
 
 /// What is to be written once.
 pub(super) struct Once {
