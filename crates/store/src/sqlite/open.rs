@@ -99,7 +99,7 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside).map_err(refused)?;
-    lock.try_lock().map_err(|error| match error {
+    take(&lock).map_err(|error| match error {
         TryLockError::WouldBlock => StoreError::Locked { path: path.into() },
         TryLockError::Error(source) => refused(source),
     })?;
@@ -152,6 +152,19 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     }
     connection.execute_batch(LATER_TABLES).map_err(wrap)?;
     Ok((lock, connection))
+}
+
+/// Takes a lock. A process that starts another holds its files once more until that one begins, so one that seems taken is asked
+/// for again, for a moment.
+fn take(lock: &File) -> Result<(), TryLockError> {
+    const TRIES: usize = 50;
+    for _ in 1..TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            taken => return taken,
+        }
+    }
+    lock.try_lock()
 }
 
 /// Checks that a store lies there, without touching it.
