@@ -164,6 +164,21 @@ impl fmt::Display for Relevance {
 }
 
 impl Relevance {
+    /// The rule for events that come after a log which measured no watch: where it wants watches without a measure, those that
+    /// have one count from half on. Other rules stay as they are.
+    pub fn measuring_watches(mut self) -> Self {
+        let is_of_measures =
+            |term: &Term| matches!(term, Term::Any | Term::WatchRatio(_) | Term::WatchSeconds(_));
+        if self.terms.contains(&Term::Watch) && !self.terms.iter().any(is_of_measures) {
+            self.terms.push(Term::WatchRatio(Bound { strict: false, least: Self::WATCHED_RATIO }));
+            self.asked = Action::ALL.map(|action| Asked::of(&self.terms, action));
+        }
+        self
+    }
+
+    /// The share of a video from which on a watch counts where nothing else is said: that of the default rule.
+    pub const WATCHED_RATIO: f32 = 0.5;
+
     /// What the rule says of one event.
     #[inline]
     pub fn judge(&self, event: &Event) -> Judgement {
@@ -232,6 +247,27 @@ mod tests {
         assert_eq!(rule.judge(&event(Action::Hate, None, None)), Judgement::Negative);
         assert_eq!(rule.judge(&event(Action::Rating, Some(1.0), None)), Judgement::Positive);
         assert_eq!(rule.judge(&event(Action::Impression, None, None)), Judgement::Neutral);
+    }
+
+    #[test]
+    fn a_rule_of_watches_without_measure_takes_measured_ones_from_half_on() {
+        let measured = |rule: &str| {
+            let rule = rule.parse::<Relevance>().unwrap().measuring_watches();
+            [0.5, 0.49]
+                .map(|ratio| rule.judge(&event(Action::Watch, None, Some(ratio))) == Judgement::Positive)
+        };
+        assert_eq!(measured("watch"), [true, false]);
+        assert_eq!(measured("liked or watch"), [true, false]);
+        assert_eq!(measured("any"), [true, true]);
+        for rule in ["liked", "rating", "watch or watch_ratio>=0.8", "watch or watch_seconds>=7"] {
+            assert_eq!(measured(rule), [false, false], "{rule}");
+        }
+        let rule = Relevance::default();
+        assert_eq!(rule.clone().measuring_watches(), rule);
+        assert_eq!(
+            rule.judge(&event(Action::Watch, None, Some(Relevance::WATCHED_RATIO))),
+            Judgement::Positive
+        );
     }
 
     #[test]

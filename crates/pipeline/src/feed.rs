@@ -161,16 +161,19 @@ impl Feed {
         let habits = Arc::new(Habits::new(&dataset, &pairs));
         let audience = (pairs.len() <= config.audience_pairs_max).then(|| Arc::new(Audience::new(&pairs)));
         drop(pairs);
+        let measured = dataset.events().iter().any(|event| event.ratio.is_some());
+        let live_rule = if measured { relevance.clone() } else { relevance.clone().measuring_watches() };
         let live = Arc::new(LiveView::new(
             config.clone(),
             Arc::clone(&dataset),
-            relevance.clone(),
+            live_rule.clone(),
             Arc::clone(&store),
         ));
         let viewers = Arc::new(Viewers::new(
             config.clone(),
             Arc::clone(&dataset),
-            relevance.clone(),
+            // On the run's events, of which none is measured, it says what the run's rule says.
+            live_rule,
             Arc::clone(&used),
             Arc::clone(&store),
             Arc::clone(&live),

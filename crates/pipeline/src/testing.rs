@@ -214,7 +214,14 @@ impl World {
 
     /// Where the configuration may be refused.
     pub(crate) fn try_with(config: FeedConfig) -> Result<Self, crate::FeedError> {
-        Self::try_made(Arc::new(Together::new("closed-blend", &dataset())), None, config, Vec::new())
+        let main = Arc::new(Together::new("closed-blend", &dataset()));
+        Self::try_made(main, None, Relevance::default(), config, Vec::new())
+    }
+
+    /// A run whose rule of relevance is another one.
+    pub(crate) fn judged_by(rule: &str) -> Self {
+        let main = Arc::new(Together::new("closed-blend", &dataset()));
+        Self::try_made(main, None, rule.parse().unwrap(), FeedConfig::default(), Vec::new()).unwrap()
     }
 
     fn made(
@@ -223,12 +230,13 @@ impl World {
         config: FeedConfig,
         more: Vec<Arc<dyn Recommender>>,
     ) -> Self {
-        Self::try_made(main, fused, config, more).unwrap()
+        Self::try_made(main, fused, Relevance::default(), config, more).unwrap()
     }
 
     fn try_made(
         main: Arc<dyn Recommender>,
         fused: Option<Arc<dyn Recommender>>,
+        relevance: Relevance,
         config: FeedConfig,
         more: Vec<Arc<dyn Recommender>>,
     ) -> Result<Self, crate::FeedError> {
@@ -243,7 +251,7 @@ impl World {
             indexes: std::collections::BTreeMap::new(),
         };
         let main = Arc::new(Together::new("closed-blend", &dataset));
-        let feed = Feed::new(config, dataset, Relevance::default(), models, store.clone())?;
+        let feed = Feed::new(config, dataset, relevance, models, store.clone())?;
         Ok(Self { feed, store, main })
     }
 

@@ -255,7 +255,7 @@ async fn batches(address: &str, world: &Arc<World>, seconds: f64) -> serde_json:
 /// From sending a like of the first video of a slate to the end of the answer that follows, in which it must not be any more.
 async fn effect(address: &str, world: &Arc<World>, seconds: f64) -> Result<serde_json::Value, Failed> {
     let (mut client, mut random, begin) = (Client::new(address), Random::new(77), Instant::now());
-    let (mut times, mut unchanged) = (Vec::new(), 0);
+    let (mut times, mut taken, mut unchanged) = (Vec::new(), Vec::new(), 0);
     while begin.elapsed().as_secs_f64() < seconds {
         let user = world.user(&mut random);
         let path = format!("/api/v2/recommend/u{user}?n=20");
@@ -269,13 +269,14 @@ async fn effect(address: &str, world: &Arc<World>, seconds: f64) -> Result<serde
         let body = format!(r#"[{{"user":"u{user}","video":"{first}","action":"like","time":{}}}]"#, now());
         let since = Instant::now();
         client.ask("POST", "/api/v2/events", &body).await?;
+        taken.push(since.elapsed().as_secs_f64() * 1e3);
         let after = client.ask("GET", &path, "").await?.1;
         times.push(since.elapsed().as_secs_f64() * 1e3);
         let after = ids(&after)?;
         unchanged += usize::from(after.contains(first) || after == before);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok(serde_json::json!({ "event_to_answer": summary(times), "unchanged": unchanged }))
+    Ok(serde_json::json!({ "event_to_answer": summary(times), "event_alone": summary(taken), "unchanged": unchanged }))
 }
 
 /// From sending a new video to the first slate, of those asked for in turn, in which it stands.

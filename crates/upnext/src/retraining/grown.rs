@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use upnext_data::{Action, Circumstance, Dataset, Events, Part};
+use upnext_data::{Action, Circumstance, Dataset, Events, Part, Relevance};
 use upnext_ingest::run::RunFolder;
 use upnext_pipeline::{FeedConfig, event_of, live_video, texts_by_kind};
 use upnext_store::{FeedbackQuery, Presence, Store};
@@ -19,9 +19,6 @@ pub(crate) struct Added {
     /// Events of the run whose users or videos were deleted since.
     pub(crate) dropped: usize,
 }
-
-/// From this share on a watch counts where the run measured none.
-const HALF: f32 = 0.5;
 
 /// Rows of one read.
 const PAGE: usize = 10_000;
@@ -96,7 +93,8 @@ pub(crate) fn grown(
         for feedback in page?.iter().filter(|feedback| feedback.time <= now) {
             let mut event = event_of(feedback, &config.feedback);
             if !is_measured && let Some(ratio) = event.ratio.take() {
-                event.action = if ratio < HALF { Action::Impression } else { event.action };
+                event.action =
+                    if ratio < Relevance::WATCHED_RATIO { Action::Impression } else { event.action };
             }
             events.push(upnext_data::Event {
                 user: users.intern(&feedback.user),
