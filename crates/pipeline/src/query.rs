@@ -60,6 +60,8 @@ pub struct Query {
     pub blocked_authors: Vec<String>,
     /// Outside ids of authors whom the viewer follows.
     pub followed_authors: Vec<String>,
+    /// The creator of the run who bears the viewer's id.
+    pub own_creator: Option<u32>,
     /// The rules that hold for this request.
     pub rules: ActiveRules,
     /// What went wrong while this was put together.
@@ -100,6 +102,8 @@ impl Query {
         let context = Context { now: Some(request.now), user: None, seed: request.seed };
         let mut excluded: Vec<u32> = request.exclude.iter().filter_map(|id| stock.row(id)).collect();
         excluded.sort_unstable();
+        let user = request.user.as_deref();
+        let own_creator = user.and_then(|user| stock.dataset.videos.creators.row(user));
         let scores = models.models().iter().map(|_| OnceLock::new()).collect();
         let towers = Arc::new(Towers::new(models.n_towers()));
         Self {
@@ -114,6 +118,7 @@ impl Query {
             served: Vec::new(),
             blocked_authors: Vec::new(),
             followed_authors: Vec::new(),
+            own_creator,
             rules: ActiveRules::default(),
             failures: Vec::new(),
             towers,

@@ -283,21 +283,6 @@ fn a_liked_video_leaves_and_its_neighbours_rise_in_the_very_next_request() {
 }
 
 #[test]
-fn in_a_run_without_measures_a_watch_counts_without_one_or_from_half_on() {
-    let after = |kind: &str, value: f64| {
-        let world = World::judged_by("liked or watch");
-        world.store.append(&[feedback("like", "new", "comedy1", NOW - DAY)], Write::Accumulate).unwrap();
-        let event = upnext_store::Feedback { value, ..feedback(kind, "new", "space1", NOW - 1) };
-        world.store.append(&[event], Write::Accumulate).unwrap();
-        ids(&world.ask("new", 15)).into_iter().map(String::from).collect::<Vec<_>>()
-    };
-    let (wanted, seen) = (after("watch", 0.0), after("seen", 0.0));
-    assert_ne!(wanted, seen);
-    assert_eq!(after("watch", 0.5), wanted);
-    assert_eq!(after("watch", 0.49), seen);
-}
-
-#[test]
 fn a_refused_video_never_returns_and_its_neighbours_sink() {
     let world = World::new();
     let place = |response: &crate::Response, id: &str| ids(response).iter().position(|i| *i == id).unwrap();
@@ -497,6 +482,20 @@ fn what_is_wanted_right_now_is_counted_from_the_store() {
     let later = Request { now: NOW + 8 * DAY, ..request("x", 15) };
     let later = world.feed.recommend(&later);
     assert!(later.slate.iter().all(|slot| !slot.sources.contains(&"popular-now".to_string())));
+}
+
+#[test]
+fn in_a_run_without_measures_a_watch_counts_without_one_or_from_half_on() {
+    let is_wanted = |rule: &str, value: f64| {
+        let world = World::judged_by(rule);
+        let watch = upnext_store::Feedback { value, ..feedback("watch", "a", "crime3", NOW - 1) };
+        world.store.append(&[watch], Write::Accumulate).unwrap();
+        let response = world.ask("x", 15);
+        let now = response.trace.stages[0].parts.iter().find(|part| part.name == "popular-now").unwrap();
+        now.count == 1
+    };
+    assert_eq!([0.0, 0.5, 0.49].map(|value| is_wanted("liked or watch", value)), [true, true, false]);
+    assert_eq!([0.0, 0.5, 1.0].map(|value| is_wanted("liked", value)), [false, false, false]);
 }
 
 #[test]

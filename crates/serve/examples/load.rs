@@ -276,7 +276,9 @@ async fn effect(address: &str, world: &Arc<World>, seconds: f64) -> Result<serde
         unchanged += usize::from(after.contains(first) || after == before);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok(serde_json::json!({ "event_to_answer": summary(times), "event_alone": summary(taken), "unchanged": unchanged }))
+    Ok(
+        serde_json::json!({ "event_to_answer": summary(times), "event_alone": summary(taken), "unchanged": unchanged }),
+    )
 }
 
 /// From sending a new video to the first slate, of those asked for in turn, in which it stands.

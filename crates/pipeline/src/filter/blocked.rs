@@ -49,6 +49,6 @@ impl Filter for BlockedAuthors {
     }
 
     fn keeps(&self, query: &Query, row: u32) -> Result<bool, StageError> {
-        Ok(!self.is_blocked(query, row))
+        Ok(query.blocked_authors.is_empty() || !self.is_blocked(query, row))
     }
 }
