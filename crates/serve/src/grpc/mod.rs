@@ -452,6 +452,7 @@ impl UpNext for Twin {
         let answer = self.ask(&call, EVENTS, Some(body)).await?;
         Ok(Response::new(v2::SendEventsResponse {
             accepted: answer["accepted"].as_u64().unwrap_or_default(),
+            counted: answer["counted"].as_u64().unwrap_or_default(),
         }))
     }
 
