@@ -115,8 +115,10 @@ async fn an_event_that_is_sent_again_counts_once_even_after_a_restart() {
         assert_eq!(send(&world, watch(id, share)).await["updated"], 0, "the store knows {id}");
         assert_eq!(value(&world).await, json!(0.9));
     }
-    let event = |id: &str| json!({"user": "bob", "video": "space1", "action": "watch", "value": 0.1, "event_id": id});
-    let events = json!([event("e3"), event("e4"), event("e4"), {"user": "bob", "video": "space2", "action": "like"}]);
+    let event =
+        |id: &str| json!({"user": "bob", "video": "space1", "action": "watch", "value": 0.1, "event_id": id});
+    let events =
+        json!([event("e3"), event("e4"), event("e4"), {"user": "bob", "video": "space2", "action": "like"}]);
     let answer = world.change("POST", "/api/v2/events", &events.to_string()).await;
     assert_eq!(answer, json!({"accepted": 4, "counted": 2}), "one is new, one has no id");
 }

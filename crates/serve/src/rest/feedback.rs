@@ -11,10 +11,10 @@ use upnext_store::{Feedback, FeedbackQuery, Identified, Presence, StoredVideo, W
 
 use super::live::Change;
 use super::page::{RowAffected, affected, now};
-use crate::AppState;
 use crate::error::ApiError;
 use crate::extract::{Body, Named, Params};
 use crate::moment::{self, Moment};
+use crate::{AppState, spans};
 
 /// Feedback that arrives.
 #[derive(Deserialize)]
@@ -185,7 +185,9 @@ impl AppState {
         write: Write,
         since: Instant,
     ) -> Result<usize, ApiError> {
+        let begun = Instant::now();
         let n = self.store().append(feedback, write)?;
+        spans::note("commit", begun);
         self.tell_of(feedback.iter(), since);
         Ok(n)
     }
@@ -205,7 +207,9 @@ impl AppState {
                 false => self.keep(&feedback, Write::Overwrite, since),
             };
         }
+        let begun = Instant::now();
         let n = self.store().append_once(&events, None, now)?;
+        spans::note("commit", begun);
         // Which of them were known the store does not tell.
         if n > 0 {
             self.tell_of(events.iter().map(|event| &event.feedback), since);
@@ -231,6 +235,15 @@ impl AppState {
             let name = meaning.and_then(|meaning| meaning.action()).map_or("other", |action| action.name());
             self.telemetry().events(name.to_owned(), n);
         }
+    }
+
+    /// Deletes what a user said of an item, and tells those who listen.
+    fn take_back(&self, kind: Option<&str>, user: String, item: &str) -> Result<usize, ApiError> {
+        let n = self.store().delete_feedback(kind, &user, item)?;
+        if n > 0 {
+            self.changes().tell(Change::TakenBack { user, n });
+        }
+        Ok(n)
     }
 
     /// Gorse adds items that only feedback has named; here too, unless the run or the store knows them.
@@ -351,12 +364,12 @@ pub(super) async fn remove_pair(
     State(state): State<AppState>,
     Named((user, item)): Named<(String, String)>,
 ) -> Result<Json<RowAffected>, ApiError> {
-    state.write(move |state| Ok(affected(state.store().delete_feedback(None, &user, &item)?))).await
+    state.write(move |state| Ok(affected(state.take_back(None, user, &item)?))).await
 }
 
 pub(super) async fn remove_key(
     State(state): State<AppState>,
     Named((kind, user, item)): Named<(String, String, String)>,
 ) -> Result<Json<RowAffected>, ApiError> {
-    state.write(move |state| Ok(affected(state.store().delete_feedback(Some(&kind), &user, &item)?))).await
+    state.write(move |state| Ok(affected(state.take_back(Some(&kind), user, &item)?))).await
 }

@@ -160,6 +160,9 @@ impl AppState {
     /// Writes what events say; returns how many rows changed.
     fn take_up(&self, events: Vec<Event>, start: Instant) -> Result<usize, ApiError> {
         let now = now();
+        let merges = events.iter().any(|event| matches!(event, Event::Item { .. } | Event::User { .. }));
+        let _alone =
+            merges.then(|| self.merging().write().unwrap_or_else(std::sync::PoisonError::into_inner));
         let (mut ids, mut taken) = (HashSet::new(), Vec::new());
         let mut shown: HashMap<String, (String, i64)> = HashMap::new();
         let mut videos: BTreeMap<String, StoredVideo> = BTreeMap::new();
