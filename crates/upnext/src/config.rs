@@ -129,8 +129,27 @@ fn merge(into: &mut Table, from: Table) {
 }
 
 #[cfg(test)]
+#[path = "../../../corpus/mutations.rs"]
+mod mutations;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_configurations_and_changed_copies_are_read_or_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("upnext.toml");
+        let read = std::cell::Cell::new(0);
+        let n = mutations::replay("config", |bytes| {
+            std::fs::write(&path, bytes).unwrap();
+            match Config::of_file(Some(&path)) {
+                Ok(_) => read.set(read.get() + 1),
+                Err(error) => assert!(format!("{error:#}").contains("upnext.toml"), "{error:#}"),
+            }
+        });
+        assert!(n > 50 && read.get() > 1, "{n} inputs, {} of them read", read.get());
+    }
 
     fn folder() -> &'static Path {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config"))
