@@ -16,8 +16,30 @@ const GROWTH_MAX_KIBIBYTES: u64 = 1 << 20;
 
 /// What is tried of numbers and signs: the ends of ranges, and what separates.
 const TOKENS: [&[u8]; 24] = [
-    b"0", b"-1", b"1e400", b"NaN", b"18446744073709551616", b"9223372036854775807", b"-9223372036854775808", b"0.1e-400", b"\"", b"\\u0000",
-    b"\\ud800", b"[", b"]", b"{", b"}", b",", b":", b"\n", b"\r\n", b"\x00", b"\xff\xfe", b"null", b"(((((((((((((((((((((((((((((((", b"a\xcc\x81",
+    b"0",
+    b"-1",
+    b"1e400",
+    b"NaN",
+    b"18446744073709551616",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"0.1e-400",
+    b"\"",
+    b"\\u0000",
+    b"\\ud800",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    b":",
+    b"\n",
+    b"\r\n",
+    b"\x00",
+    b"\xff\xfe",
+    b"null",
+    b"(((((((((((((((((((((((((((((((",
+    b"a\xcc\x81",
 ];
 
 /// The stored inputs of a format, by name.
@@ -45,7 +67,11 @@ pub(crate) fn replay(format: &str, check: impl Fn(&[u8])) -> usize {
             let kept = std::env::temp_dir().join(format!("found-{format}-{:016x}", hash(bytes)));
             std::fs::write(&kept, bytes).unwrap();
             let what = if done.is_err() { "panicked".into() } else { format!("took {took:?}") };
-            panic!("{} changed {what}: it lies in {}; mend it and put it into corpus/{format}", from.display(), kept.display());
+            panic!(
+                "{} changed {what}: it lies in {}; mend it and put it into corpus/{format}",
+                from.display(),
+                kept.display()
+            );
         }
     };
     for (path, bytes) in &inputs {
@@ -59,8 +85,10 @@ pub(crate) fn replay(format: &str, check: impl Fn(&[u8])) -> usize {
         }
     }
     let seed = asked("UPNEXT_FUZZ_SEED").unwrap_or(0);
-    let mut random: Vec<Random> =
-        inputs.iter().map(|(path, _)| Random(hash(path.file_name().unwrap().as_encoded_bytes()) ^ seed)).collect();
+    let mut random: Vec<Random> = inputs
+        .iter()
+        .map(|(path, _)| Random(hash(path.file_name().unwrap().as_encoded_bytes()) ^ seed))
+        .collect();
     'rounds: for round in 0.. {
         for (at, (path, bytes)) in inputs.iter().enumerate() {
             if Instant::now() > until {
@@ -117,7 +145,9 @@ fn asked(name: &str) -> Option<u64> {
 
 /// FNV-1a.
 fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// The most memory that the process ever held; 0 where the system does not tell.

@@ -103,7 +103,12 @@ impl Export {
                 batch.push(one);
             }
             while !batch.is_empty() {
-                if self.send(&batch).await {
+                let sent = tokio::select! {
+                    sent = self.send(&batch) => sent,
+                    // The collector may have taken them already; it knows spans by their ids.
+                    _ = &mut stopped => return self.last(batch, recorded).await,
+                };
+                if sent {
                     pause = Duration::from_secs(1);
                     batch.clear();
                     break;

@@ -62,7 +62,9 @@ fn whatever_is_sent_is_answered_or_refused() {
             let done = match &to {
                 To::Body(method, path) => send(method, path, bytes.to_vec()),
                 // A head has a bound of its own.
-                To::Query(path) => send("GET", &format!("{path}{}", percent(&bytes[..bytes.len().min(8_192)])), Vec::new()),
+                To::Query(path) => {
+                    send("GET", &format!("{path}{}", percent(&bytes[..bytes.len().min(8_192)])), Vec::new())
+                }
             };
             succeeded.set(succeeded.get() + usize::from(done));
         });
@@ -79,7 +81,12 @@ fn messages_of_streams_are_read_or_refused() {
     mutations::replay("stream-messages", |bytes| match read_message(bytes, 1_700_000_000_000, &config) {
         Ok(message) => {
             let sound = |text: &str| (1..=config.id_bytes_max).contains(&text.len());
-            assert!(message.events.iter().all(|event| sound(&event.feedback.user) && sound(&event.feedback.video)));
+            assert!(
+                message
+                    .events
+                    .iter()
+                    .all(|event| sound(&event.feedback.user) && sound(&event.feedback.video))
+            );
             read.set(read.get() + 1);
         }
         Err(why) => assert!(!why.is_empty()),
