@@ -1,7 +1,7 @@
 //! Replays stored inputs of a format, and changed copies of them. `CONTRIBUTING.md` says how an input is added.
 //!
-//! The order is the same in every run: seeds come from the names of the files. `UPNEXT_FUZZ_SECONDS` lets a format be tried for longer than two
-//! seconds, `UPNEXT_FUZZ_SEED` draws other changes.
+//! The order is the same in every run: seeds come from the names of the files. `UPNEXT_FUZZ_SECONDS` lets a format be tried for longer than a
+//! second, `UPNEXT_FUZZ_SEED` draws other changes.
 
 #![allow(dead_code, reason = "each test needs some of it")]
 
@@ -77,7 +77,7 @@ pub(crate) fn replay(format: &str, check: impl Fn(&[u8])) -> usize {
     for (path, bytes) in &inputs {
         try_one(path, bytes);
     }
-    let until = Instant::now() + Duration::from_secs(asked("UPNEXT_FUZZ_SECONDS").unwrap_or(2));
+    let until = Instant::now() + Duration::from_secs(asked("UPNEXT_FUZZ_SECONDS").unwrap_or(1));
     // Cut at each byte of small inputs, and at some of large ones.
     for (path, bytes) in &inputs {
         for cut in (0..bytes.len()).step_by(bytes.len() / 64 + 1) {

@@ -48,7 +48,7 @@ fn whatever_is_sent_is_answered_or_refused() {
         ("gorse-items", To::Body("POST", "/api/items")),
         ("gorse-users", To::Body("POST", "/api/users")),
         ("gorse-lines", To::Body("POST", "/api/bulk/feedback")),
-        ("gorse-lines", To::Body("POST", "/api/restore")),
+        ("gorse-restore", To::Body("POST", "/api/restore")),
         ("metarank-events", To::Body("POST", "/feedback")),
         ("metarank-rank", To::Body("POST", "/rank/any?explain=true")),
         ("rules", To::Body("PUT", "/api/v2/rules")),

@@ -178,7 +178,9 @@ fn what_happens_elsewhere_is_seen_without_a_reload(browser: &mut Browser, demo: 
     assert_eq!(browser.value("window.stays"), true, "the page was loaded again");
     let path = format!("/api/feedback/like/{}/{}", viewer.as_str().unwrap(), before[0]);
     assert_eq!(service::ask(&mut elsewhere, "DELETE", &path, "").unwrap().0, 200);
-    browser.until(&format!("{EVENTS} === 3"));
+    browser.until(&format!(
+        "{EVENTS} === 3 && /taken back elsewhere/.test(document.getElementById('live').textContent)"
+    ));
 }
 
 fn the_keyboard_is_enough(browser: &mut Browser) {

@@ -183,9 +183,9 @@ async function takeBack(user, action, item) {
 // What changes without a click here: the viewer acts on another device, another feed is served.
 
 const told = live({
-  changed: async (n) => {
+  changed: async (n, kind) => {
     const [change] = await Promise.all([refresh(), recent()]);
-    const what = n ? `${plural(n, "event")} came in from elsewhere` : "Something came in from elsewhere";
+    const what = { events: `${plural(n, "event")} came in from elsewhere`, taken_back: `${plural(n, "event")} taken back elsewhere`, missed: "Something changed elsewhere" }[kind];
     if (change) say(`${what}: ${plural(change.came, "title")} came in, ${change.moved} moved.`);
   },
   served: about,

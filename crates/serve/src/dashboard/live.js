@@ -6,7 +6,7 @@ import { follow, get, path } from "./api.js";
 const AGAIN = 1000;
 const ASK = 15000;
 
-/** Listens for one viewer at a time. `changed(n)` is called when events of theirs came in from elsewhere, `served()` when another feed is served. */
+/** Listens for one viewer at a time. `changed(n, kind)` is called when events of theirs came in or were taken back elsewhere, `served()` when another feed is served. */
 export function live({ changed, served }) {
   let stop = new AbortController();
   // Events of this page that the server will tell of: it has shown them already.
@@ -21,11 +21,11 @@ export function live({ changed, served }) {
           listens = true;
           if (kind === "hello") owed = 0;
           if (kind === "feed") served();
-          if (kind === "missed") changed(0);
+          if (kind === "missed") changed(0, kind);
           if (kind === "events" || kind === "taken_back") {
             const own = Math.min(owed, data.events);
             owed -= own;
-            if (data.events > own) changed(data.events - own);
+            if (data.events > own) changed(data.events - own, kind);
           }
         }
         await pause(AGAIN, signal);
@@ -33,7 +33,7 @@ export function live({ changed, served }) {
         if (signal.aborted) return;
         listens = false;
         const total = await counted(viewer);
-        if (known !== null && total !== null && total !== known) changed(0);
+        if (known !== null && total !== null && total !== known) changed(0, "missed");
         known = total ?? known;
         await pause(ASK, signal);
       }
