@@ -140,6 +140,10 @@ fn read(path: &Path) -> Result<Base, IndexError> {
         return Err(IndexError::Length { path: path.into(), found, expected });
     }
 
+    // Vectors are used where they lie: whole numbers, from where numbers may begin.
+    if !vector_bytes.is_multiple_of(4) || !(HEAD as u64 + body_bytes).is_multiple_of(ALIGNED as u64) {
+        return Err(damaged("form"));
+    }
     let mut body = vec![0; body_bytes as usize];
     file.read_exact(&mut body).map_err(error)?;
     if blake3::hash(&body).as_bytes()[..] != head[32..64] {
