@@ -105,6 +105,14 @@ pub enum IndexError {
         /// What it says of itself.
         expected: u64,
     },
+    /// Changed while it was open.
+    #[error(
+        "{path} was changed where it lies while it was in use: put another file in its place by renaming it, and open it again"
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its checksum does not fit.
     #[error("{path} is damaged in its {part}: copy it again, or build it again")]
     Damaged {

@@ -14,7 +14,7 @@ use upnext_math::codes::{Bits, Line, ROWS};
 use upnext_math::memory::in_large_pages;
 use upnext_math::seed;
 
-use crate::quantised::base::{Base, Centres, Lists, NONE, Packed, Vectors};
+use crate::quantised::base::{Base, Centres, Lists, Mapped, NONE, Packed, Vectors};
 use crate::quantised::tune::Tuned;
 use crate::{Config, DIM_MAX, IndexError, Metric, Quantised, ROWS_MAX};
 
@@ -27,14 +27,15 @@ const ALIGNED: usize = 4_096;
 const _: () = assert!(cfg!(target_endian = "little"), "files of indexes are little-endian");
 
 impl Quantised {
-    /// Writes the index aside and renames it, so that a reader finds the old file or the new one. In the file, what came and
+    /// Writes the index aside and renames it, so that a reader finds the old file or the new one. The file may only be read, as those who
+    /// have it open rely on it; another may take its place. In the file, what came and
     /// went is [folded](Quantised::fold) in.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), IndexError> {
         let path = path.as_ref();
-        let state = self.folded_state();
+        let state = self.folded_state()?;
         let error = |source| IndexError::File { path: path.into(), what: "written", source };
         let mut aside = path.as_os_str().to_owned();
         // Others may write the same file at this moment.
@@ -44,7 +45,7 @@ impl Quantised {
     }
 
     /// Opens a file that [`save`](Self::save) wrote, and checks every byte of it. Vectors stay in the file, which must not be changed or
-    /// cut while the index is open; to replace it is safe.
+    /// cut while the index is open: then every search is refused ([`IndexError::Changed`]). To replace it is safe.
     ///
     /// # Errors
     /// If it cannot be read, is no index or one of another version, or was cut or damaged.
@@ -104,6 +105,9 @@ fn write(base: &Base, path: &Path) -> std::io::Result<()> {
     for part in [&head, &body, vectors] {
         file.write_all(part)?;
     }
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(true);
+    file.set_permissions(permissions)?;
     file.sync_all()
 }
 
@@ -111,7 +115,8 @@ fn read(path: &Path) -> Result<Base, IndexError> {
     let error = |source| IndexError::File { path: path.into(), what: "read", source };
     let damaged = |part| IndexError::Damaged { path: path.into(), part };
     let mut file = File::open(path).map_err(error)?;
-    let found = file.metadata().map_err(error)?.len();
+    let metadata = file.metadata().map_err(error)?;
+    let (found, written) = (metadata.len(), metadata.modified().map_err(error)?);
     let mut head = Vec::new();
     (&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
     if head.len() < 12 || head[..8] != MAGIC {
@@ -135,6 +140,10 @@ fn read(path: &Path) -> Result<Base, IndexError> {
         return Err(IndexError::Length { path: path.into(), found, expected });
     }
 
+    // Vectors are used where they lie: whole numbers, from where numbers may begin.
+    if !vector_bytes.is_multiple_of(4) || !(HEAD as u64 + body_bytes).is_multiple_of(ALIGNED as u64) {
+        return Err(damaged("form"));
+    }
     let mut body = vec![0; body_bytes as usize];
     file.read_exact(&mut body).map_err(error)?;
     if blake3::hash(&body).as_bytes()[..] != head[32..64] {
@@ -158,9 +167,10 @@ fn read(path: &Path) -> Result<Base, IndexError> {
         _ => {
             #[expect(unsafe_code, reason = "a mapped file is memory that others may change")]
             // SAFETY: files of indexes are written aside and renamed, never changed where they lie, and `open` asks callers to
-            // leave them alone.
+            // leave them alone; each search looks whether they did.
             let map = unsafe { Mmap::map(&file) }.map_err(error)?;
-            Vectors::Mapped { map, from: HEAD + body_bytes as usize, bytes: vector_bytes as usize }
+            let (from, bytes) = (HEAD + body_bytes as usize, vector_bytes as usize);
+            Vectors::Mapped(Mapped { map, from, bytes, file, path: path.into(), was: (found, written) })
         }
     };
     parse(&body, n_rows, vectors).ok_or_else(|| damaged("form"))
@@ -347,6 +357,45 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_cut_or_written_over_while_it_is_open_is_refused_instead_of_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.bin");
+        let query = [0.1, -0.2, 0.3, 0.4, -0.5];
+        let (first, second) = (small(2), small(3));
+        second.save(&path).unwrap();
+        let other = std::fs::read(&path).unwrap();
+        // Cut, as by `cp` of another file over it, before that writes; then with all bytes of the other.
+        for bytes in [&other[..0], &other[..HEAD + 10], &other] {
+            std::fs::remove_file(&path).unwrap();
+            first.save(&path).unwrap();
+            assert!(std::fs::metadata(&path).unwrap().permissions().readonly(), "it is written once");
+            let opened = Quantised::open(&path).unwrap();
+            opened.insert(1_000, &[0.5; 5]).unwrap();
+            write_over(&path, bytes);
+            for _ in 0..2 {
+                let error = opened.search(&query, 60, Allow::All).unwrap_err().to_string();
+                assert!(error.contains("index.bin was changed where it lies"), "{error}");
+            }
+            opened.fold();
+            assert!(matches!(opened.tune(0.9), Err(IndexError::Changed { .. })));
+            assert!(matches!(opened.save(folder.path().join("copy")), Err(IndexError::Changed { .. })));
+        }
+        // What lies there now is whole.
+        let answers = |index: &Quantised| index.search(&query, 60, Allow::All).unwrap();
+        assert_eq!(answers(&Quantised::open(&path).unwrap()), answers(&second));
+    }
+
+    /// Other bytes in the same file, as long as the clock of files takes to tell.
+    fn write_over(path: &Path, bytes: &[u8]) {
+        let mut permissions = std::fs::metadata(path).unwrap().permissions();
+        #[expect(clippy::permissions_set_readonly_false, reason = "a file of a test")]
+        permissions.set_readonly(false);
+        std::fs::set_permissions(path, permissions).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    #[test]
     fn an_index_without_rows_is_saved_too() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.bin");
@@ -366,6 +415,7 @@ mod tests {
         small(2).save(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();
         let refusal = |bytes: &[u8]| {
+            std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, bytes).unwrap();
             let error = Quantised::open(&path).expect_err("a damaged file").to_string();
             assert!(error.contains("index.bin") && error.contains(':'), "{error}");

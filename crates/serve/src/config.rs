@@ -68,7 +68,8 @@ pub struct ServeConfig {
     pub traces_max: usize,
     /// Pages that listen to `/api/v2/live` at once.
     pub listeners_max: usize,
-    /// Ids of events that are remembered, the newest: one of them that comes again changes nothing.
+    /// Ids of Metarank's events of items, users and rankings that are remembered, the newest: one of them that comes again changes
+    /// nothing. Ids of what viewers did are the store's to remember.
     pub event_ids_max: usize,
     /// Rankings of Metarank's clients that are remembered, the newest, so that interactions may name them.
     pub rankings_max: usize,

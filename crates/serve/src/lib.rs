@@ -16,12 +16,15 @@ pub mod grpc;
 mod keys;
 mod messages;
 mod moment;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod pictures;
 mod rates;
 mod recent;
 mod rest;
 mod rules;
 mod server;
+mod spans;
 mod state;
 mod telemetry;
 mod tenants;
@@ -33,8 +36,11 @@ pub use dashboard::map_file;
 pub use error::ServeError;
 pub use keys::{KeptKey, NewKey, Role, add_key, keys_in, revoke_key};
 pub use messages::{Message, read_message};
+#[cfg(feature = "otlp")]
+pub use otlp::Exporter;
 pub use pictures::Pictures;
 pub use rules::rules_in;
 pub use server::{app, bind, check_exposure, serve};
+pub use spans::{Part, Recorded, TelemetryConfig};
 pub use state::{About, AppState, TasteMap};
 pub use tenants::{Reload, Tenants};

@@ -49,7 +49,7 @@ impl<T: Clone> Recent<T> {
     }
 }
 
-/// Ids of events that were taken, the newest.
+/// Ids of events of items, users and rankings that were taken, the newest.
 pub(crate) struct EventIds(Recent<()>);
 
 impl EventIds {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Sleep;
 
 use crate::connections::{Busy, Connection, Connections};
@@ -70,14 +71,37 @@ async fn not_this_way(method: Method, uri: Uri) -> ApiError {
 /// # Errors
 /// If it is no address, is in use, or is not ours to listen on.
 pub async fn bind(address: &str) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| {
+    listener(address).await.map_err(|source| {
         let address = address.to_owned();
         match source.kind() {
-            std::io::ErrorKind::AddrInUse => ServeError::InUse { address },
-            std::io::ErrorKind::InvalidInput => ServeError::Address { address, source },
+            io::ErrorKind::AddrInUse => ServeError::InUse { address },
+            io::ErrorKind::InvalidInput => ServeError::Address { address, source },
             _ => ServeError::Listen { address, source },
         }
     })
+}
+
+/// Connections that the system keeps for the service until it takes them. Beyond it drops what comes, and who came tries again a second later:
+/// the usual 128 are less than a crowd that comes at once. The system has a bound of its own (`net.core.somaxconn`).
+const WAITING_MAX: u32 = 4_096;
+
+/// The first of the address's meanings that can be listened on.
+async fn listener(address: &str) -> io::Result<TcpListener> {
+    let mut problem = io::Error::new(io::ErrorKind::InvalidInput, "it names nothing");
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // Else a service that comes back waits for connections of the one before.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(WAITING_MAX)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
 }
 
 /// Whether other machines can reach the listener.

@@ -78,6 +78,7 @@ struct Inner {
     exports: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
     changes: Changes,
+    merging: RwLock<()>,
 }
 
 /// Looks at the service's health at once; others wait.
@@ -127,6 +128,7 @@ impl AppState {
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             listeners: Arc::new(Semaphore::new(shared.config.listeners_max)),
             changes: Changes::default(),
+            merging: RwLock::default(),
             shared,
             tenant: tenant.to_owned(),
             store,
@@ -272,6 +274,12 @@ impl AppState {
 
     pub(crate) fn listeners(&self) -> Arc<Semaphore> {
         Arc::clone(&self.inner.listeners)
+    }
+
+    /// Held alone by what reads a user or an item to write it again with a part changed, and shared by changes that the store makes itself:
+    /// so none of this process is lost.
+    pub(crate) fn merging(&self) -> &RwLock<()> {
+        &self.inner.merging
     }
 
     pub(crate) fn changes(&self) -> &Changes {

@@ -11,6 +11,7 @@ use axum::response::Response;
 use upnext_pipeline::{Failure, Trace};
 
 use crate::AppState;
+use crate::spans::{self, Answered};
 
 /// Upper bounds in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5];
@@ -82,6 +83,7 @@ impl Telemetry {
 
     /// A feed was made.
     pub(crate) fn traced(&self, trace: &Trace, failures: &[Failure]) {
+        spans::note_stages(trace, failures);
         self.with(|series| {
             for stage in &trace.stages {
                 let seconds = stage.microseconds as f64 / 1e6;
@@ -182,6 +184,10 @@ pub(crate) fn text(tenants: &[AppState]) -> String {
             let _ = writeln!(text, "upnext_refused_total{{reason=\"{code}\"}} {count}");
         }
     }
+    if let Some(spans) = tenants.first().and_then(|first| first.shared().spans()) {
+        head(&mut text, "upnext_spans_lost_total", "counter", "Requests whose spans nobody took in time.");
+        let _ = writeln!(text, "upnext_spans_lost_total {}", spans.lost());
+    }
     if let Some(bytes) = resident_bytes() {
         head(&mut text, "process_resident_memory_bytes", "gauge", "Memory of the process.");
         let _ = writeln!(text, "process_resident_memory_bytes {bytes}");
@@ -208,10 +214,21 @@ fn resident_bytes() -> Option<u64> {
 pub(crate) async fn measure(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let start = Instant::now();
-    let response = next.run(request).await;
+    // Who looks after the service asks every few seconds, and learns nothing from spans of that.
+    let is_watched = route.starts_with("/api/health/") || route == "/metrics";
+    let spans = state.shared().spans().filter(|_| !is_watched);
+    let open = spans.and_then(|spans| spans.open(request.headers()));
+    let method = request.method().clone();
+    let response = spans::within(open.clone(), next.run(request)).await;
     let (status, took) = (response.status().as_u16(), start.elapsed());
     tracing::debug!(route, status, microseconds = took.as_micros() as u64, "answered");
     state.telemetry().answered(&route, status, took);
+    if let (Some(spans), Some(open)) = (spans, open) {
+        spans.close(
+            &open,
+            Answered { method: method.as_str(), route: &route, tenant: state.tenant(), status },
+        );
+    }
     response
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,12 +14,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use upnext_store::Store;
 
 use crate::error::ApiError;
 use crate::keys::{Caller, Keys};
 use crate::rates::{Counted, Rates, counted};
+use crate::spans::{Recorded, Spans, TelemetryConfig};
 use crate::tls::Tls;
 use crate::{About, AppState, ServeConfig, ServeError, server};
 
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     stopping: watch::Sender<bool>,
     /// Requests that reached no tenant, by the code of the refusal.
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    spans: OnceLock<Spans>,
 }
 
 impl Shared {
@@ -48,6 +51,7 @@ impl Shared {
             exposed: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             refused: Mutex::default(),
+            spans: OnceLock::new(),
             config,
         }))
     }
@@ -76,6 +80,11 @@ impl Shared {
 
     pub(crate) fn refused(&self) -> BTreeMap<&'static str, u64> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where requests are recorded, if they are.
+    pub(crate) fn spans(&self) -> Option<&Spans> {
+        self.spans.get()
     }
 
     fn identify(&self, headers: &HeaderMap) -> Identity {
@@ -213,6 +222,12 @@ impl Tenants {
         let state = AppState::of(Arc::clone(&self.shared), name, store, about);
         self.states.push(state.clone());
         Ok(state)
+    }
+
+    /// Records requests from now on; what was recorded comes out here, and is lost where nobody takes it. `None` where they are recorded already.
+    pub fn record(&self, config: &TelemetryConfig) -> Option<Receiver<Recorded>> {
+        let (spans, recorded) = Spans::new(config);
+        self.shared.spans.set(spans).is_ok().then_some(recorded)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::AppState;
 use crate::error::ApiError;
+use crate::{AppState, spans};
 
 /// Places to work at, and who waits for one.
 pub(crate) struct Queue {
@@ -119,10 +119,10 @@ impl AppState {
         let Ok(place) = self.exports().try_acquire_owned() else {
             return Err(ApiError::unavailable("busy", "other exports and imports are going on", 10));
         };
-        let state = self.clone();
+        let (state, open) = (self.clone(), spans::current());
         let work = tokio::task::spawn_blocking(move || {
             let _place = place;
-            work(&state)
+            spans::along(open, || work(&state))
         });
         work.await.unwrap_or_else(|error| Err(ApiError::internal(&error.to_string())))
     }
@@ -135,12 +135,15 @@ impl AppState {
         let state = self.clone();
         let limit = Duration::from_millis(self.config().request_milliseconds_max);
         let done = tokio::time::timeout(limit, async move {
+            let waits = Instant::now();
             let place = queue.place().await?;
+            spans::note("wait", waits);
+            let open = spans::current();
             // The place is held until the work ends, even if nobody waits for it any more.
             let work = tokio::task::spawn_blocking(move || {
                 let _place = place;
                 let start = Instant::now();
-                let done = work(&state);
+                let done = spans::along(open, || work(&state));
                 queue.took(start.elapsed());
                 done
             });

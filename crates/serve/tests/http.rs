@@ -21,6 +21,30 @@ fn encoded(id: &str) -> String {
     id.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_one_item_at_once_are_all_kept() {
+    let world = std::sync::Arc::new(World::new());
+    let categories: Vec<String> = (0..16).map(|at| format!("shelf {at}")).collect();
+    // Nobody has written the item yet, so each of them may be the first.
+    for item in ["space1", "space2", "space3"] {
+        let puts = categories.iter().map(|category| {
+            let (world, path) = (
+                std::sync::Arc::clone(&world),
+                format!("/api/item/{item}/category/{}", category.replace(' ', "%20")),
+            );
+            tokio::spawn(async move { world.change("PUT", &path, "").await })
+        });
+        for put in puts.collect::<Vec<_>>() {
+            put.await.unwrap();
+        }
+        let kept = world.get(&format!("/api/item/{item}")).await["Categories"].to_string();
+        assert!(
+            categories.iter().all(|category| kept.contains(&format!("\"{category}\""))),
+            "{item}: {kept}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_like_takes_its_video_off_the_slate_and_raises_its_neighbours_in_the_next_answer() {
     let world = World::new();

@@ -111,8 +111,16 @@ async fn an_event_that_is_sent_again_counts_once_even_after_a_restart() {
         assert_eq!(world.get("/api/user/bob/feedback/watch").await[0]["Value"], json!(0.5));
     }
     let world = World::of(world::state_over(open(), upnext_serve::ServeConfig::default()));
-    send(&world, watch("e2", 0.9)).await;
-    assert_eq!(value(&world).await, json!(0.9), "it replaces itself");
+    for (id, share) in [("e1", 0.2), ("e2", 0.9)] {
+        assert_eq!(send(&world, watch(id, share)).await["updated"], 0, "the store knows {id}");
+        assert_eq!(value(&world).await, json!(0.9));
+    }
+    let event =
+        |id: &str| json!({"user": "bob", "video": "space1", "action": "watch", "value": 0.1, "event_id": id});
+    let events =
+        json!([event("e3"), event("e4"), event("e4"), {"user": "bob", "video": "space2", "action": "like"}]);
+    let answer = world.change("POST", "/api/v2/events", &events.to_string()).await;
+    assert_eq!(answer, json!({"accepted": 4, "counted": 2}), "one is new, one has no id");
 }
 
 #[tokio::test]

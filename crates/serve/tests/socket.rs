@@ -87,7 +87,10 @@ async fn a_stop_lets_a_request_in_flight_finish_and_its_events_are_kept() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     say(&mut stream, &body[10..]).await;
     let answer = hear(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(r#"{"accepted":1}"#), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with(r#"{"accepted":1,"counted":1}"#),
+        "{answer}"
+    );
     running.service.await.unwrap().unwrap();
     let refused = TcpStream::connect(running.address).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);

@@ -24,9 +24,34 @@ impl StoreUrl {
 
 impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A password may hold an unescaped @, so what follows the last one is shown.
-        let scheme = self.0.split("://").next().unwrap_or_default();
-        let place = self.0.rsplit(['@', '/']).next().filter(|_| self.0.contains('@'));
+        // A password may stand before the host, with an unescaped @ or ? in it, or behind the `?`: host and database are shown where
+        // nothing else can be meant.
+        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
+        let (before, after) = rest.split_once('?').unwrap_or((rest, ""));
+        let place = before.rsplit_once('@').filter(|_| !after.contains('@')).map(|(_, place)| place);
         write!(f, "{scheme}://…{}", place.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password_wherever_that_stands() {
+        let shown = |url: &str| format!("{:?}", StoreUrl::of(url).unwrap());
+        assert_eq!(shown("postgres://ann:s3cret@host:5432/films"), "postgres://…host:5432/films");
+        assert_eq!(shown("postgres://ann:s3cret@host/films?sslmode=disable"), "postgres://…host/films");
+        for url in [
+            "postgres://host/films?user=ann&password=s3cret",
+            "postgres://ann@host/films?password=s3cret",
+            "postgresql://ann@host/films?password=p@s3cret",
+            "postgresql://ann:s3c/s3cret@host/films?sslmode=disable",
+            "postgres://ann:s3cret?x@host/films",
+            "postgres://ann:p@s3cret?x@host/films",
+            "postgres://ann:s3cret",
+        ] {
+            assert!(!shown(url).contains("s3cret"), "{}", shown(url));
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use upnext_map::MapConfig;
 use upnext_pipeline::FeedConfig;
-use upnext_serve::ServeConfig;
+use upnext_serve::{ServeConfig, TelemetryConfig};
 use upnext_store::{StoreConfig, StoreUrl};
 
 use crate::stream::StreamConfig;
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) serve: ServeConfig,
     /// How a stream of events is read.
     pub(crate) stream: StreamConfig,
+    /// How spans of requests are exported.
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -53,6 +55,7 @@ impl Config {
             .with_context(|| format!("{}: expected the keys of config/demo.toml", path.display()))?;
         config.feed.check().with_context(|| format!("{}", path.display()))?;
         config.store.check().with_context(|| format!("{}", path.display()))?;
+        config.telemetry.check().with_context(|| format!("{}: [telemetry]", path.display()))?;
         config.stream.check().map_err(|error| anyhow!("{}: {error}", path.display()))?;
         if let Some(url) = &config.store.url
             && StoreUrl::of(url.secret()).is_none()
@@ -126,8 +129,27 @@ fn merge(into: &mut Table, from: Table) {
 }
 
 #[cfg(test)]
+#[path = "../../../corpus/mutations.rs"]
+mod mutations;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_configurations_and_changed_copies_are_read_or_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("upnext.toml");
+        let read = std::cell::Cell::new(0);
+        let n = mutations::replay("config", |bytes| {
+            std::fs::write(&path, bytes).unwrap();
+            match Config::of_file(Some(&path)) {
+                Ok(_) => read.set(read.get() + 1),
+                Err(error) => assert!(format!("{error:#}").contains("upnext.toml"), "{error:#}"),
+            }
+        });
+        assert!(n > 50 && read.get() > 1, "{n} inputs, {} of them read", read.get());
+    }
 
     fn folder() -> &'static Path {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config"))

@@ -178,6 +178,7 @@ mod tests {
         assert!(opened(&file, &settings(0.99)).unwrap().is_none(), "built for less");
         assert_ne!(digest(&vectors(0.7)), digest(&vectors(0.8)));
         let bytes = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
         assert!(opened(&file, &config).unwrap().is_none());
         remove_others(&folder.path().join(FOLDER), &[]);

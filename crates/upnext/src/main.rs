@@ -23,6 +23,8 @@ mod serving;
 mod stores;
 mod stream;
 mod sweep;
+#[cfg(feature = "scale")]
+mod traces;
 mod true_top;
 
 use std::io::Write;

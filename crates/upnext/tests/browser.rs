@@ -5,8 +5,10 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 mod devtools;
+mod service;
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use devtools::Browser;
@@ -68,6 +70,7 @@ fn the_page_does_in_a_real_browser_what_it_says() {
     three_picks_make_a_feed(browser, &demo);
     a_like_leaves_the_feed_and_changes_it(browser);
     undo_takes_the_like_back(browser);
+    what_happens_elsewhere_is_seen_without_a_reload(browser, &demo);
     the_keyboard_is_enough(browser);
     the_results_come_with_their_protocol(browser);
     the_trace_shows_every_stage_and_every_score(browser);
@@ -157,6 +160,27 @@ fn a_like_leaves_the_feed_and_changes_it(browser: &mut Browser) {
 fn undo_takes_the_like_back(browser: &mut Browser) {
     browser.press("u");
     browser.until(&format!("{EVENTS} === 3 && /Undone/.test(document.getElementById('live').textContent)"));
+}
+
+fn what_happens_elsewhere_is_seen_without_a_reload(browser: &mut Browser, demo: &Demo) {
+    browser.value("window.stays = true");
+    let before = feed(browser);
+    let viewer = browser.value("localStorage.getItem('upnext.viewer')");
+    let events = format!(r#"[{{"user":{viewer},"video":"{}","action":"like"}}]"#, before[0]);
+    let address = demo.address.trim_start_matches("http://").trim_end_matches('/');
+    let mut elsewhere = TcpStream::connect(address).unwrap();
+    let (status, body) = service::ask(&mut elsewhere, "POST", "/api/v2/events", &events).unwrap();
+    assert_eq!(status, 200, "{body}");
+    browser.until(&format!(
+        "{EVENTS} === 4 && /from elsewhere/.test(document.getElementById('live').textContent)"
+    ));
+    assert!(!feed(browser).contains(&before[0]), "what was liked elsewhere is still recommended");
+    assert_eq!(browser.value("window.stays"), true, "the page was loaded again");
+    let path = format!("/api/feedback/like/{}/{}", viewer.as_str().unwrap(), before[0]);
+    assert_eq!(service::ask(&mut elsewhere, "DELETE", &path, "").unwrap().0, 200);
+    browser.until(&format!(
+        "{EVENTS} === 3 && /taken back elsewhere/.test(document.getElementById('live').textContent)"
+    ));
 }
 
 fn the_keyboard_is_enough(browser: &mut Browser) {

@@ -27,13 +27,40 @@ fn write_events(address: &str, user: &str, round: usize, acknowledged: &Mutex<Ha
             .collect();
         match ask(&mut stream, "POST", "/api/v2/events", &Value::from(events).to_string()) {
             Some((200, body)) => {
-                assert_eq!(body, r#"{"accepted":2}"#);
+                assert_eq!(body, r#"{"accepted":2,"counted":2}"#);
                 acknowledged.lock().unwrap().extend(videos.map(|video| (user.to_owned(), video)));
             }
             Some((503, _)) => std::thread::sleep(Duration::from_millis(5)),
             Some((status, body)) => panic!("{status} {body}"),
             None => return,
         }
+    }
+}
+
+#[test]
+fn an_event_that_is_sent_again_after_a_kill_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = service::small_run(folder.path());
+    let send = |address: &str, id: &str, share: f64| {
+        let event = serde_json::json!([{"user": "ann", "video": "v1", "action": "watch", "value": share, "event_id": id}]);
+        let mut stream = TcpStream::connect(address).unwrap();
+        let (status, body) = ask(&mut stream, "POST", "/api/v2/events", &event.to_string()).unwrap();
+        assert_eq!(status, 200, "{body}");
+        let (_, row) = ask(&mut stream, "GET", "/api/feedback/watch/ann/v1", "").unwrap();
+        let row: Value = serde_json::from_str(&row).unwrap();
+        (body, row["Value"].as_f64().unwrap())
+    };
+    let counted = |n: usize| format!(r#"{{"accepted":1,"counted":{n}}}"#);
+    let mut service = Service::start(&run);
+    assert_eq!(send(&service.address, "e1", 0.2), (counted(1), 0.2));
+    assert_eq!(send(&service.address, "e2", 0.9), (counted(1), 0.9));
+    for _ in 0..2 {
+        service.child.kill().unwrap();
+        service.child.wait().unwrap();
+        service = Service::start(&run);
+        // The client did not hear the answer. What it said first does not come back over what was said since.
+        assert_eq!(send(&service.address, "e1", 0.2), (counted(0), 0.9));
+        assert_eq!(send(&service.address, "e2", 0.9), (counted(0), 0.9));
     }
 }
 

@@ -75,7 +75,16 @@ async fn a_client_asks_sends_and_is_refused_as_over_http() {
 
     // What was sent changes the next answer.
     let accepted = client.send_events(with_key(event("u1", &first, "like"))).await.unwrap().into_inner();
-    assert_eq!(accepted.accepted, 1);
+    assert_eq!((accepted.accepted, accepted.counted), (1, 1));
+    let named = || {
+        let mut events = event("u2", "v1", "like");
+        events.events[0].event_id = "e1".into();
+        with_key(events)
+    };
+    for counted in [1, 0] {
+        let answer = client.send_events(named()).await.unwrap().into_inner();
+        assert_eq!((answer.accepted, answer.counted), (1, counted), "an id counts once");
+    }
     let slate = client.recommend(with_key(question)).await.unwrap().into_inner();
     assert!(slate.items.iter().all(|item| item.id != first), "{first} was seen");
     let question = ExplainRequest { user: "u1".into(), video: first.clone() };

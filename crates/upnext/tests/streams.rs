@@ -171,6 +171,33 @@ fn dead_in(folder: &Path) -> BTreeSet<u64> {
 }
 
 #[test]
+fn a_batch_is_bounded_by_bytes_and_a_message_that_is_larger_comes_all_the_same() {
+    const N: usize = 200;
+    let Some(nats) = Nats::start() else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        make_stream(&nats.url()).await;
+        let context = jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+        for at in 0..N {
+            let padding = " ".repeat(if at == N / 2 { 500_000 } else { 100 });
+            let event = json!({"event_id": format!("e{at}"), "user": "ann", "video": format!("v{at}"), "action": "like"});
+            context.publish("events.web", format!("{event}{padding}").into()).await.unwrap().await.unwrap();
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("upnext.toml");
+    std::fs::write(&config, "[stream]\nbatch_bytes_max = 2000\nprogress_milliseconds = 1\n").unwrap();
+    let more = ["--once", "--config", config.to_str().unwrap()];
+    let mut consumer = Consumer::start(&nats, folder.path(), &more);
+    let mut said = String::new();
+    std::io::Read::read_to_string(consumer.0.stdout.as_mut().unwrap(), &mut said).unwrap();
+    assert!(consumer.0.wait().unwrap().success(), "{said}");
+    // All two hundred would fit into one batch by their number.
+    assert!(said.lines().count() >= 8, "{said}");
+    assert_eq!(kept_in(folder.path()).0.len(), N);
+}
+
+#[test]
 fn a_reader_that_is_killed_again_and_again_keeps_what_one_quiet_pass_keeps() {
     const N: usize = 6_000;
     let Some(mut nats) = Nats::start() else { return };

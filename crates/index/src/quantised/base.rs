@@ -1,7 +1,10 @@
 //! What was built: lists, codes and exact vectors. It never changes.
 
+use std::fs::File;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use memmap2::Mmap;
 use upnext_math::Rotation;
@@ -11,7 +14,7 @@ use upnext_math::dot::dot;
 use super::Config;
 use super::search::{key, number_of};
 use super::tune::Tuned;
-use crate::Metric;
+use crate::{IndexError, Metric};
 
 /// No row, and no slot.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -149,20 +152,44 @@ pub(crate) struct Packed {
 pub(crate) enum Vectors {
     Owned(Vec<f32>),
     /// A part of a file, of which the system keeps in memory what is read often.
-    Mapped {
-        map: Mmap,
-        from: usize,
-        bytes: usize,
-    },
+    Mapped(Mapped),
+}
+
+/// A mapped part of a file.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(crate) map: Mmap,
+    pub(crate) from: usize,
+    pub(crate) bytes: usize,
+    /// What was mapped, to be looked at again.
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    /// Its length and when it was last written, at the mapping.
+    pub(crate) was: (u64, SystemTime),
 }
 
 impl Vectors {
     pub(crate) fn all(&self) -> &[f32] {
         match self {
             Self::Owned(values) => values,
-            Self::Mapped { map, from, bytes } => {
+            Self::Mapped(Mapped { map, from, bytes, .. }) => {
                 bytemuck::try_cast_slice(&map[*from..from + bytes]).expect("opening a file checks this part")
             }
+        }
+    }
+
+    /// Whether the vectors may be looked at: the system ends a process that reads behind the end of a file that was cut meanwhile, and what
+    /// was written over is checked by nobody. A file that is cut between this and the look is not noticed.
+    ///
+    /// # Errors
+    /// If the file was changed where it lies.
+    pub(crate) fn check(&self) -> Result<(), IndexError> {
+        let Self::Mapped(mapped) = self else { return Ok(()) };
+        let changed = || IndexError::Changed { path: mapped.path.clone() };
+        let now = mapped.file.metadata().map_err(|_| changed())?;
+        match (now.len(), now.modified().unwrap_or(mapped.was.1)) == mapped.was {
+            true => Ok(()),
+            false => Err(changed()),
         }
     }
 }

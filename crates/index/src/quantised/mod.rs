@@ -172,6 +172,7 @@ impl Quantised {
         let mut config = self.state.load().base.config.clone();
         config.recall = recall;
         config.check()?;
+        self.state.load().base.packed.vectors.check()?;
         let tuned = tune::tune(&State::of(Arc::clone(&self.state.load().base)), &config);
         let _writer = self.writer();
         let state = self.state.load();
@@ -207,9 +208,12 @@ impl Quantised {
     }
 
     /// Brings rows that came since building into the lists and forgets those that went. Where the number of rows changed much, lists
-    /// are made anew. Searches and changes go on meanwhile.
+    /// are made anew. Searches and changes go on meanwhile. An index whose file was changed where it lies stays as it is.
     pub fn fold(&self) {
         let _one = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.state.load().base.packed.vectors.check().is_err() {
+            return;
+        }
         let state = {
             let mut writer = self.writer();
             writer.changed = Some(Vec::new());
@@ -233,13 +237,17 @@ impl Quantised {
     }
 
     /// A state in which all rows stand in the lists.
-    pub(crate) fn folded_state(&self) -> Arc<State> {
+    ///
+    /// # Errors
+    /// If the file of the exact vectors was changed where it lies.
+    pub(crate) fn folded_state(&self) -> Result<Arc<State>, IndexError> {
         let state = self.state.load_full();
+        state.base.packed.vectors.check()?;
         if state.is_folded() {
-            return state;
+            return Ok(state);
         }
         // Others may go on changing, so that the newest state need never be folded: this one is.
-        Arc::new(State::of(Arc::new(state.folded())))
+        Ok(Arc::new(State::of(Arc::new(state.folded()))))
     }
 
     fn change(&self, row: u32, change: Change) -> Result<bool, IndexError> {

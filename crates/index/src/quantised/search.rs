@@ -91,7 +91,10 @@ impl State {
         scratch: &mut Scratch,
     ) -> Result<Vec<Hit>, IndexError> {
         let mut prepared = std::mem::take(&mut scratch.query);
-        let checked = self.base.config.metric.prepare(what, self.base.dim, query, &mut prepared);
+        let base = &self.base;
+        let untouched = base.packed.vectors.check();
+        let checked =
+            untouched.and_then(|()| base.config.metric.prepare(what, base.dim, query, &mut prepared));
         let hits = checked.map(|()| self.search_prepared(&prepared, k, allow, effort, scratch));
         scratch.query = prepared;
         hits

@@ -115,7 +115,7 @@ impl State {
         let base = &self.base;
         let vectors = match &base.packed.vectors {
             super::base::Vectors::Owned(values) => 4 * values.len(),
-            super::base::Vectors::Mapped { .. } => 0,
+            super::base::Vectors::Mapped(_) => 0,
         };
         let packed = &base.packed;
         let lines = packed.lines.len() + packed.rows.len();

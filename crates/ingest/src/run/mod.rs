@@ -218,6 +218,10 @@ pub(crate) fn make(
     fill: &mut dyn FnMut(&Path) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
     may_be_made(path, replace)?;
+    // One that this build cannot read gives way as a whole.
+    if is_run(path) && manifest(path).is_ok() {
+        return rewrite::replace(path, fill);
+    }
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|source| io_error(parent, "written", source))?;
     let name = path.file_name().ok_or_else(|| RunError::Name { name: path.display().to_string() })?;
@@ -521,6 +525,28 @@ mod tests {
         assert_eq!(fs::read_to_string(path.join("store.sqlite")).unwrap(), "acknowledged");
         assert!(!path.join("model.safetensors").exists(), "a model of the older run");
         assert!(open(&path).is_ok());
+        // Not even while the new run is written is it anywhere else; one that cannot be written changes nothing.
+        add_file(&path, "model.safetensors", b"newer").unwrap();
+        let fails = &mut |aside: &Path| {
+            fs::create_dir(aside).unwrap();
+            assert_eq!(fs::read_to_string(path.join("store.sqlite")).unwrap(), "acknowledged");
+            Err(RunError::NotARun { path: aside.into() })
+        };
+        assert!(matches!(make(&path, true, fails), Err(RunError::NotARun { .. })));
+        assert_eq!(read_file(&path, "model.safetensors").unwrap().as_deref(), Some(&b"newer"[..]));
+        let names = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(!names.into_iter().any(|name| name.to_string_lossy().ends_with(".aside")), "nothing is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_of_a_run_is_the_same_folder_after_a_new_import() {
+        use std::os::unix::fs::MetadataExt;
+        let (_folder, path) = written();
+        let number = || fs::metadata(&path).unwrap().ino();
+        let before = number();
+        write(&path, &set(), &CleaningReport::default(), &About::default(), true).unwrap();
+        assert_eq!(number(), before, "who has the folder open would write into one that goes");
     }
 
     #[test]

@@ -64,12 +64,40 @@ fn rewrite_by(
     let path = aside.join(MANIFEST);
     write_through(&path, &json_bytes(&path, &written)?)
         .map_err(|source| io_error(&path, "written", source))?;
-    for folder in [aside.join("dataset"), aside.clone()] {
-        sync(&folder)?;
+    decide(run, &aside, step)
+}
+
+/// Puts the run that `fill` writes in the place of another, file by file: nothing else in the folder moves, so a store that lies there, in use or
+/// not, is where it was whenever this ends.
+///
+/// # Errors
+/// Those of `fill`, or when the folder cannot be written; then the older run is there.
+pub(super) fn replace(
+    run: &Path,
+    fill: &mut dyn FnMut(&Path) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    // Two at once write beside each other.
+    let aside = run.join(format!("rewrite.{}.aside", std::process::id()));
+    let done = removed(&aside, fs::remove_dir_all(&aside))
+        .and_then(|()| fill(&aside))
+        .and_then(|()| decide(run, &aside, &mut || Ok(())));
+    if done.is_err() {
+        // As above.
+        let _ = fs::remove_dir_all(&aside);
     }
+    done
+}
+
+/// Lets what lies aside count, and puts it in its place.
+fn decide(run: &Path, aside: &Path, step: Step<'_>) -> Result<(), RunError> {
+    let entries = fs::read_dir(aside).map_err(|source| io_error(aside, "read", source))?;
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        sync(&path)?;
+    }
+    sync(aside)?;
     step()?;
     let pending = run.join(PENDING);
-    fs::rename(&aside, &pending).map_err(|source| io_error(&pending, "written", source))?;
+    fs::rename(aside, &pending).map_err(|source| io_error(&pending, "written", source))?;
     sync(run)?;
     finish_by(run, step)
 }

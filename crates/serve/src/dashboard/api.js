@@ -24,6 +24,32 @@ export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
 /** Where to ask a person for the key; set by the page. */
 export const door = { askForKey: async () => null };
 
+/** What the server tells as it happens, one event after another, until it ends the stream; a failure is thrown. */
+export async function* follow(path, query, signal) {
+  const url = new URL(path, location.origin);
+  for (const [name, value] of Object.entries(query)) url.searchParams.append(name, value);
+  const headers = { accept: "text/event-stream" };
+  // Not `EventSource`, which cannot bear a key.
+  const key = sessionStorage.getItem(KEY);
+  if (key) headers["x-api-key"] = key;
+  const response = await fetch(url, { headers, cache: "no-store", signal });
+  if (!response.ok) throw new Failed(response.status, `${path} answered ${response.status}`, "");
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += value;
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const lines = text.slice(0, end).split("\n");
+      text = text.slice(end + 2);
+      const field = (name) => lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1).trim();
+      // A comment keeps the connection open and says nothing.
+      if (field("event")) yield { kind: field("event"), data: JSON.parse(field("data") ?? "null") };
+    }
+  }
+}
+
 async function ask(method, path, query = {}, body = undefined) {
   const url = new URL(path, location.origin);
   for (const [name, value] of Object.entries(query)) {

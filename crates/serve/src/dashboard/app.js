@@ -10,6 +10,7 @@ import { SHELF, detail, made, trace, unmade } from "./trace.js";
 import { results } from "./results.js";
 import { journey } from "./journey.js";
 import { taste } from "./map.js";
+import { live } from "./live.js";
 
 const VIEWERS = 60;
 // Of these many newest events the first few are listed, and all say what the viewer leans to.
@@ -71,6 +72,7 @@ async function become(viewer) {
   state.undo = null;
   hush();
   farewell();
+  told.to(viewer);
   const feed = refresh();
   const history = await recent();
   if (viewer === state.viewer && isOwn() && history && !history.length && memory.get("skipped") !== viewer) {
@@ -86,9 +88,11 @@ async function become(viewer) {
 async function begin(picks) {
   remember(picks);
   const viewer = state.viewer;
+  told.own(picks.length);
   try {
     await post("/api/v2/events", picks.map(({ id }) => ({ user: viewer, video: id, action: "like" })));
   } catch (error) {
+    told.own(-picks.length);
     return say(inWords("Your picks were not kept", error));
   }
   state.picks = [];
@@ -149,9 +153,11 @@ async function act(action, item, card) {
   const viewer = state.viewer;
   card.classList.add("acted");
   card.querySelector(`[data-action="${action}"]`).setAttribute("aria-pressed", "true");
+  told.own(1);
   try {
     await post("/api/v2/events", [{ user: viewer, video: item.id, action }]);
   } catch (error) {
+    told.own(-1);
     card.classList.remove("acted");
     card.querySelector(`[data-action="${action}"]`).setAttribute("aria-pressed", "false");
     return say(inWords("That was not kept", error));
@@ -163,14 +169,27 @@ async function act(action, item, card) {
 
 async function takeBack(user, action, item) {
   hush();
+  told.own(1);
   try {
     await remove(path("api", "feedback", action, user, item.id));
   } catch (error) {
+    told.own(-1);
     return say(inWords("That could not be undone", error));
   }
   await Promise.all([refresh(), recent()]);
   say(`Undone: ${titleOf(item)} counts as before.`);
 }
+
+// What changes without a click here: the viewer acts on another device, another feed is served.
+
+const told = live({
+  changed: async (n, kind) => {
+    const [change] = await Promise.all([refresh(), recent()]);
+    const what = { events: `${plural(n, "event")} came in from elsewhere`, taken_back: `${plural(n, "event")} taken back elsewhere`, missed: "Something changed elsewhere" }[kind];
+    if (change) say(`${what}: ${plural(change.came, "title")} came in, ${change.moved} moved.`);
+  },
+  served: about,
+});
 
 // History.
 
@@ -275,9 +294,10 @@ function newer(models) {
   return changed;
 }
 
-/** Looks for them after the results are in, for a while: that is when `upnext demo` fits the last ones. */
+/** Looks for them after the results are in, for a while, where the server does not tell: that is when `upnext demo` fits the last ones. */
 async function watchModels(times = 60) {
   await new Promise((done) => setTimeout(done, 1500));
+  if (told.listens) return;
   try {
     if (!newer((await get("/api/v2/about")).models ?? []) && times > 1) watchModels(times - 1);
   } catch { /* The next question says what is wrong. */ }

@@ -20,7 +20,7 @@ struct File {
 }
 
 /// Every file of the page; the first is the page.
-const FILES: [File; 15] = [
+const FILES: [File; 16] = [
     File { path: "/", content_type: HTML, content: include_str!("index.html") },
     File { path: "/app.css", content_type: "text/css; charset=utf-8", content: include_str!("app.css") },
     File { path: "/app.js", content_type: SCRIPT, content: include_str!("app.js") },
@@ -34,6 +34,7 @@ const FILES: [File; 15] = [
     File { path: "/cloud.js", content_type: SCRIPT, content: include_str!("cloud.js") },
     File { path: "/map.js", content_type: SCRIPT, content: include_str!("map.js") },
     File { path: "/journey.js", content_type: SCRIPT, content: include_str!("journey.js") },
+    File { path: "/live.js", content_type: SCRIPT, content: include_str!("live.js") },
     File { path: "/events.js", content_type: SCRIPT, content: include_str!("events.js") },
     File { path: "/favicon.svg", content_type: "image/svg+xml", content: include_str!("favicon.svg") },
 ];

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 use tonic::codegen::Service;
 use tonic::metadata::MetadataMap;
@@ -49,7 +49,7 @@ const CONNECTION_MAX: Duration = Duration::from_secs(30 * 60);
 /// With these bytes a client begins to speak HTTP/2 (RFC 9113, 3.4).
 const PREFACE_BYTES: usize = 24;
 
-/// Serves gRPC on a listener of its own, until `shutdown` ends.
+/// Serves gRPC on a listener of its own, until `shutdown` ends; then calls in flight may finish, for a bounded time.
 ///
 /// # Errors
 /// If other machines can reach the address and there is no key, or the certificate cannot be used.
@@ -83,13 +83,33 @@ pub async fn serve(
         .max_connection_age(CONNECTION_MAX)
         .http2_keepalive_interval(Some(head_limit))
         .http2_keepalive_timeout(Some(head_limit));
+    let stop_milliseconds_max = config.stop_milliseconds_max;
     let (sender, mut receiver) = mpsc::channel::<io::Result<Wire>>(1);
     tokio::spawn(accept(listener, shared, sender));
-    server
+    let (tell, told) = oneshot::channel();
+    let shutdown = async {
+        shutdown.await;
+        let _ = tell.send(());
+    };
+    let limit = Duration::from_millis(stop_milliseconds_max);
+    let cut_off = async {
+        // A server that ended by itself has nothing to be cut off.
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(limit).await;
+    };
+    let served = server
         .add_service(service)
-        .serve_with_incoming_shutdown(poll_fn(move |context| receiver.poll_recv(context)), shutdown)
-        .await
-        .map_err(|error| ServeError::Listen { address: "gRPC".into(), source: io::Error::other(error) })
+        .serve_with_incoming_shutdown(poll_fn(move |context| receiver.poll_recv(context)), shutdown);
+    tokio::select! {
+        ended = served => ended
+            .map_err(|error| ServeError::Listen { address: "gRPC".into(), source: io::Error::other(error) }),
+        () = cut_off => {
+            tracing::warn!(limit_milliseconds = stop_milliseconds_max, "calls were cut off at the stop");
+            Ok(())
+        }
+    }
 }
 
 /// Takes connections, and hands on those that shook hands, until nobody wants them any more.
@@ -299,7 +319,7 @@ impl Twin {
         body: Option<Value>,
     ) -> Result<Value, Status> {
         let mut request = axum::http::Request::builder().method(method).uri(path);
-        for name in ["x-api-key", "authorization", "x-tenant"] {
+        for name in ["x-api-key", "authorization", "x-tenant", "traceparent", "tracestate"] {
             for value in call.metadata().get_all(name) {
                 request = request.header(name, value.as_encoded_bytes());
             }
@@ -452,6 +472,7 @@ impl UpNext for Twin {
         let answer = self.ask(&call, EVENTS, Some(body)).await?;
         Ok(Response::new(v2::SendEventsResponse {
             accepted: answer["accepted"].as_u64().unwrap_or_default(),
+            counted: answer["counted"].as_u64().unwrap_or_default(),
         }))
     }
 

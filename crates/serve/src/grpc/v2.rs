@@ -104,6 +104,9 @@ pub struct Event {
 pub struct SendEventsResponse {
     #[prost(uint64, tag = "1")]
     pub accepted: u64,
+    /// Those that changed something: not those whose id was taken before.
+    #[prost(uint64, tag = "2")]
+    pub counted: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PutItemsRequest {

@@ -7,14 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use upnext_store::{Feedback, FeedbackQuery, Presence, StoredVideo, Write};
+use upnext_store::{Feedback, FeedbackQuery, Identified, Presence, StoredVideo, Write};
 
 use super::live::Change;
 use super::page::{RowAffected, affected, now};
-use crate::AppState;
 use crate::error::ApiError;
 use crate::extract::{Body, Named, Params};
 use crate::moment::{self, Moment};
+use crate::{AppState, spans};
 
 /// Feedback that arrives.
 #[derive(Deserialize)]
@@ -122,9 +122,22 @@ impl AppState {
         since: Instant,
     ) -> Result<usize, ApiError> {
         if self.config().auto_insert_items {
-            self.insert_unknown_items(feedback, now)?;
+            self.insert_unknown_items(feedback.iter(), now)?;
         }
         self.keep(feedback, write, since)
+    }
+
+    /// The same of events; see [`AppState::keep_once`].
+    pub(super) fn keep_once_with_items(
+        &self,
+        events: Vec<Identified>,
+        now: i64,
+        since: Instant,
+    ) -> Result<usize, ApiError> {
+        if self.config().auto_insert_items {
+            self.insert_unknown_items(events.iter().map(|event| &event.feedback), now)?;
+        }
+        self.keep_once(events, now, since)
     }
 
     /// The time of an event: now where none is given or a clock runs a little ahead; later ones count later.
@@ -152,9 +165,12 @@ impl AppState {
         Ok(time)
     }
 
-    pub(super) fn check_keys(&self, feedback: &[Feedback]) -> Result<(), ApiError> {
+    pub(super) fn check_keys<'a>(
+        &self,
+        feedback: impl IntoIterator<Item = &'a Feedback>,
+    ) -> Result<(), ApiError> {
         let named = |at: usize, what: &str| format!("{what} of row {at}");
-        for (at, row) in feedback.iter().enumerate() {
+        for (at, row) in feedback.into_iter().enumerate() {
             self.check_id(&named(at, "kind"), &row.kind)?;
             self.check_id(&named(at, "user"), &row.user)?;
             self.check_id(&named(at, "item"), &row.video)?;
@@ -169,31 +185,76 @@ impl AppState {
         write: Write,
         since: Instant,
     ) -> Result<usize, ApiError> {
+        let begun = Instant::now();
         let n = self.store().append(feedback, write)?;
+        spans::note("commit", begun);
+        self.tell_of(feedback.iter(), since);
+        Ok(n)
+    }
+
+    /// Writes events, which replace what was said before of their kind; one whose id the store has seen changes nothing. Of how
+    /// many events that was. The store remembers ids, so it holds over restarts and for all processes that share it.
+    pub(super) fn keep_once(
+        &self,
+        events: Vec<Identified>,
+        now: i64,
+        since: Instant,
+    ) -> Result<usize, ApiError> {
+        if events.iter().all(|event| event.id.is_none()) {
+            let feedback: Vec<Feedback> = events.into_iter().map(|event| event.feedback).collect();
+            return match feedback.is_empty() {
+                true => Ok(0),
+                false => self.keep(&feedback, Write::Overwrite, since),
+            };
+        }
+        let begun = Instant::now();
+        let n = self.store().append_once(&events, None, now)?;
+        spans::note("commit", begun);
+        // Which of them were known the store does not tell.
+        if n > 0 {
+            self.tell_of(events.iter().map(|event| &event.feedback), since);
+        }
+        Ok(n)
+    }
+
+    /// Counts what is in the store now, and tells those who listen.
+    fn tell_of<'a>(&self, feedback: impl Iterator<Item = &'a Feedback> + Clone, since: Instant) {
         self.telemetry().took_effect(since.elapsed());
         if !self.changes().are_for_nobody() {
             let mut users: BTreeMap<&str, usize> = BTreeMap::new();
-            feedback.iter().for_each(|row| *users.entry(&row.user).or_default() += 1);
+            feedback.clone().for_each(|row| *users.entry(&row.user).or_default() += 1);
             for (user, n) in users {
                 self.changes().tell(Change::Events { user: user.to_owned(), n });
             }
         }
         let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-        feedback.iter().for_each(|row| *kinds.entry(&row.kind).or_default() += 1);
+        feedback.for_each(|row| *kinds.entry(&row.kind).or_default() += 1);
         let feed = self.feed();
         for (kind, n) in kinds {
             let meaning = feed.as_ref().map(|feed| feed.config().feedback.meaning(kind));
             let name = meaning.and_then(|meaning| meaning.action()).map_or("other", |action| action.name());
             self.telemetry().events(name.to_owned(), n);
         }
+    }
+
+    /// Deletes what a user said of an item, and tells those who listen.
+    fn take_back(&self, kind: Option<&str>, user: String, item: &str) -> Result<usize, ApiError> {
+        let n = self.store().delete_feedback(kind, &user, item)?;
+        if n > 0 {
+            self.changes().tell(Change::TakenBack { user, n });
+        }
         Ok(n)
     }
 
     /// Gorse adds items that only feedback has named; here too, unless the run or the store knows them.
-    fn insert_unknown_items(&self, feedback: &[Feedback], now: i64) -> Result<(), ApiError> {
+    fn insert_unknown_items<'a>(
+        &self,
+        feedback: impl Iterator<Item = &'a Feedback>,
+        now: i64,
+    ) -> Result<(), ApiError> {
         let feed = self.feed();
         let stock = feed.as_ref().map(|feed| feed.stock(now));
-        let ids: BTreeSet<&str> = feedback.iter().map(|row| row.video.as_str()).collect();
+        let ids: BTreeSet<&str> = feedback.map(|row| row.video.as_str()).collect();
         let mut unknown = Vec::new();
         for id in ids {
             let in_stock = stock.as_ref().is_some_and(|stock| stock.row(id).is_some());
@@ -303,12 +364,12 @@ pub(super) async fn remove_pair(
     State(state): State<AppState>,
     Named((user, item)): Named<(String, String)>,
 ) -> Result<Json<RowAffected>, ApiError> {
-    state.write(move |state| Ok(affected(state.store().delete_feedback(None, &user, &item)?))).await
+    state.write(move |state| Ok(affected(state.take_back(None, user, &item)?))).await
 }
 
 pub(super) async fn remove_key(
     State(state): State<AppState>,
     Named((kind, user, item)): Named<(String, String, String)>,
 ) -> Result<Json<RowAffected>, ApiError> {
-    state.write(move |state| Ok(affected(state.store().delete_feedback(Some(&kind), &user, &item)?))).await
+    state.write(move |state| Ok(affected(state.take_back(Some(&kind), user, &item)?))).await
 }

@@ -1,5 +1,7 @@
 //! Items, as Gorse's clients write and read them. An item of the run is there without having been written.
 
+use std::sync::PoisonError;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -171,10 +173,17 @@ async fn apply(state: AppState, id: String, patch: VideoPatch) -> Result<Json<Ro
     state.check_id("item", &id)?;
     state
         .write(move |state| {
+            {
+                let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+                if state.store().patch_video(&id, &patch)? {
+                    return Ok(affected(1));
+                }
+            }
+            // An item of the run that nobody has written yet; another change may have been the first meanwhile.
+            let _alone = state.merging().write().unwrap_or_else(PoisonError::into_inner);
             if state.store().patch_video(&id, &patch)? {
                 return Ok(affected(1));
             }
-            // An item of the run that nobody has written yet.
             let mut video = find(state, &id)?.ok_or_else(|| ApiError::unknown("item", &id))?;
             patch.apply(&mut video);
             Ok(affected(state.store().put_videos(&[video])?))

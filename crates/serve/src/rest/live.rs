@@ -29,6 +29,8 @@ const BEHIND_MAX: usize = 256;
 pub(crate) enum Change {
     /// Events of a user were counted.
     Events { user: String, n: usize },
+    /// What a user had said was deleted.
+    TakenBack { user: String, n: usize },
     /// Another feed, or other rules: every slate may be another.
     Feed,
 }
@@ -104,7 +106,10 @@ impl Listening {
                 Ok(Change::Events { user, n }) if self.user.as_ref().is_none_or(|own| *own == user) => {
                     return Some(self.event("events", n));
                 }
-                Ok(Change::Events { .. }) => {}
+                Ok(Change::TakenBack { user, n }) if self.user.as_ref().is_none_or(|own| *own == user) => {
+                    return Some(self.event("taken_back", n));
+                }
+                Ok(Change::Events { .. } | Change::TakenBack { .. }) => {}
                 Ok(Change::Feed) => return Some(self.event("feed", 0)),
                 Err(RecvError::Lagged(_)) => return Some(self.event("missed", 0)),
                 Err(RecvError::Closed) => return None,

@@ -10,12 +10,13 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use upnext_pipeline::{Feed, Request, Slot};
-use upnext_store::{Feedback, StoredUser, StoredVideo, Write};
+use upnext_store::{Feedback, Identified, StoredUser, StoredVideo, Write};
 
 use super::page::now;
 use super::{Access, items};
 use crate::error::ApiError;
 use crate::extract::{Body, Named, Params};
+use crate::messages::deed;
 use crate::moment::Moment;
 use crate::tenants::Identity;
 use crate::{AppState, auth};
@@ -159,7 +160,10 @@ impl AppState {
     /// Writes what events say; returns how many rows changed.
     fn take_up(&self, events: Vec<Event>, start: Instant) -> Result<usize, ApiError> {
         let now = now();
-        let (mut ids, mut feedback) = (HashSet::new(), Vec::new());
+        let merges = events.iter().any(|event| matches!(event, Event::Item { .. } | Event::User { .. }));
+        let _alone =
+            merges.then(|| self.merging().write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let (mut ids, mut taken) = (HashSet::new(), Vec::new());
         let mut shown: HashMap<String, (String, i64)> = HashMap::new();
         let mut videos: BTreeMap<String, StoredVideo> = BTreeMap::new();
         let mut users: BTreeMap<String, StoredUser> = BTreeMap::new();
@@ -172,7 +176,9 @@ impl AppState {
                 return Err(ApiError::new(StatusCode::FORBIDDEN, "wrong_tenant", message, hint));
             }
             let time = self.time_of(&format!("[{at}].timestamp"), common.timestamp, now)?;
-            if self.event_ids().has(&common.id) || !ids.insert(common.id.clone()) {
+            // Ids of deeds are the store's to remember; what others say is known by the newest ids of this process.
+            let is_deed = matches!(event, Event::Interaction { .. });
+            if !is_deed && (self.event_ids().has(&common.id) || !ids.insert(common.id.clone())) {
                 continue;
             }
             match event {
@@ -218,19 +224,12 @@ impl AppState {
                         true => Value::Null,
                         false => with_fields(Value::Null, common.fields),
                     };
-                    feedback.push(Feedback {
-                        kind,
-                        user,
-                        video: item,
-                        value,
-                        time,
-                        labels,
-                        comment: String::new(),
-                    });
+                    let feedback = Feedback { labels, time, ..deed(kind, user, item, value) };
+                    taken.push(Identified { id: Some(common.id), write: Write::Overwrite, feedback });
                 }
             }
         }
-        self.check_keys(&feedback)?;
+        self.check_keys(taken.iter().map(|event| &event.feedback))?;
         let mut updated = 0;
         if !users.is_empty() {
             updated += self.store().put_users(&users.into_values().collect::<Vec<_>>())?;
@@ -238,9 +237,9 @@ impl AppState {
         if !videos.is_empty() {
             updated += self.store().put_videos(&videos.into_values().collect::<Vec<_>>())?;
         }
-        if !feedback.is_empty() {
+        if !taken.is_empty() {
             // Replaced, not added up: so it counts once even where the id is forgotten.
-            updated += self.keep_with_items(&feedback, Write::Overwrite, now, start)?;
+            updated += self.keep_once_with_items(taken, now, start)?;
         }
         // Only what is on disk has been taken.
         ids.into_iter().for_each(|id| self.event_ids().add(id));

@@ -242,7 +242,7 @@ fn v2_routes() -> Vec<Route> {
             .answer(r#"{"request_id":"5f2c9a01b3d4e6f7","user":"bob","video":"v1","verdict":"shown","text":"place 3 of 10","parts":[["closed-blend",1.2]]}"#),
         route("POST", "/api/v2/events", post(v2::events), "Events, durable when answered; the very next answer reflects them")
             .body(r#"[{"user":"bob","video":"v1","action":"like","value":1.0,"time":1767225600000,"event_id":"e1"}]"#)
-            .answer(r#"{"accepted":1}"#),
+            .answer(r#"{"accepted":1,"counted":1}"#),
         route("GET", "/api/v2/live", get(live::live), "What changes, as server-sent events: events of a user, another feed or other rules")
             .query(&[("user", "whose events; without one, everybody's are counted")]),
         route("GET", "/api/v2/viewers", get(v2::viewers), "Somebody to look at the feed as")

@@ -1,5 +1,7 @@
 //! Users, as Gorse's clients write and read them.
 
+use std::sync::PoisonError;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -95,10 +97,17 @@ pub(super) async fn change(
     let patch = UserPatch { labels: change.labels, comment: change.comment };
     state
         .write(move |state| {
+            {
+                let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+                if state.store().patch_user(&id, &patch)? {
+                    return Ok(affected(1));
+                }
+            }
+            // A user of the run, whom nobody has written yet; another change may have been the first meanwhile.
+            let _alone = state.merging().write().unwrap_or_else(PoisonError::into_inner);
             if state.store().patch_user(&id, &patch)? {
                 return Ok(affected(1));
             }
-            // A user of the run, whom nobody has written yet.
             let mut user = find(state, &id)?.ok_or_else(|| ApiError::unknown("user", &id))?;
             patch.apply(&mut user);
             Ok(affected(state.store().put_users(&[user])?))

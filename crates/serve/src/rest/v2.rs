@@ -1,6 +1,6 @@
 //! Our own routes: scores, sources, reasons, traces. The page is made of these.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use upnext_pipeline::{
     ActionWeights, Explanation, Failure, Feed, HistoryItem, Reason, Request, ShelfKind, Slot, Trace, Verdict,
 };
-use upnext_store::{Feedback, Write};
+use upnext_store::{Feedback, Identified, Write};
 
 use super::page::{Said, now, shelf_kind, weight, wrong_weights};
 use crate::error::ApiError;
@@ -328,9 +328,12 @@ pub(super) async fn explain(
 #[derive(Serialize)]
 pub(super) struct Accepted {
     accepted: usize,
+    /// Those that changed something: not those whose id was taken before.
+    counted: usize,
 }
 
-/// An event with an id that was taken before is accepted and changes nothing. An event replaces what was said before of its kind, so that it may be sent again without harm.
+/// An event with an id that was taken before is accepted and changes nothing. An event replaces what was said before of its kind, so
+/// that one without an id may be sent again, too.
 pub(super) async fn events(
     State(state): State<AppState>,
     Body(events): Body<Vec<NewEvent>>,
@@ -339,7 +342,7 @@ pub(super) async fn events(
     state.check_batch(events.len())?;
     let now = now();
     let accepted = events.len();
-    let (mut feedback, mut ids) = (Vec::with_capacity(events.len()), HashSet::new());
+    let mut taken = Vec::with_capacity(accepted);
     for (at, event) in events.into_iter().enumerate() {
         let session = event.session.map(|session| format!("session:{session}"));
         let user = event.user.or(session).ok_or_else(|| {
@@ -347,23 +350,17 @@ pub(super) async fn events(
             ApiError::bad("bad_field", message, "give a `user`, or the `session` of somebody unknown")
         })?;
         let time = state.time_of(&format!("[{at}].time"), event.time, now)?;
-        if let Some(id) = event.event_id {
-            state.check_id(&format!("event_id of row {at}"), &id)?;
-            if state.event_ids().has(&id) || !ids.insert(id) {
-                continue;
-            }
+        if let Some(id) = &event.event_id {
+            state.check_id(&format!("event_id of row {at}"), id)?;
         }
-        feedback.push(Feedback { time, ..deed(event.action, user, event.video, event.value) });
+        let feedback = Feedback { time, ..deed(event.action, user, event.video, event.value) };
+        taken.push(Identified { id: event.event_id, write: Write::Overwrite, feedback });
     }
     state
         .write(move |state| {
-            state.check_keys(&feedback)?;
-            if !feedback.is_empty() {
-                state.keep(&feedback, Write::Overwrite, start)?;
-            }
-            // Only what is on disk has been taken.
-            ids.into_iter().for_each(|id| state.event_ids().add(id));
-            Ok(Json(Accepted { accepted }))
+            state.check_keys(taken.iter().map(|event| &event.feedback))?;
+            let counted = state.keep_once(taken, now, start)?;
+            Ok(Json(Accepted { accepted, counted }))
         })
         .await
 }

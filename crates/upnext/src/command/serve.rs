@@ -10,13 +10,14 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use upnext_data::{Dataset, Relevance, SplitError};
 use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedConfig, FeedModels};
-use upnext_serve::{About, AppState, Reload, ServeConfig, ServeError, TasteMap, Tenants};
+use upnext_serve::{About, AppState, Reload, ServeConfig, ServeError, TasteMap, TelemetryConfig, Tenants};
 use upnext_store::{Store, StoreConfig};
 
 use crate::command::retrain::Terms;
@@ -99,6 +100,7 @@ impl ServeArgs {
             let number = versions.current()?;
             folders.push((number, run::open(&versions.folder(number))?));
         }
+        allow_connections();
         // The address and the stores first: what is refused is refused before models are fitted.
         let runtime = runtime()?;
         let listener = runtime.block_on(upnext_serve::bind(&self.listen)).map_err(|error| match error {
@@ -129,6 +131,7 @@ impl ServeArgs {
         let url = format!("{scheme}://{}", listener.local_addr()?);
         // Who asks meanwhile hears that models are not ready, instead of nothing.
         let (done, loaded) = tokio::sync::oneshot::channel();
+        let telemetry = config.telemetry.clone();
         let (json, file) = (self.json, self.config);
         let again: Vec<Arc<AtomicBool>> = opened.iter().map(|opened| Arc::clone(&opened.again)).collect();
         thread::Builder::new().name("loading".into()).spawn(move || {
@@ -139,9 +142,8 @@ impl ServeArgs {
             let _ = done.send(published.and_then(|()| say_where(&url, json)));
         })?;
         runtime.spawn(reload_when_told(tenants.reload(), again));
-        if let Some(twin) = twin {
-            serve_twin(&runtime, twin, &tenants)?;
-        }
+        let twin = twin.map(|twin| serve_twin(&runtime, twin, &tenants)).transpose()?;
+        let exporter = export_spans(&runtime, telemetry, &tenants)?;
         let ended = runtime.block_on(async {
             let mut serving = std::pin::pin!(upnext_serve::serve(listener, tenants, stop_signal()));
             tokio::select! {
@@ -151,6 +153,11 @@ impl ServeArgs {
             Ok(serving.await?)
         });
         retraining.iter().for_each(Running::end);
+        // Its calls in flight may finish, too; where HTTP failed nobody told it to stop.
+        if let (Some(twin), Ok(())) = (twin, &ended) {
+            let _ = runtime.block_on(twin);
+        }
+        finish_spans(&runtime, exporter);
         ended?;
         tracing::info!("stopped");
         Ok(())
@@ -280,6 +287,20 @@ fn publish(
     Ok(())
 }
 
+/// Lets the process have as many files, and so connections, open as the system allows it: the usual bound is for programs that still use
+/// `select`.
+fn allow_connections() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: maximum, maximum };
+        if current != maximum && setrlimit(Resource::Nofile, raised).is_err() {
+            tracing::debug!(?current, ?maximum, "the number of open files stays as it is");
+        }
+    }
+}
+
 /// The listener for gRPC.
 #[cfg(feature = "scale")]
 fn twin(runtime: &Runtime, address: &str, config: &ServeConfig) -> Result<TcpListener> {
@@ -299,21 +320,56 @@ fn twin(_: &Runtime, _: &str, _: &ServeConfig) -> Result<TcpListener> {
 
 /// Answers gRPC beside HTTP.
 #[cfg(feature = "scale")]
-fn serve_twin(runtime: &Runtime, listener: TcpListener, tenants: &Tenants) -> Result<()> {
+fn serve_twin(runtime: &Runtime, listener: TcpListener, tenants: &Tenants) -> Result<JoinHandle<()>> {
     tracing::info!("serving gRPC on {}", listener.local_addr()?);
     let served = upnext_serve::grpc::serve(listener, tenants.clone(), stop_signal());
-    runtime.spawn(async move {
+    Ok(runtime.spawn(async move {
         if let Err(error) = served.await {
             tracing::error!("gRPC: {error}");
         }
-    });
-    Ok(())
+    }))
 }
 
 #[cfg(not(feature = "scale"))]
-fn serve_twin(_: &Runtime, _: TcpListener, _: &Tenants) -> Result<()> {
-    Ok(())
+fn serve_twin(runtime: &Runtime, _: TcpListener, _: &Tenants) -> Result<JoinHandle<()>> {
+    Ok(runtime.spawn(async {}))
 }
+
+/// Hands spans of requests on to a collector, where the configuration or the environment names one.
+#[cfg(feature = "scale")]
+fn export_spans(
+    runtime: &Runtime,
+    config: TelemetryConfig,
+    tenants: &Tenants,
+) -> Result<Option<upnext_serve::Exporter>> {
+    let said = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let Some((config, headers)) = crate::traces::wanted(config, said) else { return Ok(None) };
+    let Some(recorded) = tenants.record(&config) else { return Ok(None) };
+    let _runtime = runtime.enter();
+    let exporter = upnext_serve::Exporter::start(&config, &headers, recorded)?;
+    tracing::info!(url = config.otlp_url, "spans of requests go to a collector");
+    Ok(Some(exporter))
+}
+
+#[cfg(feature = "scale")]
+fn finish_spans(runtime: &Runtime, exporter: Option<upnext_serve::Exporter>) {
+    if let Some(exporter) = exporter {
+        runtime.block_on(exporter.finish());
+    }
+}
+
+#[cfg(not(feature = "scale"))]
+fn export_spans(_: &Runtime, config: TelemetryConfig, _: &Tenants) -> Result<()> {
+    match config.otlp_url.is_empty() {
+        true => Ok(()),
+        false => anyhow::bail!(
+            "`otlp_url` of [telemetry]: this build exports no spans; build it with `cargo build --release --features scale`"
+        ),
+    }
+}
+
+#[cfg(not(feature = "scale"))]
+fn finish_spans(_: &Runtime, (): ()) {}
 
 /// Reads keys, certificates and what the configuration says of the feed again at SIGHUP.
 async fn reload_when_told(reload: Reload, again: Vec<Arc<AtomicBool>>) {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct StreamConfig {
     /// Messages of one commit, and that the broker hands out beyond those that were acknowledged: twice as many.
     pub(crate) batch_max: usize,
+    /// Bytes of the messages of one commit; the broker hands out no more beyond those that were acknowledged, but for one message.
+    pub(crate) batch_bytes_max: usize,
     /// How long a commit waits for more messages.
     pub(crate) gather_milliseconds_max: u64,
     /// How long the broker waits for an acknowledgement until it sends again.
@@ -29,6 +31,7 @@ impl StreamConfig {
         const DAY: u64 = 86_400_000;
         let keys = [
             ("batch_max", self.batch_max as u64, 1, 100_000),
+            ("batch_bytes_max", self.batch_bytes_max as u64, 1, 1 << 30),
             ("gather_milliseconds_max", self.gather_milliseconds_max, 0, DAY),
             ("acknowledge_seconds_max", self.acknowledge_seconds_max, 1, DAY / 1_000),
             ("retry_milliseconds", self.retry_milliseconds, 1, DAY),
@@ -48,6 +51,7 @@ impl Default for StreamConfig {
     fn default() -> Self {
         Self {
             batch_max: 1_000,
+            batch_bytes_max: 16 << 20,
             gather_milliseconds_max: 20,
             acknowledge_seconds_max: 60,
             retry_milliseconds: 500,

@@ -18,6 +18,8 @@ use super::{Progress, StreamConfig, Taken, Taker};
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// What the broker counts of a message beside what it says: subject, reply, place.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// A stream of a broker.
 #[derive(Clone)]
@@ -129,6 +131,10 @@ impl Reading<'_> {
         let messages = consumer
             .stream()
             .max_messages_per_batch(config.batch_max)
+            // Less than the largest message would never bring that one.
+            .max_bytes_per_batch(
+                config.batch_bytes_max.max(self.client.server_info().max_payload + HEAD_BYTES_MAX),
+            )
             .heartbeat(HEARTBEAT)
             .expires(REQUEST_MAX)
             .messages();
@@ -144,6 +150,7 @@ impl Reading<'_> {
                 _ = stop.wait_for(|stop| *stop) => return Ok(Ended::Done),
             };
             let (mut batch, mut lost): (Vec<(Message, Taken)>, Option<String>) = (Vec::new(), None);
+            let mut n_bytes = 0;
             let until = Instant::now() + Duration::from_millis(config.gather_milliseconds_max);
             let mut next = Some(first);
             while let Some(message) = next {
@@ -176,11 +183,12 @@ impl Reading<'_> {
                 // One that comes again was kept already, or is in this batch.
                 if taken.sequence > seen {
                     seen = taken.sequence;
+                    n_bytes += taken.payload.len();
                     batch.push((message, taken));
                 } else {
                     let _ = message.ack().await;
                 }
-                next = match batch.len() < config.batch_max {
+                next = match batch.len() < config.batch_max && n_bytes < config.batch_bytes_max {
                     true => timeout_at(until, messages.next()).await.ok(),
                     false => None,
                 };
