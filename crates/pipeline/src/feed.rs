@@ -14,6 +14,7 @@ use crate::explore::Explore;
 use crate::live::LiveView;
 use crate::pipeline::{Filter, Outcome, Reranker, Scorer, Source, guard};
 use crate::reason::{Reasons, SourceKind};
+use crate::remembered::Hits;
 use crate::request_id::RequestIds;
 use crate::rerank::{Caps, Distinct, Dpp, Mmr, Pinned, Similarity, Tradeoff, Vectors};
 use crate::rules::Rules;
@@ -230,6 +231,11 @@ impl Feed {
         let is_new = |id: &&str| self.dataset.videos.row(id).is_none();
         self.exposures.count(videos.clone().filter(is_new));
         self.viewers.served().remember(request, videos, Instant::now());
+    }
+
+    /// How often a viewer was remembered since this feed was made, and how often their past was read.
+    pub fn remembered(&self) -> Hits {
+        self.viewers.remembered()
     }
 
     /// The rules that hold, as they are written.

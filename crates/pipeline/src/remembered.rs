@@ -1,6 +1,7 @@
 //! What was made for a viewer, kept until it is old: a bounded cache.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// At most so many values by name. Two halves: what is asked for moves into the young one; when that is full it becomes the old one,
@@ -8,6 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Remembered<V> {
     halves: Mutex<Halves<V>>,
     half_max: usize,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// How often what was asked for was remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// It was, and was still good.
+    pub hits: u64,
+    /// It was not.
+    pub misses: u64,
 }
 
 struct Halves<V> {
@@ -21,11 +33,25 @@ impl<V> Remembered<V> {
         Self {
             halves: Mutex::new(Halves { young: HashMap::new(), old: HashMap::new() }),
             half_max: max.div_ceil(2),
+            hits: AtomicU64::default(),
+            misses: AtomicU64::default(),
         }
     }
 
     /// The value of a name, if it is still good; a bad one is forgotten.
     pub(crate) fn get(&self, name: &str, is_good: impl FnOnce(&V) -> bool) -> Option<Arc<V>> {
+        let found = self.look(name, is_good);
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// How often that went well since the beginning.
+    pub(crate) fn hits(&self) -> Hits {
+        Hits { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+    }
+
+    fn look(&self, name: &str, is_good: impl FnOnce(&V) -> bool) -> Option<Arc<V>> {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         let value = match halves.young.get(name) {
             Some(value) => Arc::clone(value),
@@ -76,6 +102,7 @@ mod tests {
         assert!(remembered.get("v50", |_| true).is_none());
         assert!(remembered.get("v99", |&value| value != 99).is_none());
         assert!(remembered.get("v99", |_| true).is_none(), "a bad value is forgotten");
+        assert_eq!(remembered.hits(), Hits { hits: 100, misses: 3 });
         let none = Remembered::new(0);
         none.put("v", &Arc::new(1));
         assert!(none.get("v", |_| true).is_none());

@@ -12,7 +12,7 @@ use crate::config::Meaning;
 use crate::live::{LiveView, texts_by_kind};
 use crate::pipeline::{Hydrate, StageError, guard};
 use crate::query::{How, Towers};
-use crate::remembered::Remembered;
+use crate::remembered::{Hits, Remembered};
 use crate::rules::Rules;
 use crate::served::Served;
 use crate::stock::Live;
@@ -301,6 +301,11 @@ impl Viewers {
         let rules = RwLock::new(Arc::new(rules));
         let remembered = Remembered::new(config.viewers_max);
         Self { config, dataset, relevance, models, store, live, starts, served, rules, remembered }
+    }
+
+    /// How often all that a request needed of a viewer was remembered.
+    pub(crate) fn remembered(&self) -> Hits {
+        self.remembered.hits()
     }
 
     /// What was just served.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use upnext_map::Map;
 use upnext_pipeline::{Feed, Response, Shelves};
-use upnext_store::Store;
+use upnext_store::{Cleared, Store};
 
 use crate::audit::Audit;
 use crate::error::ApiError;
@@ -173,6 +173,11 @@ impl AppState {
     /// The feed, if there is one yet.
     pub fn feed(&self) -> Option<Arc<Feed>> {
         self.inner.feed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts what was deleted from the store because it is too old.
+    pub fn cleared(&self, step: Cleared) {
+        self.inner.telemetry.cleared(step);
     }
 
     /// The store.

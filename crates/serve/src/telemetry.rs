@@ -9,6 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use upnext_pipeline::{Failure, Trace};
+use upnext_store::Cleared;
 
 use crate::AppState;
 use crate::spans::{self, Answered};
@@ -31,12 +32,13 @@ struct Series {
     filtered: BTreeMap<String, u64>,
     events: BTreeMap<String, u64>,
     fallbacks: BTreeMap<String, u64>,
+    cleared: Cleared,
 }
 
 /// Name, label, help, and where the counts are.
 type Counter = (&'static str, &'static str, &'static str, fn(&Series) -> &BTreeMap<String, u64>);
 /// Name, type, help, and what the value is now.
-type Gauge = (&'static str, &'static str, &'static str, fn(&AppState) -> u64);
+type Gauge = (&'static str, &'static str, &'static str, fn(&AppState, &Series) -> u64);
 
 #[derive(Clone, Default)]
 struct Histogram {
@@ -115,6 +117,14 @@ impl Telemetry {
         self.with(|series| *series.events.entry(kind).or_default() += n);
     }
 
+    /// Feedback was deleted because it is too old, or its space given back.
+    pub(crate) fn cleared(&self, step: Cleared) {
+        self.with(|series| {
+            series.cleared.rows += step.rows;
+            series.cleared.bytes += step.bytes;
+        });
+    }
+
     fn snapshot(&self) -> Series {
         self.series.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -163,19 +173,36 @@ pub(crate) fn text(tenants: &[AppState]) -> String {
             }
         }
     }
-    let gauges: [Gauge; 3] = [
-        ("upnext_ready", "gauge", "1 when the tenant's feed answers.", |s| s.feed().is_some().into()),
-        ("upnext_reads_waiting", "gauge", "Requests that wait for a place.", |s| s.reads().waiting() as u64),
-        ("upnext_shed_total", "counter", "Requests refused as they would have waited too long.", |s| {
+    let gauges: [Gauge; 7] = [
+        ("upnext_ready", "gauge", "1 when the tenant's feed answers.", |s, _| s.feed().is_some().into()),
+        ("upnext_reads_waiting", "gauge", "Requests that wait for a place.", |s, _| {
+            s.reads().waiting() as u64
+        }),
+        ("upnext_shed_total", "counter", "Requests refused as they would have waited too long.", |s, _| {
             s.reads().shed()
         }),
+        ("upnext_viewers_hit_total", "counter", "Requests of viewers of whom all was remembered.", |s, _| {
+            s.feed().map_or(0, |feed| feed.remembered().hits)
+        }),
+        ("upnext_viewers_missed_total", "counter", "Requests of viewers whose past was read.", |s, _| {
+            s.feed().map_or(0, |feed| feed.remembered().misses)
+        }),
+        ("upnext_expired_rows_total", "counter", "Rows of feedback deleted as too old.", |_, series| {
+            series.cleared.rows
+        }),
+        (
+            "upnext_compacted_bytes_total",
+            "counter",
+            "Bytes of the store given back to the disk.",
+            |_, series| series.cleared.bytes,
+        ),
     ];
     for (name, kind, help, value) in gauges {
         head(&mut text, name, kind, help);
-        for (state, (tenant, _)) in tenants.iter().zip(&all) {
+        for (state, (tenant, series)) in tenants.iter().zip(&all) {
             let labels = tenant.trim_end_matches(',');
             let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-            let _ = writeln!(text, "{name}{labels} {}", value(state));
+            let _ = writeln!(text, "{name}{labels} {}", value(state, series));
         }
     }
     if let Some(first) = tenants.first() {

@@ -7,6 +7,8 @@ use crate::{
     Feedback, Identified, Step, StoreError, StoreUrl, StoredUser, StoredVideo, UserPatch, VideoPatch,
 };
 
+const DAY_MILLISECONDS: i64 = 86_400_000;
+
 /// Limits of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -57,6 +59,14 @@ pub struct StoreConfig {
     pub unsorted_rows_max: usize,
     /// How long the id of an event is remembered, in days: one that comes again later counts again.
     pub event_ids_days_max: u32,
+    /// Days for which feedback is kept after its time; 0 keeps it for ever.
+    pub feedback_days_max: u32,
+    /// How often it is looked for older feedback.
+    pub expire_check_seconds: u64,
+    /// Rows that expire in one commit.
+    pub expire_rows_max: usize,
+    /// The pause after each such commit, in which others write.
+    pub expire_pause_milliseconds: u64,
     /// How long connecting to a database server may take.
     pub server_connect_milliseconds_max: u64,
     /// How long a server may take to answer what reads.
@@ -93,6 +103,10 @@ impl Default for StoreConfig {
             cached_users_max: 500_000,
             unsorted_rows_max: 200_000,
             event_ids_days_max: 7,
+            feedback_days_max: 0,
+            expire_check_seconds: 3_600,
+            expire_rows_max: 1_000,
+            expire_pause_milliseconds: 50,
             server_connect_milliseconds_max: 3_000,
             server_answer_milliseconds_max: 5_000,
             server_commit_milliseconds_max: 10_000,
@@ -108,7 +122,9 @@ impl StoreConfig {
     /// # Errors
     /// Names the first that is out of bounds, what it is and what is expected.
     pub fn check(&self) -> Result<(), StoreError> {
-        const DAY: u64 = 86_400_000;
+        const DAY: u64 = DAY_MILLISECONDS as u64;
+        // A century.
+        const DAYS: u64 = 36_500;
         // Numbers of rows and bytes are added and multiplied by small factors, also as i64.
         const MANY: u64 = 1 << 40;
         let n = |n: usize| n as u64;
@@ -133,7 +149,11 @@ impl StoreConfig {
             ("log_bytes_max", n(self.log_bytes_max), 4_096, MANY),
             ("cached_users_max", n(self.cached_users_max), 0, MANY),
             ("unsorted_rows_max", n(self.unsorted_rows_max), 0, MANY),
-            ("event_ids_days_max", self.event_ids_days_max.into(), 0, 36_500),
+            ("event_ids_days_max", self.event_ids_days_max.into(), 0, DAYS),
+            ("feedback_days_max", self.feedback_days_max.into(), 0, DAYS),
+            ("expire_check_seconds", self.expire_check_seconds, 1, DAY / 1_000),
+            ("expire_rows_max", n(self.expire_rows_max), 1, MANY),
+            ("expire_pause_milliseconds", self.expire_pause_milliseconds, 0, DAY),
             ("server_connect_milliseconds_max", self.server_connect_milliseconds_max, 1, DAY),
             ("server_answer_milliseconds_max", self.server_answer_milliseconds_max, 1, DAY),
             ("server_commit_milliseconds_max", self.server_commit_milliseconds_max, 1, DAY),
@@ -187,8 +207,13 @@ impl StoreConfig {
 
     /// Ids that were written before this moment are forgotten.
     pub(crate) fn event_ids_since(&self, now: i64) -> i64 {
-        const DAY_MILLISECONDS: i64 = 86_400_000;
         now.saturating_sub(i64::from(self.event_ids_days_max) * DAY_MILLISECONDS)
+    }
+
+    /// Feedback of before this moment is not kept any more; `None` where all of it is. `now` is in milliseconds since 1970.
+    pub fn feedback_since(&self, now: i64) -> Option<i64> {
+        let days = i64::from(self.feedback_days_max);
+        (days > 0).then(|| now.saturating_sub(days * DAY_MILLISECONDS))
     }
 
     /// Checks a batch of users.
@@ -291,6 +316,9 @@ mod tests {
             ("read_wait_milliseconds", StoreConfig { read_wait_milliseconds: u64::MAX, ..sound() }),
             ("cache_kibibytes", StoreConfig { cache_kibibytes: 1 << 31, ..sound() }),
             ("server_check_milliseconds", StoreConfig { server_check_milliseconds: 0, ..sound() }),
+            ("feedback_days_max", StoreConfig { feedback_days_max: u32::MAX, ..sound() }),
+            ("expire_check_seconds", StoreConfig { expire_check_seconds: 0, ..sound() }),
+            ("expire_rows_max", StoreConfig { expire_rows_max: 0, ..sound() }),
             (
                 "server_commit_milliseconds_max",
                 StoreConfig { server_commit_milliseconds_max: u64::MAX, ..sound() },

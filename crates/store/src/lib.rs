@@ -13,6 +13,7 @@ mod memory;
 mod postgres;
 mod profile;
 mod receipt;
+mod retention;
 mod sqlite;
 mod url;
 mod version;
@@ -28,6 +29,7 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 pub use profile::{Presence, StoredUser, StoredVideo, UserPatch, VideoPatch};
 pub use receipt::Receipt;
+pub use retention::{Cleared, clear};
 pub use sqlite::{DUMP_VERSION, Report, SCHEMA_VERSION, Sqlite};
 pub use url::StoreUrl;
 pub use version::Version;
@@ -174,6 +176,17 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As [`Store::append`].
     fn expire(&self, before: i64, n_rows_max: usize) -> Result<usize, StoreError>;
+
+    /// Gives up to `n_pages_max` free pages of 4 KiB back to the disk and returns how many bytes that were; others that write wait for
+    /// as long as moving so many pages takes. Call it until it returns 0. Where space is the business of somebody else, a server or
+    /// nobody, it is 0 at once.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`StoreError::Busy`] also while readers hold on to what would be given back.
+    fn compact(&self, n_pages_max: usize) -> Result<u64, StoreError> {
+        let _ = n_pages_max;
+        Ok(0)
+    }
 
     /// Writes videos, replacing those that are there; all of them or none.
     ///

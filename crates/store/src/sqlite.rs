@@ -350,6 +350,10 @@ impl Store for Sqlite {
         Ok(gone)
     }
 
+    fn compact(&self, n_pages_max: usize) -> Result<u64, StoreError> {
+        self.give_back(n_pages_max)
+    }
+
     fn put_videos(&self, videos: &[StoredVideo]) -> Result<usize, StoreError> {
         self.config.check_videos(videos)?;
         let doing = "write videos";

@@ -40,7 +40,7 @@ pub(crate) struct Built {
 /// When an index can neither be opened nor built, or the run cannot be written.
 pub(crate) fn open_or_build(run: &Path, models: &FeedModels, config: &Config) -> Result<Vec<Built>> {
     let built = all(run, models, config, true)?;
-    remove_others(&run.join(FOLDER), &built);
+    remove_others(run, &built);
     Ok(built)
 }
 
@@ -144,12 +144,20 @@ fn digest(vectors: &Matrix) -> String {
     hasher.finalize().to_hex()[..16].to_string()
 }
 
+/// The files of indexes in a run, by name.
+pub(crate) fn files(run: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(run.join(FOLDER)) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "bin")).collect();
+    files.sort();
+    files
+}
+
 /// Removes indexes of vectors that the run has no more.
-fn remove_others(folder: &Path, built: &[Built]) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let is_index = path.extension().is_some_and(|extension| extension == "bin");
-        let is_old = is_index && !built.iter().any(|built| built.file == path);
+fn remove_others(run: &Path, built: &[Built]) {
+    for path in files(run) {
+        let is_old = !built.iter().any(|built| built.file == path);
         if is_old && let Err(error) = std::fs::remove_file(&path) {
             tracing::warn!("{}: an old index cannot be removed: {error}", path.display());
         }
@@ -181,7 +189,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
         assert!(opened(&file, &config).unwrap().is_none());
-        remove_others(&folder.path().join(FOLDER), &[]);
+        remove_others(folder.path(), &[]);
         assert!(!file.exists());
     }
 }

@@ -18,6 +18,7 @@ mod output;
 mod pictures;
 mod progress;
 mod report;
+mod retention;
 mod retraining;
 mod serving;
 mod stores;
@@ -107,6 +108,8 @@ enum Command {
     Restore(command::dump::RestoreArgs),
     /// Erase a user from store, runs and models, with a receipt
     Forget(command::forget::ForgetArgs),
+    /// Delete feedback that is too old from a store, and give its space back to the disk
+    Compact(command::compact::CompactArgs),
     /// Read events from a stream of a broker into a store, each once
     Consume(command::consume::ConsumeArgs),
     /// Make, list and revoke keys of a service
@@ -183,6 +186,7 @@ fn main() -> ExitCode {
         Command::Dump(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Forget(args) => args.run(),
+        Command::Compact(args) => args.run(),
         Command::Consume(args) => args.run(),
         Command::Keys(args) => args.run(),
     };

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use terminal::{Desk, Service, desk, parts, videos_of, wait, walks};
 
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 28] = [
     "demo",
     "generate",
     "import",
@@ -37,6 +37,7 @@ const VERBS: [&str; 27] = [
     "dump",
     "restore",
     "forget",
+    "compact",
     "consume",
     "keys",
 ];

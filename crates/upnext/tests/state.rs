@@ -192,6 +192,109 @@ fn what_a_store_knows_goes_out_comes_back_and_is_forgotten() {
 }
 
 #[test]
+fn what_can_be_derived_is_made_anew_when_told() {
+    let desk = desk();
+    desk.run("import log.csv --out run").done();
+    desk.run("train run --models popular,profile --ranker profile").done();
+    desk.run("index run").done();
+    let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
+    let events = json!([{"user": "ann", "video": "v9", "action": "like"}, {"user": "bob", "video": "v9", "action": "like"}]);
+    assert_eq!(service.ask("POST", "/api/v2/events", &events.to_string()).0, 200);
+    let said = not_ok(&desk, "verify run --rebuild --json").1;
+    assert!(said.len() == 1 && said[0].0 == "rebuild" && said[0].1.contains("in use"), "{said:?}");
+    assert_eq!(service.stop(), 0);
+    desk.run("dump run --out before.jsonl").done();
+
+    // Bytes amid the file: what its rows tell by time is lost.
+    let store = desk.path("run/store.sqlite");
+    let bytes = std::fs::read(&store).unwrap();
+    let name = b"CREATE INDEX feedback_by_time ON feedback (time, number)";
+    let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    let mut changed = bytes;
+    changed[at..at + name.len()].copy_from_slice(b"CREATE INDEX feedback_by_time ON feedback (value, video)");
+    std::fs::write(&store, changed).unwrap();
+    let index =
+        desk.files().into_iter().find(|file| file.extension().is_some_and(|kind| kind == "bin")).unwrap();
+    let whole = std::fs::read(&index).unwrap();
+    std::fs::write(&index, &whole[..whole.len() - 8]).unwrap();
+
+    let (code, bad) = not_ok(&desk, "verify run --json");
+    let names: Vec<&str> = bad.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((code, names.as_slice()), (1, ["indexes 0", "store"].as_slice()), "{bad:?}");
+    assert!(bad[0].1.contains(".bin") && bad[1].1.contains("feedback_by_time"), "{bad:?}");
+    assert_eq!(not_ok(&desk, "verify run --rebuild --json"), (0, vec![]));
+    assert_eq!(not_ok(&desk, "verify run --json"), (0, vec![]));
+    desk.run("dump run --out after.jsonl").done();
+    assert_eq!(desk.read("after.jsonl"), desk.read("before.jsonl"));
+    assert!(std::fs::read(&index).unwrap() == whole, "the same vectors make the same index");
+}
+
+/// The value of a series at `/metrics`.
+fn metric(service: &Service, name: &str) -> u64 {
+    let (status, text) = service.ask("GET", "/metrics", "");
+    assert_eq!(status, 200);
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
+}
+
+#[test]
+fn feedback_that_is_too_old_goes_while_a_service_runs_and_its_file_shrinks() {
+    const DAY_MILLISECONDS: i64 = 86_400_000;
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        since.as_millis() as i64
+    };
+    let desk = desk();
+    desk.trained();
+    let service = Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json"]);
+    let post = |service: &Service, user: &str, video: &str, time: i64| {
+        let event = json!([{"user": user, "video": video, "action": "like", "time": time}]);
+        assert_eq!(service.ask("POST", "/api/v2/events", &event.to_string()).0, 200);
+    };
+    for batch in 0..12 {
+        let time = now() - 100 * DAY_MILLISECONDS;
+        let event = |at: usize| json!({"user": format!("old{batch}-{at}"), "video": "v1", "action": "watch", "time": time});
+        let events = (0..500).map(event).collect::<Vec<_>>();
+        assert_eq!(service.ask("POST", "/api/v2/events", &json!(events).to_string()).0, 200);
+    }
+    post(&service, "new", "v1", now());
+    assert_eq!(service.stop(), 0);
+    let bytes = || desk.path("run/store.sqlite").metadata().unwrap().len();
+    let full = bytes();
+
+    desk.write("days.toml", "[store]\nfeedback_days_max = 30\nexpire_check_seconds = 1\n");
+    let words = ["serve", "run", "--listen", "127.0.0.1:0", "--json", "--config", "days.toml"];
+    let service = Service::start(&desk, &words);
+    until(|| (metric(&service, "upnext_expired_rows_total") == 6_000).then_some(()));
+    until(|| (bytes() < full).then_some(()));
+    assert!(metric(&service, "upnext_compacted_bytes_total") > 0);
+
+    // What is remembered of a viewer does not outlive it: this one grows too old in some seconds.
+    let shows_v3 = || {
+        let (status, body) = service.ask("GET", "/api/v2/recommend/ann?n=20", "");
+        assert_eq!(status, 200, "{body}");
+        let slate: Value = serde_json::from_str(&body).unwrap();
+        slate["items"].as_array().unwrap().iter().any(|item| item["id"] == "v3")
+    };
+    assert!(shows_v3());
+    post(&service, "ann", "v3", now() - 30 * DAY_MILLISECONDS + 4_000);
+    assert!(!shows_v3() && !shows_v3(), "seen, and remembered");
+    assert!(metric(&service, "upnext_viewers_hit_total") > 0);
+    until(|| shows_v3().then_some(()));
+    assert_eq!(metric(&service, "upnext_expired_rows_total"), 6_001);
+
+    // The same by hand, where no service runs.
+    post(&service, "new", "v2", now() - 10 * DAY_MILLISECONDS);
+    desk.run("compact run --older-than 5").failed(&["store.sqlite", "in use"]);
+    assert_eq!(service.stop(), 0);
+    let done = desk.run("compact run --older-than 5 --json").json();
+    assert_eq!((&done["rows"], &done["feedback"]), (&json!(1), &json!(1)));
+    desk.run("compact run --older-than 0").wrong(&["--older-than", "0"]);
+    desk.run("compact nowhere").failed(&["nowhere", "no store"]);
+    assert_eq!(not_ok(&desk, "verify run --json"), (0, vec![]));
+}
+
+#[test]
 fn a_doctor_names_what_serve_would_stumble_over() {
     let desk = desk();
     desk.run("import log.csv --out run").done();

@@ -1,5 +1,6 @@
 //! Opening the file: every way it can go wrong has its own error.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,15 +32,19 @@ CREATE TABLE feedback (
     value REAL NOT NULL, time INTEGER NOT NULL, labels TEXT, comment TEXT NOT NULL,
     PRIMARY KEY (user, video, kind)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE forgotten (
+    number INTEGER PRIMARY KEY, time INTEGER NOT NULL, profiles INTEGER NOT NULL, feedback TEXT NOT NULL,
+    digest TEXT NOT NULL
+) STRICT;
+";
+
+/// What other rows tell as well: it can be made again from them.
+const DERIVED_TABLES: &str = "
 CREATE TABLE feedback_by_video (
     video TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (video, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO state VALUES ('by_video_until', 0);
-CREATE TABLE forgotten (
-    number INTEGER PRIMARY KEY, time INTEGER NOT NULL, profiles INTEGER NOT NULL, feedback TEXT NOT NULL,
-    digest TEXT NOT NULL
-) STRICT;
 ";
 
 /// After the tables are filled, so that each is made by one sort.
@@ -59,6 +64,33 @@ const LATER_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS event_ids (digest TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS event_ids_by_time ON event_ids (time);
 CREATE TABLE IF NOT EXISTS positions (stream TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Fills the derived tables.
+const DERIVE: &str = "
+INSERT INTO feedback_by_video (video, number) SELECT video, number FROM feedback ORDER BY video, number;
+UPDATE state SET value = coalesce((SELECT max(number) FROM feedback), 0);
+";
+
+/// Whatever of it is there.
+const DROP_DERIVED: &str = "
+DROP TRIGGER IF EXISTS feedback_gone;
+DROP INDEX IF EXISTS videos_withheld;
+DROP INDEX IF EXISTS videos_by_time;
+DROP INDEX IF EXISTS feedback_by_number;
+DROP INDEX IF EXISTS feedback_by_time;
+DROP INDEX IF EXISTS event_ids_by_time;
+DROP TABLE IF EXISTS feedback_by_video;
+DROP TABLE IF EXISTS state;
+";
+
+/// The same where a page of it is damaged, so that it cannot be taken apart; its pages go when the file is written anew.
+const LOSE_DERIVED: &str = "
+PRAGMA writable_schema = ON;
+DELETE FROM sqlite_schema WHERE name IN ('feedback_gone', 'videos_withheld', 'videos_by_time', 'feedback_by_number',
+    'feedback_by_time', 'event_ids_by_time', 'feedback_by_video', 'state');
+PRAGMA writable_schema = RESET;
+VACUUM;
 ";
 
 const FROM_1_BEFORE: &str = "
@@ -81,12 +113,48 @@ INSERT INTO videos SELECT * FROM videos_1 ORDER BY id;
 INSERT INTO feedback (user, video, kind, number, value, time, labels, comment)
     SELECT u.number, f.video, f.kind, f.number, f.value, f.time, f.labels, f.comment
     FROM feedback_1 AS f NOT INDEXED CROSS JOIN users AS u ON u.id = f.user ORDER BY u.number, f.video, f.kind;
-INSERT INTO feedback_by_video (video, number) SELECT video, number FROM feedback ORDER BY video, number;
-UPDATE state SET value = coalesce((SELECT max(number) FROM feedback), 0);
 DROP TABLE feedback_1;
 DROP TABLE videos_1;
 DROP TABLE users_1;
 ";
+
+/// Makes what is derived anew from the rows: in one transaction, so that it is as it was or as it should be.
+pub(super) fn derive(connection: &Connection) -> rusqlite::Result<()> {
+    let anew = || {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {DROP_DERIVED} {DERIVED_TABLES} {DERIVE} {INDEXES} {LATER_TABLES} REINDEX users; COMMIT;"
+        ))
+    };
+    let is_damaged = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
+    let done = match anew() {
+        Err(error) if is_damaged(&error) => {
+            let _ = connection.execute_batch("ROLLBACK");
+            connection.execute_batch(LOSE_DERIVED)?;
+            anew()
+        }
+        done => done,
+    };
+    if done.is_err() && !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    done?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// Tables, indexes and triggers of a file, each with the statement that makes it.
+pub(super) fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, (String, String)>> {
+    let sql = "SELECT name, type, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    let words = |sql: String| sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, (row.get(1)?, words(row.get(2)?))));
+    connection.prepare(sql)?.query_map([], row)?.collect()
+}
+
+/// The same of a file as it should be.
+pub(super) fn expected_objects() -> rusqlite::Result<BTreeMap<String, (String, String)>> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(&format!("{TABLES} {DERIVED_TABLES} {INDEXES} {LATER_TABLES}"))?;
+    objects(&connection)
+}
 
 /// Opens the file for writing, alone, and brings it to the schema if it is new.
 pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connection), StoreError> {
@@ -132,8 +200,10 @@ pub(super) fn writer(path: &Path, config: &StoreConfig) -> Result<(File, Connect
     connection.set_prepared_statement_cache_capacity(32);
     let change = match found {
         Some(SCHEMA_VERSION) => None,
-        Some(_) => Some(format!("{FROM_1_BEFORE} {TABLES} {FROM_1_AFTER} {INDEXES}")),
-        None => Some(format!("{TABLES} {INDEXES}")),
+        Some(_) => {
+            Some(format!("{FROM_1_BEFORE} {TABLES} {DERIVED_TABLES} {FROM_1_AFTER} {DERIVE} {INDEXES}"))
+        }
+        None => Some(format!("{TABLES} {DERIVED_TABLES} {INDEXES}")),
     };
     if let Some(change) = change {
         let done = connection.execute_batch(&format!(

@@ -1,16 +1,20 @@
 //! Giving space back to the disk.
 
-use crate::{Sqlite, StoreError};
+use super::{Sqlite, open};
+use crate::StoreError;
 
 impl Sqlite {
-    /// Gives up to `n_pages_max` free pages back to the disk and returns how many bytes the file is shorter.
-    /// Writers wait as long as it takes to move that many pages: some milliseconds for a thousand. Call it
-    /// until it returns 0.
-    ///
-    /// # Errors
-    /// As [`crate::Store::append`].
-    pub fn compact(&self, n_pages_max: usize) -> Result<u64, StoreError> {
+    pub(super) fn give_back(&self, n_pages_max: usize) -> Result<u64, StoreError> {
         let doing = "give space back";
+        let free = self.row(doing, "PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))?;
+        if free.unwrap_or_default() == 0 {
+            return Ok(0);
+        }
+        // Most of the log is copied beside the one that writes, so that ending it is short.
+        let copied =
+            open::beside(&self.path, &self.config)?
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        copied.map_err(self.wrap(doing))?;
         // What waits in the log would lengthen the file meanwhile.
         self.end_log()?;
         let before = self.bytes()?;
@@ -27,7 +31,7 @@ impl Sqlite {
     }
 
     fn bytes(&self) -> Result<u64, StoreError> {
-        let of = self.path.metadata().map_err(|source| super::open::refused(&self.path, source))?;
+        let of = self.path.metadata().map_err(|source| open::refused(&self.path, source))?;
         Ok(of.len())
     }
 }

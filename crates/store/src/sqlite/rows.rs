@@ -129,7 +129,7 @@ SELECT user, video, kind FROM feedback INDEXED BY feedback_by_time
 WHERE time < ?1 ORDER BY time, number LIMIT ?2";
 
 /// Each counts what must not be.
-pub(super) const CHECKS: [(&str, &str); 4] = [
+pub(super) const CHECKS: [(&str, &str); 5] = [
     (
         "rows of feedback are of a user who is not there",
         "SELECT count(*) FROM feedback WHERE user NOT IN (SELECT number FROM users)",
@@ -145,6 +145,10 @@ pub(super) const CHECKS: [(&str, &str); 4] = [
         "SELECT count(*) FROM feedback AS f INDEXED BY feedback_by_number
         WHERE f.number <= (SELECT value FROM state WHERE name = 'by_video_until') AND NOT EXISTS (
             SELECT 1 FROM feedback_by_video AS v WHERE v.video = f.video AND v.number = f.number)",
+    ),
+    (
+        "marks of how far rows are sorted by video are missing",
+        "SELECT 1 - count(*) FROM state WHERE name = 'by_video_until'",
     ),
     (
         "is the difference between rows of feedback and those listed by time",

@@ -1,6 +1,8 @@
-//! Looks through the whole file: pages, trees against rows, and counts.
+//! Looks through the whole file: pages, trees against rows, and counts; and makes anew what can be derived.
 
-use crate::{Counts, Receipt, Sqlite, StoreError};
+use std::path::Path;
+
+use crate::{Counts, Receipt, Sqlite, StoreConfig, StoreError};
 
 use super::{open, rows};
 
@@ -32,10 +34,28 @@ impl Sqlite {
                 .query_map([], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
             problems.retain(|problem| problem != "ok");
+            let found = open::objects(&connection)?;
+            let mut is_whole = true;
+            for (name, (kind, sql)) in open::expected_objects()? {
+                match found.get(&name) {
+                    None => {
+                        is_whole = false;
+                        problems.push(format!("the {kind} {name} is missing"));
+                    }
+                    // Tables may have come about in other words.
+                    Some((_, other)) if kind != "table" && *other != sql => {
+                        problems.push(format!("the {kind} {name} is another one"));
+                    }
+                    Some(_) => {}
+                }
+            }
             for (what, sql) in rows::CHECKS {
-                let n: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-                if n != 0 {
-                    problems.push(format!("{n} {what}"));
+                match connection.query_row(sql, [], |row| row.get::<_, i64>(0)) {
+                    Ok(0) => {}
+                    Ok(n) => problems.push(format!("{n} {what}")),
+                    // It needs what is missing.
+                    Err(_) if !is_whole => {}
+                    Err(error) => problems.push(format!("it cannot be seen whether {what}: {error}")),
                 }
             }
             let receipts = connection
@@ -50,5 +70,19 @@ impl Sqlite {
             Ok(Report { counts, problems })
         };
         look().map_err(wrap)
+    }
+
+    /// Makes everything anew in the store at `path` that its rows tell as well: the trees by number, by time and by video, how far the
+    /// last one is, and what keeps it up. Nobody else may have it open for writing. A store that is killed meanwhile is as it was or as it
+    /// should be; where a page of a tree is damaged, the file is written anew first.
+    ///
+    /// # Errors
+    /// When the store is in use, cannot be written, or the rows themselves are damaged: restore a dump then.
+    pub fn rebuild(path: &Path, config: &StoreConfig) -> Result<(), StoreError> {
+        config.check()?;
+        path.metadata().map_err(|source| open::refused(path, source))?;
+        let (_lock, connection) = open::writer(path, config)?;
+        open::derive(&connection)
+            .map_err(|error| open::database_error(path, "make anew what is derived", error))
     }
 }

@@ -63,11 +63,13 @@ impl ConsumeArgs {
 
     #[cfg(feature = "scale")]
     fn read(&self, config: &Config, place: &Place) -> Result<()> {
+        use std::sync::Arc;
         use std::time::Duration;
 
         use tokio::sync::watch;
 
         use crate::command::serve::{runtime, stop_signal};
+        use crate::retention::Keeper;
         use crate::stream::{DeadLetters, Source, Taker, follow};
         use crate::{WrongUse, output, progress};
 
@@ -78,6 +80,7 @@ impl ConsumeArgs {
         let (stop, stopped) = watch::channel(false);
         let retry = Duration::from_millis(config.stream.retry_milliseconds);
         let limits = config.serve.clone();
+        let _keeper = Keeper::start(Arc::clone(&store), &config.store, |_| ())?;
         let mut taker = Taker::new(store, limits, config.store.batch_max, retry, dead, stopped.clone());
         let runtime = runtime()?;
         runtime.spawn(async move {

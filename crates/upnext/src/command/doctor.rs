@@ -4,27 +4,32 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use upnext_index::Quantised;
 use upnext_ingest::run;
 use upnext_pipeline::Request;
 use upnext_serve::{ServeError, Tenants};
 use upnext_store::Sqlite;
 
 use crate::command::dump::file_of;
+use crate::command::index::models;
 use crate::command::recommend::now;
 use crate::command::serve::{open_feed, runtime};
 use crate::config::Config;
-use crate::output;
 use crate::retraining::Versions;
 use crate::stores::Place;
+use crate::{indexes, output, progress};
 
 /// Arguments of `verify`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  upnext verify runs/mine --json\nA service may be writing meanwhile. Exit code 1 where anything is wrong."
+    after_help = "Example:\n  upnext verify runs/mine --json\n  upnext verify runs/mine --rebuild\nA service may be writing meanwhile, but not while something is rebuilt. Exit code 1 where anything is wrong."
 )]
 pub(crate) struct VerifyArgs {
     /// The run folder, or the file of a store
     run: PathBuf,
+    /// Make everything anew that can be: of the store what its rows tell as well, of the run the indexes that are damaged
+    #[arg(long)]
+    rebuild: bool,
     /// The configuration
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -34,7 +39,7 @@ pub(crate) struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    /// Runs the command: every digest of the run and its versions, and every page and row of the store.
+    /// Runs the command: every digest of the run and its versions, their indexes, and every page and row of the store.
     ///
     /// # Errors
     /// When anything is wrong.
@@ -44,11 +49,20 @@ impl VerifyArgs {
         if self.run.is_dir() {
             let versions = Versions::of(&self.run);
             for number in versions.all() {
-                checks.push(Check::of(&format!("version {number}"), digests(&versions.folder(number))));
+                let folder = versions.folder(number);
+                checks.push(Check::of(&format!("version {number}"), digests(&folder)));
+                checks.extend(self.indexes(&folder, number));
             }
         }
         let file = file_of(&self.run, &config)?;
         if file.exists() || !self.run.is_dir() {
+            if self.rebuild {
+                let wheel = progress::wheel("making anew what the rows of the store tell");
+                let done = Sqlite::rebuild(&file, &config.store);
+                wheel.finish_and_clear();
+                let said = "made anew what its rows tell as well".to_string();
+                checks.push(Check::of("rebuild", done.map(|()| said).map_err(Into::into)));
+            }
             let whole = || {
                 let report = Sqlite::open_to_read(&file, config.store.clone())?.verify()?;
                 ensure!(report.problems.is_empty(), "{}: {}", file.display(), report.problems.join("; "));
@@ -61,6 +75,26 @@ impl VerifyArgs {
             checks.push(Check::of("store", whole()));
         }
         print(&checks, self.json)
+    }
+
+    /// What is to be said of the indexes of a version: nothing where there are none.
+    fn indexes(&self, folder: &Path, number: u32) -> Option<Check> {
+        let files = indexes::files(folder);
+        if files.is_empty() {
+            return None;
+        }
+        let check = || {
+            let damaged: Vec<_> = files.iter().filter_map(|file| Quantised::open(file).err()).collect();
+            let said: Vec<String> = damaged.iter().map(ToString::to_string).collect();
+            if damaged.is_empty() {
+                return Ok(format!("{} files as they were written", files.len()));
+            }
+            ensure!(self.rebuild, "{}; `--rebuild` makes them anew", said.join("; "));
+            let models = models(folder, &run::open(folder)?)?;
+            indexes::open_or_build(folder, &models, &indexes::settings(indexes::RECALL))?;
+            Ok(format!("made anew: {}", said.join("; ")))
+        };
+        Some(Check::of(&format!("indexes {number}"), check()))
     }
 }
 

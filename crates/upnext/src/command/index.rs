@@ -1,12 +1,13 @@
 //! `upnext index`: the indexes that a large catalogue is searched by.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use upnext_index::Index;
-use upnext_ingest::run;
+use upnext_ingest::run::{self, RunFolder};
+use upnext_pipeline::FeedModels;
 
 use crate::command::train::MODEL_FILE;
 use crate::{WrongUse, indexes, output, serving};
@@ -26,6 +27,16 @@ pub(crate) struct IndexArgs {
     json: bool,
 }
 
+/// The models of a run that was trained.
+///
+/// # Errors
+/// When there are none, or they cannot be read.
+pub(crate) fn models(path: &Path, folder: &RunFolder) -> Result<FeedModels> {
+    let bytes = run::read_file(path, MODEL_FILE)?
+        .with_context(|| format!("{}: has no models; fit them with `upnext train`", path.display()))?;
+    serving::from_bytes(&bytes, &folder.dataset)
+}
+
 impl IndexArgs {
     /// Runs the command.
     ///
@@ -35,11 +46,7 @@ impl IndexArgs {
         if !(0.5..=0.999).contains(&self.recall) {
             return Err(WrongUse::of("--recall", format!("{}: expected 0.5 to 0.999", self.recall)).into());
         }
-        let folder = run::open(&self.run)?;
-        let bytes = run::read_file(&self.run, MODEL_FILE)?.with_context(|| {
-            format!("{}: has no models; fit them with `upnext train`", self.run.display())
-        })?;
-        let models = serving::from_bytes(&bytes, &folder.dataset)?;
+        let models = models(&self.run, &run::open(&self.run)?)?;
         let built = indexes::open_or_build(&self.run, &models, &indexes::settings(self.recall))?;
         if built.is_empty() {
             bail!(

@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+pub(crate) mod compact;
 pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod doctor;

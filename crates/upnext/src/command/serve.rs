@@ -27,6 +27,7 @@ use crate::drawing::{self, Known};
 use crate::evaluation::OpenLeak;
 use crate::learning::leave_signals_to_service;
 use crate::pictures::OfRun;
+use crate::retention::Keeper;
 use crate::retraining::{Running, Schedule, Versions, follow};
 use crate::stores::{Place, STORE_FILE};
 use crate::{WrongUse, indexes, output, serving};
@@ -110,7 +111,7 @@ impl ServeArgs {
         upnext_serve::check_exposure(&listener, &config.serve)?;
         let twin = self.grpc.as_deref().map(|address| twin(&runtime, address, &config.serve)).transpose()?;
         let mut tenants = Tenants::new(config.serve.clone())?;
-        let mut opened = Vec::new();
+        let (mut opened, mut keepers) = (Vec::new(), Vec::new());
         for (place, (number, folder)) in places.into_iter().zip(folders) {
             let store = place.store.open(&config.store)?;
             let about = about(&folder.dataset, folder.manifest.notice.as_ref());
@@ -123,6 +124,8 @@ impl ServeArgs {
                 name => tenants.add(name, Arc::clone(&store), about)?,
             };
             state.keep_audit_in(place.store.beside(&place.run, AUDIT_FILE))?;
+            let told = state.clone();
+            keepers.extend(Keeper::start(Arc::clone(&store), &config.store, move |step| told.cleared(step))?);
             let again = Arc::new(AtomicBool::new(false));
             opened.push(OpenedPlace { place, number, folder, store, state, again });
         }
@@ -158,6 +161,7 @@ impl ServeArgs {
             let _ = runtime.block_on(twin);
         }
         finish_spans(&runtime, exporter);
+        drop(keepers);
         ended?;
         tracing::info!("stopped");
         Ok(())
