@@ -37,7 +37,7 @@ fn fill(path: &Path) {
     let videos =
         ["v1", "hid"].map(|id| StoredVideo { id: id.into(), hidden: id == "hid", ..StoredVideo::default() });
     store.put_videos(&videos).unwrap();
-    let events = [Identified { id: Some("e1".into()), feedback: event(60) }];
+    let events = [Identified { id: Some("e1".into()), feedback: event(60), write: Write::Accumulate }];
     store.append_once(&events, Some(Step { stream: "s", from: 0, to: 1 }), 60).unwrap();
     store.delete_feedback(None, "u3", "v3").unwrap();
     store.forget("u5", 61).unwrap();
