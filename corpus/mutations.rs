@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 const ONE_MAX: Duration = Duration::from_secs(10);
 /// Where each takes long, those that are cut may take this much more than is asked for.
 const CUTS_MAX: Duration = Duration::from_secs(3);
+
+/// Rounds through all inputs that are tried whatever they take.
+const ROUNDS_MIN: usize = 3;
 /// Nor may all of them together make the process grow by more.
 const GROWTH_MAX_KIBIBYTES: u64 = 1 << 20;
 
@@ -103,7 +106,8 @@ pub(crate) fn replay(format: &str, check: impl Fn(&[u8])) -> usize {
         .collect();
     'rounds: for round in 0.. {
         for (at, (path, bytes)) in inputs.iter().enumerate() {
-            if Instant::now() > until {
+            // Some rounds in any case, however slow the machine is.
+            if round >= ROUNDS_MIN && Instant::now() > until {
                 break 'rounds;
             }
             let random = &mut random[at];

@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tonic::Code;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
@@ -105,7 +106,7 @@ impl Export {
             while !batch.is_empty() {
                 let sent = tokio::select! {
                     sent = self.send(&batch) => sent,
-                    // The collector may have taken them already; it knows spans by their ids.
+                    // The collector may have taken them already: then they come twice.
                     _ = &mut stopped => return self.last(batch, recorded).await,
                 };
                 if sent {
@@ -140,7 +141,7 @@ impl Export {
         }
     }
 
-    /// Whether the collector took them; said in the log when that changes.
+    /// Whether the collector is done with them: took them, or will never do so. Said in the log when that changes.
     async fn send(&mut self, batch: &[Recorded]) -> bool {
         let mut request = tonic::Request::new(message(batch, &self.config.service_name));
         for (name, value) in &self.metadata {
@@ -162,8 +163,18 @@ impl Export {
             _ => {}
         }
         self.is_silent = problem.is_some();
-        problem.is_none()
+        match sent {
+            Ok(Ok(_)) => true,
+            Ok(Err(status)) => !may_be_sent_again(status.code()),
+            Err(_) => false,
+        }
     }
+}
+
+/// What OTLP calls retryable; after other answers the same spans would be refused for ever.
+fn may_be_sent_again(code: Code) -> bool {
+    use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, OutOfRange, Unavailable};
+    matches!(code, Aborted | Cancelled | DataLoss | DeadlineExceeded | OutOfRange | Unavailable)
 }
 
 fn text(key: &str, value: &str) -> KeyValue {

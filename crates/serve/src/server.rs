@@ -89,19 +89,24 @@ const WAITING_MAX: u32 = 4_096;
 async fn listener(address: &str) -> io::Result<TcpListener> {
     let mut problem = io::Error::new(io::ErrorKind::InvalidInput, "it names nothing");
     for address in tokio::net::lookup_host(address).await? {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        // Else a service that comes back waits for connections of the one before.
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        match socket.bind(address).and_then(|()| socket.listen(WAITING_MAX)) {
+        match listener_at(address) {
             Ok(listener) => return Ok(listener),
             Err(error) => problem = error,
         }
     }
     Err(problem)
+}
+
+fn listener_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Else a service that comes back waits for connections of the one before.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING_MAX)
 }
 
 /// Whether other machines can reach the listener.

@@ -71,6 +71,14 @@ impl TelemetryConfig {
         if !(url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
             return wrong("otlp_url", url.clone(), "a URL such as http://collector:4317, or nothing");
         }
+        if url.contains('@') {
+            // Not shown: it is in the log.
+            return wrong(
+                "otlp_url",
+                "a URL with `@`".into(),
+                "no user and password; send a token as a header",
+            );
+        }
         Ok(())
     }
 }

@@ -281,8 +281,8 @@ impl AppState {
         Arc::clone(&self.inner.listeners)
     }
 
-    /// Held alone by what reads a user or an item to write it again with a part changed, and shared by changes that the store makes itself:
-    /// so none of this process is lost.
+    /// Held alone by what reads a user or an item to write it again with a part changed, and shared by the routes that write or delete one
+    /// whole: so neither is lost to the other. Bulk and restore, which go on for long, do not hold it.
     pub(crate) fn merging(&self) -> &RwLock<()> {
         &self.inner.merging
     }

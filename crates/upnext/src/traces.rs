@@ -33,10 +33,15 @@ pub(crate) fn wanted(
     let headers = said("OTEL_EXPORTER_OTLP_TRACES_HEADERS").or_else(|| said("OTEL_EXPORTER_OTLP_HEADERS"));
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
-        Some((name.trim().to_owned(), value.trim().to_owned()))
+        Some((name.trim().to_owned(), decoded(value.trim())))
     };
     let headers = headers.unwrap_or_default().split(',').filter_map(pair).collect();
     Some((config, headers))
+}
+
+/// `%20` and its like as the bytes they stand for; what stands for nothing stays.
+fn decoded(value: &str) -> String {
+    percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -57,12 +62,12 @@ mod tests {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://one:4317");
         let plain = ("http://one:4317".to_string(), "upnext".to_string(), Vec::new());
         assert_eq!(of("", &[endpoint]), Some(plain));
-        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=abc, x = y=z");
+        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20bc, x = y=z");
         let named = ("OTEL_SERVICE_NAME", "films");
         let (url, name, headers) = of("http://two:4317", &[endpoint, headers, named]).unwrap();
         assert_eq!((url.as_str(), name.as_str()), ("http://two:4317", "films"));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(headers, [pair("api-key", "abc"), pair("x", "y=z")]);
+        assert_eq!(headers, [pair("api-key", "a bc"), pair("x", "y=z")]);
         for off in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
             ("OTEL_SDK_DISABLED", "true"),

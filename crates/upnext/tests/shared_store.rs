@@ -82,7 +82,7 @@ fn an_event_through_one_service_changes_the_next_answer_of_the_other() {
     );
     // On a busy machine the listener may get its turn a moment after the answer.
     let most = delays[delays.len() * 9 / 10];
-    assert!(2 * at_once >= delays.len() && most < Duration::from_millis(50), "{at_once} at once, {most:?}");
+    assert!(2 * at_once >= delays.len() && most < Duration::from_millis(500), "{at_once} at once, {most:?}");
 
     // A new video through one is found by the other, and hidden for both.
     let video = json!({"ItemId": "brand-new", "Comment": "New"});

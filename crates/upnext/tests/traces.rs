@@ -194,7 +194,7 @@ fn a_collector_that_is_gone_or_never_answers_costs_no_answer() {
             })
             .collect();
         times.sort();
-        assert!(times[95] < Duration::from_millis(500), "{times:?}");
+        assert!(times[95] < Duration::from_secs(2), "{times:?}");
         let (_, metrics) = ask(&mut stream, "GET", "/metrics", "").unwrap();
         let lost = metrics.lines().find_map(|line| line.strip_prefix("upnext_spans_lost_total "));
         assert!(lost.unwrap().parse::<u64>().unwrap() >= 90, "{lost:?}");

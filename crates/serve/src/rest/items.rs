@@ -100,7 +100,12 @@ pub(super) async fn put_many(
     state.check_batch(items.len())?;
     items.iter().try_for_each(|item| state.check_id("ItemId", &item.item_id))?;
     let videos: Vec<StoredVideo> = items.into_iter().map(Into::into).collect();
-    state.write(move |state| Ok(affected(state.store().put_videos(&videos)?))).await
+    state
+        .write(move |state| {
+            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+            Ok(affected(state.store().put_videos(&videos)?))
+        })
+        .await
 }
 
 /// Items of the store by id; with `q`, items by title, those of the run among them.
@@ -198,6 +203,7 @@ pub(super) async fn remove(
     state.check_id("item", &id)?;
     state
         .write(move |state| {
+            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
             if find(state, &id)?.is_none() {
                 return Ok(affected(0));
             }

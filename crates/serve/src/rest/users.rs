@@ -63,7 +63,12 @@ pub(super) async fn put_many(
     state.check_batch(users.len())?;
     users.iter().try_for_each(|user| state.check_id("UserId", &user.user_id))?;
     let users: Vec<StoredUser> = users.into_iter().map(Into::into).collect();
-    state.write(move |state| Ok(affected(state.store().put_users(&users)?))).await
+    state
+        .write(move |state| {
+            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+            Ok(affected(state.store().put_users(&users)?))
+        })
+        .await
 }
 
 pub(super) async fn list(State(state): State<AppState>, params: Params) -> Result<Json<Users>, ApiError> {
@@ -122,6 +127,7 @@ pub(super) async fn remove(
     state.check_id("user", &id)?;
     state
         .write(move |state| {
+            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
             if find(state, &id)?.is_none() && state.store().history(&id, None, 1)?.is_empty() {
                 return Ok(affected(0));
             }

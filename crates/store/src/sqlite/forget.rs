@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
@@ -48,21 +49,28 @@ impl Sqlite {
         }
     }
 
-    /// Brings the whole log into the file and cuts it to nothing.
+    /// Brings the whole log into the file and cuts it to nothing, waiting some seconds for readers.
     pub(super) fn end_log(&self) -> Result<(), StoreError> {
         for _ in 0..TRIES {
-            let wrap = self.wrap("end the log");
-            let busy = self.outside("end the log", move |desk| {
-                let ended = "PRAGMA wal_checkpoint(TRUNCATE)";
-                desk.connection.query_row(ended, [], |row| row.get::<_, bool>(0)).map_err(&wrap)
-            })?;
-            if !busy {
+            if self.ends_log(open::WRITER_WAIT)? {
                 return Ok(());
             }
         }
         let what =
             "readers hold on to the log, so that it still has what was erased; ask again to erase that";
         Err(StoreError::Busy { what, retry_milliseconds: self.config.retry_milliseconds })
+    }
+
+    /// The same once, with so long a wait for readers, during which nothing is written; says whether it was brought in.
+    pub(super) fn ends_log(&self, wait: Duration) -> Result<bool, StoreError> {
+        let wrap = self.wrap("end the log");
+        self.outside("end the log", move |desk| {
+            desk.connection.busy_timeout(wait).map_err(&wrap)?;
+            let ended = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let busy = desk.connection.query_row(ended, [], |row| row.get::<_, bool>(0));
+            desk.connection.busy_timeout(open::WRITER_WAIT).map_err(&wrap)?;
+            busy.map(|busy| !busy).map_err(&wrap)
+        })
     }
 
     /// Whether these bytes stand anywhere in the file.

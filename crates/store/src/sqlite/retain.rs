@@ -1,5 +1,7 @@
 //! Giving space back to the disk.
 
+use std::time::Duration;
+
 use super::{Sqlite, open};
 use crate::StoreError;
 
@@ -15,8 +17,11 @@ impl Sqlite {
             open::beside(&self.path, &self.config)?
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         copied.map_err(self.wrap(doing))?;
-        // What waits in the log would lengthen the file meanwhile.
-        self.end_log()?;
+        // What waits in the log would lengthen the file meanwhile. A reader that stays, such as a dump, is not waited for: writers would wait, too.
+        if !self.ends_log(Duration::ZERO)? {
+            let what = "readers hold on to the log; space is given back when they are gone";
+            return Err(StoreError::Busy { what, retry_milliseconds: self.config.retry_milliseconds });
+        }
         let before = self.bytes()?;
         let (n, wrap) = (n_pages_max.clamp(1, 1_000_000), self.wrap(doing));
         self.outside(doing, move |desk| {
@@ -26,7 +31,8 @@ impl Sqlite {
             while steps.next().map_err(&wrap)?.is_some() {}
             Ok(())
         })?;
-        self.end_log()?;
+        // Where a reader came meanwhile, the next one shortens the file.
+        self.ends_log(Duration::ZERO)?;
         Ok(before.saturating_sub(self.bytes()?))
     }
 

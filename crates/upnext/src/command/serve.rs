@@ -158,7 +158,7 @@ impl ServeArgs {
         retraining.iter().for_each(Running::end);
         // Its calls in flight may finish, too; where HTTP failed nobody told it to stop.
         if let (Some(twin), Ok(())) = (twin, &ended) {
-            let _ = runtime.block_on(twin);
+            let _ = runtime.block_on(async { tokio::time::timeout(TWIN_ENDS_WITHIN, twin).await });
         }
         finish_spans(&runtime, exporter);
         drop(keepers);
@@ -347,10 +347,19 @@ fn export_spans(
     tenants: &Tenants,
 ) -> Result<Option<upnext_serve::Exporter>> {
     let said = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let is_of_environment = config.otlp_url.is_empty();
     let Some((config, headers)) = crate::traces::wanted(config, said) else { return Ok(None) };
     let Some(recorded) = tenants.record(&config) else { return Ok(None) };
     let _runtime = runtime.enter();
-    let exporter = upnext_serve::Exporter::start(&config, &headers, recorded)?;
+    let exporter = match upnext_serve::Exporter::start(&config, &headers, recorded) {
+        Ok(exporter) => exporter,
+        // What the environment says is said to every process of a machine, so it is no reason not to serve.
+        Err(error) if is_of_environment => {
+            tracing::warn!("OTEL_EXPORTER_OTLP_…: {error}; no spans go out");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
     tracing::info!(url = config.otlp_url, "spans of requests go to a collector");
     Ok(Some(exporter))
 }
@@ -374,6 +383,9 @@ fn export_spans(_: &Runtime, config: TelemetryConfig, _: &Tenants) -> Result<()>
 
 #[cfg(not(feature = "scale"))]
 fn finish_spans(_: &Runtime, (): ()) {}
+
+/// The longest that a stop waits for the gRPC twin: its own bound for calls in flight, and some.
+const TWIN_ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Reads keys, certificates and what the configuration says of the feed again at SIGHUP.
 async fn reload_when_told(reload: Reload, again: Vec<Arc<AtomicBool>>) {
