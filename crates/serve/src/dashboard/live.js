@@ -15,11 +15,17 @@ export function live({ changed, served }) {
 
   async function listen(viewer, signal) {
     let known = null;
+    let version = null;
     while (!signal.aborted) {
       try {
         for await (const { kind, data } of follow("/api/v2/live", { user: viewer }, signal)) {
           listens = true;
-          if (kind === "hello") owed = 0;
+          if (kind === "hello") {
+            // What came between two streams, or through another process.
+            if (version !== null && data.version !== version && owed === 0) changed(0, "missed");
+            owed = 0;
+          }
+          version = data.version ?? version;
           if (kind === "feed") served();
           if (kind === "missed") changed(0, kind);
           if (kind === "events" || kind === "taken_back") {
@@ -33,7 +39,9 @@ export function live({ changed, served }) {
         if (signal.aborted) return;
         listens = false;
         const total = await counted(viewer);
-        if (known !== null && total !== null && total !== known) changed(0, "missed");
+        const own = known !== null && total > known && total - known <= owed;
+        if (known !== null && total !== null && total !== known && !own) changed(0, "missed");
+        owed = 0;
         known = total ?? known;
         await pause(ASK, signal);
       }
@@ -58,13 +66,14 @@ export function live({ changed, served }) {
       listen(viewer, stop.signal);
     },
     /** These many events are the page's own. */
-    own: (n) => { if (listens) owed = Math.max(0, owed + n); },
+    own: (n) => { owed = Math.max(0, owed + n); },
     /** Whether the server tells what changes, so that nobody has to ask. */
     get listens() { return listens; },
   };
 }
 
 const pause = (milliseconds, signal) => new Promise((done) => {
+  if (signal.aborted) return done();
   const timer = setTimeout(done, milliseconds);
   signal.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true });
 });

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct StreamConfig {
     /// Messages of one commit, and that the broker hands out beyond those that were acknowledged: twice as many.
     pub(crate) batch_max: usize,
-    /// Bytes of the messages of one commit; the broker hands out no more beyond those that were acknowledged, but for one message.
+    /// Bytes of the messages of one commit. The broker hands out some more beyond those that were acknowledged: the client asks again when
+    /// half is taken.
     pub(crate) batch_bytes_max: usize,
     /// How long a commit waits for more messages.
     pub(crate) gather_milliseconds_max: u64,
