@@ -9,9 +9,13 @@ use upnext_math::seed::Random;
 
 use crate::{Allow, Bitmap, Bits, Config, Effort, Flat, Hit, Index, IndexError, Metric, Quantised, ROWS_MAX};
 
-/// One module of tests for an index; `$make` gets a length of vectors and a metric.
+/// One module of tests for an index; `$make` gets a length of vectors and a metric. One that needs a program is asked first whether that
+/// is there.
 macro_rules! contract {
     ($name:ident, $make:expr) => {
+        contract!($name, $make, true);
+    };
+    ($name:ident, $make:expr, $is_there:expr) => {
         mod $name {
             use super::*;
 
@@ -19,7 +23,9 @@ macro_rules! contract {
                 ($test:ident) => {
                     #[test]
                     fn $test() {
-                        super::$test(&|dim, metric| Box::new($make(dim, metric)));
+                        if $is_there {
+                            super::$test(&|dim, metric| Box::new($make(dim, metric)));
+                        }
                     }
                 };
             }
@@ -50,6 +56,11 @@ contract!(quantised_lists_of_rows_that_went, |dim, metric| {
     (0..300).for_each(|row| assert!(index.remove(row)));
     index
 });
+
+#[cfg(feature = "postgres")]
+use crate::postgres::tests as remote;
+#[cfg(feature = "postgres")]
+contract!(postgres, remote::empty, remote::is_there());
 
 type Make<'a> = &'a dyn Fn(usize, Metric) -> Box<dyn Index>;
 

@@ -65,6 +65,24 @@ pub enum IndexError {
         /// What would be right.
         expected: String,
     },
+    /// A URL that names no server.
+    #[error(
+        "the URL of the vectors' database cannot be meant: {message}; expected postgres://user@host:5432/database"
+    )]
+    Url {
+        /// Why.
+        message: String,
+    },
+    /// A server that cannot be reached, refuses, or takes too long.
+    #[error("{server} could not {doing}: {message}")]
+    Server {
+        /// Host, port and database.
+        server: String,
+        /// What was tried.
+        doing: &'static str,
+        /// What it or the system said.
+        message: String,
+    },
     /// The file cannot be read or written.
     #[error("{path} cannot be {what}: {source}; check that its folder exists and may be used")]
     File {

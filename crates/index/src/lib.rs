@@ -1,13 +1,15 @@
 //! Nearest vectors: rows that are most like a query, under a filter, while rows come and go.
 //!
 //! [`Flat`] looks at every row and is the judge. [`Quantised`] looks at few, by codes of 2 or 4 bits, and scores the best again
-//! exactly. A row is a number of the caller's; this crate does not know what it stands for.
+//! exactly. `Postgres` (feature `postgres`) asks a database with pgvector. A row is a number of the caller's; this crate does not know what it stands for.
 
 mod allow;
 mod error;
 mod file;
 mod flat;
 mod metric;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod quantised;
 
 #[cfg(test)]
@@ -17,6 +19,8 @@ pub use allow::{Allow, Bitmap};
 pub use error::IndexError;
 pub use flat::Flat;
 pub use metric::Metric;
+#[cfg(feature = "postgres")]
+pub use postgres::{PgConfig, Postgres};
 pub use quantised::{Config, Effort, Quantised};
 pub use upnext_math::codes::Bits;
 

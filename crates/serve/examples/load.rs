@@ -1,7 +1,7 @@
 //! Loads a service at a fixed rate and says how long answers took, from the moment each was due: an answer that had to wait for others
 //! is as late as its user felt it. One JSON object a phase on standard output. `bench/serve` runs it.
 //!
-//! `load HOST:PORT PID USERS VIDEOS RATE SECONDS` mixes 80 % slates of 20 and 20 % events; `load HOST:PORT PID USERS VIDEOS events SECONDS`
+//! `load HOST:PORT PID USERS VIDEOS RATE SECONDS` mixes 80 % slates of 20 and 20 % events, users by Zipf's law, or all alike with `uniform=RATE`; `load HOST:PORT PID USERS VIDEOS events SECONDS`
 //! sends batches of 100 events as fast as they are answered; `… effect SECONDS` and `… insert SECONDS` measure how soon an event changes
 //! an answer and how soon a video that came in is shown; `… reads SECONDS` only reads what is stored.
 
@@ -77,13 +77,15 @@ impl Client {
 struct World {
     users: usize,
     videos: usize,
-    /// Of Zipf's law with exponent 1, summed up.
+    /// Of Zipf's law with exponent 1, summed up; empty where all users are alike.
     zipf: Vec<f64>,
 }
 
 impl World {
-    fn new(users: usize, videos: usize) -> Self {
-        let mut zipf: Vec<f64> = (1..=users).map(|rank| 1.0 / rank as f64).collect();
+    /// Users by Zipf's law; without `zipf` each is as likely as any other.
+    fn new(users: usize, videos: usize, zipf: bool) -> Self {
+        let ranks = if zipf { users } else { 0 };
+        let mut zipf: Vec<f64> = (1..=ranks).map(|rank| 1.0 / rank as f64).collect();
         let mut sum = 0.0;
         zipf.iter_mut().for_each(|share| {
             sum += *share;
@@ -93,6 +95,9 @@ impl World {
     }
 
     fn user(&self, random: &mut Random) -> usize {
+        if self.zipf.is_empty() {
+            return random.below(self.users);
+        }
         let point = f64::from(random.uniform()) * self.zipf.last().copied().unwrap_or(1.0);
         // Ranks are spread over the ids, so that the busiest are not the first of the log.
         let rank = self.zipf.partition_point(|&sum| sum < point).min(self.users - 1);
@@ -329,11 +334,15 @@ async fn reads(address: &str, world: &Arc<World>, seconds: f64) -> Result<serde_
 async fn main() -> Result<(), Failed> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [address, pid, users, videos, what, seconds] = words.as_slice() else {
-        return Err("expected HOST:PORT PID USERS VIDEOS RATE|events|effect|insert|reads SECONDS".into());
+        return Err(
+            "expected HOST:PORT PID USERS VIDEOS RATE|uniform=RATE|events|effect|insert|reads SECONDS".into(),
+        );
     };
-    let world = Arc::new(World::new(users.parse::<usize>()?.max(1), videos.parse::<usize>()?.max(1)));
+    let (users, videos) = (users.parse::<usize>()?.max(1), videos.parse::<usize>()?.max(1));
+    let uniform = what.strip_prefix("uniform=");
+    let world = Arc::new(World::new(users, videos, uniform.is_none()));
     let seconds: f64 = seconds.parse()?;
-    let mut told = match what.as_str() {
+    let mut told = match uniform.unwrap_or(what.as_str()) {
         "events" => batches(address, &world, seconds).await,
         "effect" => effect(address, &world, seconds).await?,
         "insert" => insert(address, &world, seconds).await?,

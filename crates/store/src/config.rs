@@ -17,6 +17,9 @@ pub struct StoreConfig {
     /// is never written.
     #[serde(skip_serializing)]
     pub url: Option<StoreUrl>,
+    /// The database with pgvector where serving searches vectors that `upnext index --to` put there; without one, in files of the run.
+    #[serde(skip_serializing)]
+    pub vectors_url: Option<StoreUrl>,
     /// Bytes of a user's or video's id.
     pub id_bytes_max: usize,
     /// Bytes of a kind of feedback, and of a category.
@@ -75,6 +78,8 @@ pub struct StoreConfig {
     pub server_commit_milliseconds_max: u64,
     /// How often it is checked that a server's news still arrive.
     pub server_check_milliseconds: u64,
+    /// How long a search of vectors on a server may take; what comes later is not waited for, and the request goes on without.
+    pub vectors_answer_milliseconds_max: u64,
     /// Rows of a [`crate::Memory`] store, users, videos and feedback together.
     pub memory_rows_max: usize,
 }
@@ -83,6 +88,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             url: None,
+            vectors_url: None,
             id_bytes_max: 512,
             kind_bytes_max: 128,
             comment_bytes_max: 16 * 1024,
@@ -111,6 +117,7 @@ impl Default for StoreConfig {
             server_answer_milliseconds_max: 5_000,
             server_commit_milliseconds_max: 10_000,
             server_check_milliseconds: 1_000,
+            vectors_answer_milliseconds_max: 200,
             memory_rows_max: 10_000_000,
         }
     }
@@ -158,6 +165,7 @@ impl StoreConfig {
             ("server_answer_milliseconds_max", self.server_answer_milliseconds_max, 1, DAY),
             ("server_commit_milliseconds_max", self.server_commit_milliseconds_max, 1, DAY),
             ("server_check_milliseconds", self.server_check_milliseconds, 1, DAY),
+            ("vectors_answer_milliseconds_max", self.vectors_answer_milliseconds_max, 1, DAY),
             ("memory_rows_max", n(self.memory_rows_max), 1, MANY),
         ] {
             if !(least..=most).contains(&found) {

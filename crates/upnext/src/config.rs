@@ -38,12 +38,9 @@ impl Config {
     /// When the file cannot be read, a key is not known, or a value is out of bounds.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
         let mut config = Self::of_file(path)?;
-        // A URL with a password, which no file and no listing of processes need to show.
-        if let Some(url) = std::env::var("UPNEXT_STORE").ok().filter(|url| !url.is_empty()) {
-            let url =
-                StoreUrl::of(&url).context("UPNEXT_STORE: expected postgres://user@host:5432/database")?;
-            config.store.url = Some(url);
-        }
+        // URLs with a password, which no file and no listing of processes need to show.
+        config.store.url = url_of("UPNEXT_STORE")?.or(config.store.url);
+        config.store.vectors_url = url_of("UPNEXT_VECTORS")?.or(config.store.vectors_url);
         Ok(config)
     }
 
@@ -57,16 +54,23 @@ impl Config {
         config.store.check().with_context(|| format!("{}", path.display()))?;
         config.telemetry.check().with_context(|| format!("{}: [telemetry]", path.display()))?;
         config.stream.check().map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        if let Some(url) = &config.store.url
-            && StoreUrl::of(url.secret()).is_none()
-        {
-            return Err(anyhow!(
-                "{}: `url` of [store]: expected postgres://user@host:5432/database",
-                path.display()
-            ));
+        let urls = [("url", &config.store.url), ("vectors_url", &config.store.vectors_url)];
+        for (key, url) in urls {
+            if url.as_ref().is_some_and(|url| StoreUrl::of(url.secret()).is_none()) {
+                let expected = "expected postgres://user@host:5432/database";
+                return Err(anyhow!("{}: `{key}` of [store]: {expected}", path.display()));
+            }
         }
         Ok(config)
     }
+}
+
+/// The URL of a database that a variable of the environment names.
+fn url_of(variable: &str) -> Result<Option<StoreUrl>> {
+    let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else { return Ok(None) };
+    let url = StoreUrl::of(&url)
+        .with_context(|| format!("{variable}: expected postgres://user@host:5432/database"))?;
+    Ok(Some(url))
 }
 
 /// Settings from a text that says only what differs from the defaults, and from `key=value` pairs that say it once more.

@@ -7,9 +7,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use upnext_index::{Config, Index, IndexError, Metric, Quantised};
+#[cfg(feature = "scale")]
+use upnext_index::{PgConfig, Postgres};
 use upnext_math::Matrix;
 use upnext_models::{Recommender, Shape};
 use upnext_pipeline::{FUSED_INDEX, FeedModels};
+use upnext_store::{StoreConfig, StoreUrl};
 
 use crate::progress;
 
@@ -82,6 +85,104 @@ fn all(run: &Path, models: &FeedModels, config: &Config, may_build: bool) -> Res
 /// The indexes by model, as a feed takes them.
 pub(crate) fn by_model(built: Vec<Built>) -> BTreeMap<String, Arc<dyn Index>> {
     built.into_iter().map(|built| (built.name, built.index as Arc<dyn Index>)).collect()
+}
+
+/// The indexes that serving searches: on the server that the configuration names those that are there, else of the run.
+///
+/// # Errors
+/// As [`open_or_build`].
+pub(crate) fn for_serving(
+    run: &Path,
+    models: &FeedModels,
+    config: &StoreConfig,
+    may_build: bool,
+) -> Result<BTreeMap<String, Arc<dyn Index>>> {
+    let remote = match &config.vectors_url {
+        Some(url) => on_server(url, models, config)?,
+        None => BTreeMap::new(),
+    };
+    let is_all = inner_models(models).iter().all(|(name, _)| remote.contains_key(name));
+    let mut indexes = match (is_all, may_build) {
+        (true, _) => BTreeMap::new(),
+        (false, true) => by_model(open_or_build(run, models, &settings(RECALL))?),
+        (false, false) => by_model(open(run, models, &settings(RECALL))?),
+    };
+    indexes.extend(remote);
+    Ok(indexes)
+}
+
+/// What a set of vectors is called on a server: it tells of the vectors, so that a service never searches those of another version.
+fn set_name(model: &str, vectors: &Matrix) -> String {
+    format!("{model}-{}", digest(vectors))
+}
+
+/// Writes the vectors of each model that scores by them to a server; gives the name of each set, and how many rows it has.
+///
+/// # Errors
+/// When the server cannot be reached, has no pgvector, or refuses.
+#[cfg(feature = "scale")]
+pub(crate) fn publish(url: &StoreUrl, models: &FeedModels) -> Result<Vec<(String, usize)>> {
+    let mut published: Vec<(String, usize)> = Vec::new();
+    for (name, model) in inner_models(models) {
+        let Shape::Inner(tower) = model.shape() else { continue };
+        let (vectors, set) = (tower.items(), set_name(&name, tower.items()));
+        if published.iter().any(|(other, _)| *other == set) {
+            continue;
+        }
+        let bar = progress::bar(vectors.n_rows(), &format!("sending {set}"));
+        // Nobody waits for it but who asked for it.
+        let config = PgConfig { answer_milliseconds_max: 60_000, ..PgConfig::default() };
+        let tell = &mut |n| bar.set_position(n as u64);
+        let done = Postgres::publish(url.secret(), &set, vectors, Metric::InnerProduct, &config, tell);
+        bar.finish_and_clear();
+        published.push((set, done?.len()));
+    }
+    Ok(published)
+}
+
+/// The sets of a server that fit these models. A server that is away is no reason not to serve.
+#[cfg(feature = "scale")]
+fn on_server(
+    url: &StoreUrl,
+    models: &FeedModels,
+    config: &StoreConfig,
+) -> Result<BTreeMap<String, Arc<dyn Index>>> {
+    let limits = PgConfig {
+        connect_milliseconds_max: config.server_connect_milliseconds_max,
+        answer_milliseconds_max: config.vectors_answer_milliseconds_max,
+        ..PgConfig::default()
+    };
+    let mut found = BTreeMap::new();
+    for (name, model) in inner_models(models) {
+        let Shape::Inner(tower) = model.shape() else { continue };
+        let set = set_name(&name, tower.items());
+        match Postgres::open(url.secret(), &set, &limits) {
+            Ok(Some(index)) => drop(found.insert(name, Arc::new(index) as Arc<dyn Index>)),
+            Ok(None) => tracing::warn!(
+                "the server of vectors has none of {set}, so the run's own are searched; `upnext index RUN --to URL` puts them there"
+            ),
+            Err(error @ IndexError::Server { .. }) => {
+                tracing::warn!("{error}; the run's own vectors are searched until the next start");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(not(feature = "scale"))]
+pub(crate) fn publish(_: &StoreUrl, _: &FeedModels) -> Result<Vec<(String, usize)>> {
+    anyhow::bail!("this build has no PostgreSQL; build it with `cargo build --release --features scale`")
+}
+
+#[cfg(not(feature = "scale"))]
+fn on_server(
+    url: &StoreUrl,
+    models: &FeedModels,
+    _: &StoreConfig,
+) -> Result<BTreeMap<String, Arc<dyn Index>>> {
+    let _ = publish(url, models)?;
+    Ok(BTreeMap::new())
 }
 
 /// The models of a feed, parts of blends included, whose scores are inner products, by the names of their indexes.

@@ -38,6 +38,32 @@ impl Postgres {
             skip("PostgreSQL is not installed (apt-get install postgresql)");
             return None;
         };
+        Some(Self::start_of(bin))
+    }
+
+    /// One whose extensions have pgvector: of the system, or of the package pgserver for Python in `target/venv`. `UPNEXT_PGVECTOR` names the
+    /// folder of another's programs.
+    pub(crate) fn start_with_vectors() -> Option<Self> {
+        let of_system = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let of_system = of_system.map(|entry| entry.path()).filter(|version| {
+            let share = PathBuf::from("/usr/share/postgresql").join(version.file_name().unwrap());
+            share.join("extension/vector.control").is_file()
+        });
+        let lib = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/lib");
+        let of_python = std::fs::read_dir(lib).into_iter().flatten().flatten();
+        let of_python = of_python.map(|entry| entry.path().join("site-packages/pgserver/pginstall/bin"));
+        let mut places: Vec<PathBuf> =
+            of_system.map(|version| version.join("bin")).chain(of_python).collect();
+        places.extend(std::env::var_os("UPNEXT_PGVECTOR").map(PathBuf::from));
+        places.retain(|bin| bin.join("initdb").is_file());
+        let Some(bin) = places.pop() else {
+            skip("PostgreSQL with pgvector is not installed (pip install pgserver)");
+            return None;
+        };
+        Some(Self::start_of(bin))
+    }
+
+    fn start_of(bin: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let id = |flag: &str, user: &[&str]| -> u32 {
             let said = Command::new("id").arg(flag).args(user).output().unwrap().stdout;
@@ -64,7 +90,7 @@ impl Postgres {
         let child = launch(&bin, &folder, port, owner);
         let mut server = Self { child, port, bin, folder, owner };
         server.wait();
-        Some(server)
+        server
     }
 
     fn wait(&mut self) {

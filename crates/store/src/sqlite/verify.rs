@@ -12,7 +12,7 @@ const PROBLEMS_MAX: usize = 100;
 /// What [`Sqlite::verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How much was counted, row by row.
+    /// How much was counted, row by row; nothing where a page is so damaged that it cannot be.
     pub counts: Counts,
     /// What is wrong, in words; empty if nothing is. At most a hundred.
     pub problems: Vec<String>,
@@ -29,10 +29,12 @@ impl Sqlite {
         let connection = open::reader(&self.path, &self.config)?;
         let look = || {
             connection.execute_batch("BEGIN")?;
-            let mut problems: Vec<String> = connection
-                .prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
+            let mut problems: Vec<String> = Vec::new();
+            let mut pages = connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?;
+            for said in pages.query_map([], |row| row.get(0))? {
+                // At a page that is torn from end to end it goes no further.
+                problems.push(said.unwrap_or_else(|error: rusqlite::Error| error.to_string()));
+            }
             problems.retain(|problem| problem != "ok");
             let found = open::objects(&connection)?;
             let mut is_whole = true;
@@ -58,15 +60,19 @@ impl Sqlite {
                     Err(error) => problems.push(format!("it cannot be seen whether {what}: {error}")),
                 }
             }
-            let receipts = connection
-                .prepare(rows::RECEIPTS)?
-                .query_map([-1, 0], rows::receipt)?
-                .collect::<Result<Vec<Receipt>, _>>()?;
-            if !Receipt::chained(&receipts) {
-                problems.push("a receipt of a forgotten user was changed or taken out".into());
+            let read = || -> rusqlite::Result<Vec<Receipt>> {
+                connection.prepare(rows::RECEIPTS)?.query_map([-1, 0], rows::receipt)?.collect()
+            };
+            match read() {
+                Ok(receipts) if Receipt::chained(&receipts) => {}
+                Ok(_) => problems.push("a receipt of a forgotten user was changed or taken out".into()),
+                Err(error) => problems.push(format!("receipts of forgotten users cannot be read: {error}")),
             }
+            let counts = connection.query_row(rows::COUNTS, [], rows::counts).unwrap_or_else(|error| {
+                problems.push(format!("rows cannot be counted: {error}"));
+                Counts::default()
+            });
             problems.truncate(PROBLEMS_MAX);
-            let counts = connection.query_row(rows::COUNTS, [], rows::counts)?;
             Ok(Report { counts, problems })
         };
         look().map_err(wrap)

@@ -16,7 +16,7 @@ use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_map::MapConfig;
 use upnext_models::zoo::Choices;
-use upnext_pipeline::{Feed, FeedConfig, FeedModels};
+use upnext_pipeline::{Feed, FeedModels};
 use upnext_serve::{About, AppState, Reload, ServeConfig, ServeError, TasteMap, TelemetryConfig, Tenants};
 use upnext_store::{Store, StoreConfig};
 
@@ -259,7 +259,7 @@ fn publish(
     (store, state): (Arc<dyn Store>, &AppState),
     config: &Config,
 ) -> Result<()> {
-    let (models, report) = models(version, &folder, &config.feed, true)?;
+    let (models, report) = models(version, &folder, config, true)?;
     let relevance: Relevance = folder.manifest.relevance.parse()?;
     let set = Arc::new(folder.dataset);
     if let Some(pictures) = OfRun::open(version, &set) {
@@ -486,7 +486,7 @@ pub(crate) fn about(set: &Dataset, notice: Option<&Notice>) -> About {
 pub(crate) fn models(
     path: &Path,
     folder: &RunFolder,
-    config: &FeedConfig,
+    config: &Config,
     may_build: bool,
 ) -> Result<(FeedModels, Option<serde_json::Value>)> {
     let model = match run::read_file(path, MODEL_FILE)? {
@@ -514,10 +514,8 @@ pub(crate) fn models(
         .transpose()
         .with_context(|| format!("{}: expected JSON", path.join(REPORT_FILE).display()))?;
     let mut models = serving::from_bytes(&model, &folder.dataset)?;
-    if folder.dataset.videos.len() > config.exact_videos_max {
-        let settings = indexes::settings(indexes::RECALL);
-        let open = if may_build { indexes::open_or_build } else { indexes::open };
-        models.indexes = indexes::by_model(open(path, &models, &settings)?);
+    if folder.dataset.videos.len() > config.feed.exact_videos_max {
+        models.indexes = indexes::for_serving(path, &models, &config.store, may_build)?;
     }
     Ok((models, report))
 }
@@ -546,7 +544,7 @@ pub(crate) fn open_feed(path: &Path, config: &Config) -> Result<Opened> {
 /// As [`open_feed`].
 pub(crate) fn open_version(root: &Path, version: &Path, place: &Place, config: &Config) -> Result<Opened> {
     let folder = run::open(version)?;
-    let (models, _) = models(version, &folder, &config.feed, false)?;
+    let (models, _) = models(version, &folder, config, false)?;
     // For reading only, so that it can be asked while a service writes it.
     let store = place.open_to_read(&config.store)?;
     let relevance = folder.manifest.relevance.parse()?;
