@@ -155,6 +155,9 @@ fn on_server(
     let mut found = BTreeMap::new();
     for (name, model) in inner_models(models) {
         let Shape::Inner(tower) = model.shape() else { continue };
+        if found.contains_key(&name) {
+            continue;
+        }
         let set = set_name(&name, tower.items());
         match Postgres::open(url.secret(), &set, &limits) {
             Ok(Some(index)) => drop(found.insert(name, Arc::new(index) as Arc<dyn Index>)),

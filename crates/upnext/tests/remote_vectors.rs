@@ -26,7 +26,7 @@ fn vectors_of_a_run_are_searched_on_a_server_and_a_request_goes_on_without_them(
     desk.run("index run --to mysql://x").wrong(&["--to", "postgres://"]);
     let url = format!("{}?sslmode=disable", server.url());
     desk.write("own.toml", "[feed]\nexact_videos_max = 0\n");
-    desk.write("remote.toml", format!("[store]\nvectors_url = \"{url}\"\n[feed]\nexact_videos_max = 0\n"));
+    desk.write("remote.toml", format!("[store]\nvectors_url = \"{url}\"\nvectors_answer_milliseconds_max = 10000\n[feed]\nexact_videos_max = 0\n"));
     let serve = |config: &str| {
         Service::start(&desk, &["serve", "run", "--listen", "127.0.0.1:0", "--json", "--config", config])
     };

@@ -11,6 +11,7 @@ pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use tokio_postgres::Row;
 use upnext_math::Matrix;
@@ -41,9 +42,14 @@ CREATE TABLE IF NOT EXISTS upnext.vectors (
 ";
 
 const IS_THERE: &str = "SELECT to_regclass('upnext.vector_sets') IS NOT NULL";
-const DROP: &str = "DELETE FROM upnext.vector_sets WHERE name = $1";
-const MAKE: &str = "INSERT INTO upnext.vector_sets (name, dim, metric) VALUES ($1, $2, $3) RETURNING number";
+/// The number stays: whoever has the set open goes on by it.
+const MAKE: &str = "
+INSERT INTO upnext.vector_sets (name, dim, metric) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET dim = excluded.dim, metric = excluded.metric RETURNING number";
+const EMPTY: &str = "DELETE FROM upnext.vectors WHERE set = $1";
 const FIND: &str = "SELECT number, dim, metric FROM upnext.vector_sets WHERE name = $1";
+/// How many rows a set has that was published and not changed since; unlike to count them this looks at one.
+const LAST: &str = "SELECT coalesce(max(row) + 1, 0)::bigint FROM upnext.vectors WHERE set = $1";
 const COUNT: &str = "SELECT count(*) FROM upnext.vectors WHERE set = $1";
 const CONTAINS: &str = "SELECT 1 FROM upnext.vectors WHERE set = $1 AND row = $2";
 const INSERT: &str =
@@ -125,9 +131,9 @@ impl Postgres {
         let server = Server::of(url, config)?;
         server.run("make its tables", TABLES)?;
         let mut change = server.transaction()?;
-        change.query(DROP, vec![Box::new(name.to_string())])?;
         let made = change.query(MAKE, making(name, dim, metric))?;
         let set = number(&server, &made)?;
+        change.query(EMPTY, vec![Box::new(set)])?;
         let (mut flat, mut rows, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..vectors.n_rows() {
             metric.prepare(&|| format!("the vector of row {at}"), dim, vectors.row(at), &mut prepared)?;
@@ -168,7 +174,7 @@ impl Postgres {
         let dim = usize::try_from(cell::<i32>(&server, row, 1)?).unwrap_or_default();
         let set = cell(&server, row, 0)?;
         let index = Self { server, set, dim, metric, known: AtomicUsize::new(0) };
-        index.try_len()?;
+        index.ask_len(LAST)?;
         Ok(Some(index))
     }
 
@@ -177,7 +183,11 @@ impl Postgres {
     /// # Errors
     /// When the server does not answer.
     pub fn try_len(&self) -> Result<usize, IndexError> {
-        let found = self.server.query("count", COUNT, vec![Box::new(self.set)])?;
+        self.ask_len(COUNT)
+    }
+
+    fn ask_len(&self, sql: &'static str) -> Result<usize, IndexError> {
+        let found = self.server.query("count", sql, vec![Box::new(self.set)])?;
         let n = match found.first() {
             Some(row) => cell::<i64>(&self.server, row, 0)?,
             None => 0,
@@ -218,14 +228,20 @@ impl Postgres {
     }
 
     /// The `n` nearest, of all or of a list.
-    fn nearest(&self, query: &[f32], n: usize, listed: Option<Vec<i32>>) -> Result<Vec<Hit>, IndexError> {
+    fn nearest(
+        &self,
+        query: &[f32],
+        n: usize,
+        listed: Option<Vec<i32>>,
+        until: Instant,
+    ) -> Result<Vec<Hit>, IndexError> {
         let sql = NEAREST[2 * usize::from(self.metric == Metric::L2) + usize::from(listed.is_some())];
         let limit = i64::try_from(n).unwrap_or(i64::MAX);
         let mut given: Parameters = vec![Box::new(self.set), Box::new(query.to_vec()), Box::new(limit)];
         if let Some(listed) = listed {
             given.push(Box::new(listed));
         }
-        let found = self.server.query("search", sql, given)?;
+        let found = self.server.query_until(until, "search", sql, given)?;
         let hit = |row: &Row| {
             let at: i32 = cell(&self.server, row, 0)?;
             let far: f64 = cell(&self.server, row, 1)?;
@@ -241,10 +257,11 @@ impl Postgres {
         query: &[f32],
         k: usize,
         admits: &dyn Fn(u32) -> bool,
+        until: Instant,
     ) -> Result<Vec<Hit>, IndexError> {
         let mut n = 2 * k + 64;
         loop {
-            let mut hits = self.nearest(query, n, None)?;
+            let mut hits = self.nearest(query, n, None, until)?;
             let is_all = hits.len() < n;
             hits.retain(|hit| admits(hit.row));
             if is_all || hits.len() >= k {
@@ -252,6 +269,31 @@ impl Postgres {
                 return Ok(hits);
             }
             n = n.saturating_mul(GROWTH);
+        }
+    }
+
+    fn search_until(
+        &self,
+        query: &[f32],
+        k: usize,
+        allow: Allow,
+        until: Instant,
+    ) -> Result<Vec<Hit>, IndexError> {
+        let query = self.prepared(&|| "the query".into(), query)?;
+        let k = k.min(ROWS_MAX as usize);
+        if k == 0 {
+            return Ok(Vec::new());
+        }
+        let listed =
+            |rows: &mut dyn Iterator<Item = u32>| rows.filter_map(|row| i32::try_from(row).ok()).collect();
+        match allow {
+            Allow::All => self.nearest(&query, k, None, until),
+            Allow::Rows(rows) => self.nearest(&query, k, Some(listed(&mut rows.iter().copied())), until),
+            Allow::Bitmap(set) if set.len() <= LISTED_MAX => {
+                self.nearest(&query, k, Some(listed(&mut set.rows())), until)
+            }
+            Allow::Bitmap(set) => self.admitted(&query, k, &|row| set.contains(row), until),
+            Allow::Predicate(is_allowed) => self.admitted(&query, k, &is_allowed, until),
         }
     }
 }
@@ -316,22 +358,12 @@ impl Index for Postgres {
     }
 
     fn search(&self, query: &[f32], k: usize, allow: Allow) -> Result<Vec<Hit>, IndexError> {
-        let query = self.prepared(&|| "the query".into(), query)?;
-        let k = k.min(ROWS_MAX as usize);
-        if k == 0 {
-            return Ok(Vec::new());
-        }
-        let listed =
-            |rows: &mut dyn Iterator<Item = u32>| rows.filter_map(|row| i32::try_from(row).ok()).collect();
-        match allow {
-            Allow::All => self.nearest(&query, k, None),
-            Allow::Rows(rows) => self.nearest(&query, k, Some(listed(&mut rows.iter().copied()))),
-            Allow::Bitmap(set) if set.len() <= LISTED_MAX => {
-                self.nearest(&query, k, Some(listed(&mut set.rows())))
-            }
-            Allow::Bitmap(set) => self.admitted(&query, k, &|row| set.contains(row)),
-            Allow::Predicate(is_allowed) => self.admitted(&query, k, &is_allowed),
-        }
+        self.search_until(query, k, allow, self.server.deadline())
+    }
+
+    fn search_many(&self, queries: &Matrix, k: usize, allow: Allow) -> Result<Vec<Vec<Hit>>, IndexError> {
+        let until = self.server.deadline();
+        (0..queries.n_rows()).map(|at| self.search_until(queries.row(at), k, allow, until)).collect()
     }
 
     fn insert(&self, row: u32, vector: &[f32]) -> Result<(), IndexError> {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row};
@@ -31,6 +31,8 @@ struct Shared {
     name: String,
     limits: PgConfig,
     places: Semaphore,
+    /// Of connections that are being made, which may outlast the call that wanted one.
+    connecting: Arc<Semaphore>,
     idle: Mutex<Vec<Client>>,
     /// Until when nobody tries to connect, and why.
     away: Mutex<Option<(Instant, String)>>,
@@ -69,6 +71,7 @@ impl Server {
             name,
             limits: limits.clone(),
             places: Semaphore::new(limits.connections.clamp(1, 1_024)),
+            connecting: Arc::new(Semaphore::new(limits.connections.clamp(1, 1_024))),
             idle: Mutex::default(),
             away: Mutex::default(),
         };
@@ -84,15 +87,26 @@ impl Server {
         self.shared.failed(doing, message)
     }
 
+    /// Until when a call that begins now may take.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.answer_max()
+    }
+
     /// Waits for what runs on the server's own thread; unlike `block_on` it may be called on a thread of another runtime.
     fn on<T: Send + 'static>(
         &self,
+        until: Instant,
+        doing: &'static str,
         work: impl Future<Output = Result<T, IndexError>> + Send + 'static,
     ) -> Result<T, IndexError> {
         let (say, said) = sync_channel(1);
         let runtime = self.runtime.as_ref().expect("it is taken only when this is dropped");
+        let shared = Arc::clone(&self.shared);
         runtime.spawn(async move {
-            let _ = say.send(work.await);
+            let done = timeout_at(until.into(), work).await.unwrap_or_else(|_| {
+                Err(shared.failed(doing, format!("no answer within {} ms", shared.answer_max().as_millis())))
+            });
+            let _ = say.send(done);
         });
         said.recv().unwrap_or_else(|_| Err(self.failed("ask", "the call has ended without an answer".into())))
     }
@@ -104,22 +118,25 @@ impl Server {
         sql: &'static str,
         given: Parameters,
     ) -> Result<Vec<Row>, IndexError> {
+        self.query_until(self.deadline(), doing, sql, given)
+    }
+
+    /// The same, of several that have one deadline together.
+    pub(super) fn query_until(
+        &self,
+        until: Instant,
+        doing: &'static str,
+        sql: &'static str,
+        given: Parameters,
+    ) -> Result<Vec<Row>, IndexError> {
         let shared = Arc::clone(&self.shared);
-        self.on(async move {
-            let answer_max = Duration::from_millis(shared.limits.answer_milliseconds_max);
-            match timeout(answer_max, shared.ask(doing, sql, &given)).await {
-                Ok(rows) => rows,
-                Err(_) => {
-                    Err(shared.failed(doing, format!("no answer within {} ms", answer_max.as_millis())))
-                }
-            }
-        })
+        self.on(until, doing, async move { shared.ask(doing, sql, &given).await })
     }
 
     /// Runs statements without parameters.
     pub(super) fn run(&self, doing: &'static str, statements: &'static str) -> Result<(), IndexError> {
         let shared = Arc::clone(&self.shared);
-        self.on(async move {
+        self.on(self.deadline(), doing, async move {
             let client = shared.connected().await?;
             let done = client.batch_execute(statements).await;
             done.map_err(|error| shared.failed(doing, said(&error)))?;
@@ -131,7 +148,7 @@ impl Server {
     /// Begins a transaction on a connection of its own, which is undone unless it is committed.
     pub(super) fn transaction(&self) -> Result<Transaction<'_>, IndexError> {
         let shared = Arc::clone(&self.shared);
-        let client = self.on(async move {
+        let client = self.on(self.deadline(), "begin", async move {
             let client = shared.connected().await?;
             let begun = client.batch_execute("BEGIN").await;
             begun.map_err(|error| shared.failed("begin", said(&error)))?;
@@ -157,7 +174,7 @@ pub(super) struct Transaction<'a> {
 impl Transaction<'_> {
     pub(super) fn query(&mut self, sql: &'static str, given: Parameters) -> Result<Vec<Row>, IndexError> {
         let (shared, client) = (Arc::clone(&self.server.shared), Arc::clone(&self.client));
-        self.server.on(async move {
+        self.server.on(self.server.deadline(), "write a set", async move {
             let rows = client.query(sql, &borrowed(&given)).await;
             rows.map_err(|error| shared.failed("write a set", said(&error)))
         })
@@ -167,7 +184,7 @@ impl Transaction<'_> {
     pub(super) fn commit(self) -> Result<(), IndexError> {
         let shared = Arc::clone(&self.server.shared);
         let client = self.client;
-        self.server.on(async move {
+        self.server.on(self.server.deadline(), "commit", async move {
             let done = client.batch_execute("COMMIT").await;
             done.map_err(|error| shared.failed("commit", said(&error)))
         })
@@ -187,7 +204,16 @@ impl Shared {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, doing: &'static str, sql: &str, given: &Parameters) -> Result<Vec<Row>, IndexError> {
+    fn answer_max(&self) -> Duration {
+        Duration::from_millis(self.limits.answer_milliseconds_max)
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        doing: &'static str,
+        sql: &str,
+        given: &Parameters,
+    ) -> Result<Vec<Row>, IndexError> {
         let _place = self.places.acquire().await.map_err(|_| self.failed(doing, "it is closed".into()))?;
         let mut left = self.idle().pop();
         loop {
@@ -215,21 +241,34 @@ impl Shared {
         }
     }
 
-    async fn connected(&self) -> Result<Client, IndexError> {
+    /// A new connection. Making it goes on where the caller waits no longer: the next one finds it, or hears at once that there is none.
+    async fn connected(self: &Arc<Self>) -> Result<Client, IndexError> {
         let doing = "connect";
         if let Some((until, why)) = &*self.away()
             && Instant::now() < *until
         {
             return Err(self.failed(doing, why.clone()));
         }
-        let connect_max = Duration::from_millis(self.limits.connect_milliseconds_max);
-        let connected = match timeout(connect_max, self.connect()).await {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(said(&error)),
-            Err(_) => Err(format!("no answer within {} ms", connect_max.as_millis())),
+        let Ok(place) = Arc::clone(&self.connecting).try_acquire_owned() else {
+            return Err(self.failed(doing, "as many connections as there may be are being made".into()));
         };
-        let retry = Duration::from_millis(self.limits.retry_milliseconds);
-        *self.away() = connected.as_ref().err().map(|why| (Instant::now() + retry, why.clone()));
+        let (say, heard) = oneshot::channel();
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let _place = place;
+            let connect_max = Duration::from_millis(shared.limits.connect_milliseconds_max);
+            let connected = match timeout(connect_max, shared.connect()).await {
+                Ok(Ok(client)) => Ok(client),
+                Ok(Err(error)) => Err(said(&error)),
+                Err(_) => Err(format!("no answer within {} ms", connect_max.as_millis())),
+            };
+            let retry = Duration::from_millis(shared.limits.retry_milliseconds);
+            *shared.away() = connected.as_ref().err().map(|why| (Instant::now() + retry, why.clone()));
+            if let Err(Ok(client)) = say.send(connected) {
+                shared.idle().push(client);
+            }
+        });
+        let connected = heard.await.unwrap_or_else(|_| Err("the connecting has ended".into()));
         connected.map_err(|why| self.failed(doing, why))
     }
 
@@ -247,7 +286,7 @@ impl Shared {
             }
         };
         // What nobody waits for any more is ended by the server too. Writing a set is one transaction of many short statements.
-        let most = self.limits.answer_milliseconds_max.saturating_add(1_000);
+        let most = self.limits.answer_milliseconds_max;
         client
             .batch_execute(&format!("SET statement_timeout = {most}; SET client_min_messages = warning"))
             .await?;

@@ -141,9 +141,45 @@ fn a_set_is_replaced_whole_and_read_by_others_by_its_name() {
     let error = publish(&Matrix::from_rows(700, 3, values)).unwrap_err().to_string();
     assert!(error.contains("row 650 is NaN"), "{error}");
     assert_eq!(Postgres::open(&url, "shared", &config).unwrap().unwrap().len(), 701, "the old one stays");
+    // Whoever has it open sees the new one.
+    let (before, query) = (other.search(&[0.1, 0.2, 0.3], 5, Allow::All).unwrap(), [0.1, 0.2, 0.3]);
+    publish(&made_up(60, 3, 4)).unwrap();
+    let after = other.search(&query, 5, Allow::All).unwrap();
+    let judge = Flat::new(3, Metric::Cosine).unwrap();
+    let anew = made_up(60, 3, 4);
+    (0..60).for_each(|row| judge.insert(row, anew.row(row as usize)).unwrap());
+    let rows = |hits: &[Hit]| hits.iter().map(|hit| hit.row).collect::<Vec<_>>();
+    assert_eq!(rows(&after), rows(&judge.search(&query, 5, Allow::All).unwrap()));
+    assert_ne!(before, after);
+    assert_eq!(other.len(), 60);
     publish(&made_up(50, 4, 3)).unwrap();
+    assert!(
+        matches!(other.search(&query, 5, Allow::All), Err(IndexError::Server { .. })),
+        "of another length"
+    );
     let again = Postgres::open(&url, "shared", &config).unwrap().unwrap();
     assert_eq!((again.len(), again.dim()), (50, 4));
+}
+
+#[test]
+fn a_server_that_never_answers_is_left_alone_after_one_connecting() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u:s3cret@{}/d?sslmode=disable", silent.local_addr().unwrap());
+    let config = PgConfig {
+        connect_milliseconds_max: 300,
+        answer_milliseconds_max: 100,
+        retry_milliseconds: 60_000,
+        connections: 2,
+    };
+    let server = super::server::Server::of(&url, &config).unwrap();
+    let ask = || server.query("ask", "SELECT 1", Vec::new()).unwrap_err().to_string();
+    assert!(ask().contains("no answer within 100 ms"));
+    let until = Instant::now() + Duration::from_secs(20);
+    while !ask().contains("no answer within 300 ms") {
+        assert!(Instant::now() < until, "it is asked for ever: {}", ask());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!ask().contains("s3cret"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ export function live({ changed, served }) {
       } catch {
         if (signal.aborted) return;
         listens = false;
+        version = null;
         const total = await counted(viewer);
         const own = known !== null && total > known && total - known <= owed;
         if (known !== null && total !== null && total !== known && !own) changed(0, "missed");

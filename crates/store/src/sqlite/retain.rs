@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::{Sqlite, open};
 use crate::StoreError;
 
+/// How long readers that are about to end are waited for, while nothing is written.
+const READERS_WAIT: Duration = Duration::from_millis(50);
+
 impl Sqlite {
     pub(super) fn give_back(&self, n_pages_max: usize) -> Result<u64, StoreError> {
         let doing = "give space back";
@@ -18,7 +21,7 @@ impl Sqlite {
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         copied.map_err(self.wrap(doing))?;
         // What waits in the log would lengthen the file meanwhile. A reader that stays, such as a dump, is not waited for: writers would wait, too.
-        if !self.ends_log(Duration::ZERO)? {
+        if !self.ends_log(READERS_WAIT)? {
             let what = "readers hold on to the log; space is given back when they are gone";
             return Err(StoreError::Busy { what, retry_milliseconds: self.config.retry_milliseconds });
         }
@@ -32,7 +35,7 @@ impl Sqlite {
             Ok(())
         })?;
         // Where a reader came meanwhile, the next one shortens the file.
-        self.ends_log(Duration::ZERO)?;
+        self.ends_log(READERS_WAIT)?;
         Ok(before.saturating_sub(self.bytes()?))
     }
 
