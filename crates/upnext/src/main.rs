@@ -34,9 +34,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A multimodal video recommendation engine: logs and catalogue in, a personal and explained feed out.
 #[derive(Parser)]
 #[command(version, propagate_version = true, after_help = "Start with:  upnext demo")]

@@ -28,7 +28,7 @@ use crate::evaluation::OpenLeak;
 use crate::learning::leave_signals_to_service;
 use crate::pictures::OfRun;
 use crate::retention::Keeper;
-use crate::retraining::{Running, Schedule, Versions, follow};
+use crate::retraining::{Follower, Running, Schedule, Versions, follow};
 use crate::stores::{Place, STORE_FILE};
 use crate::{WrongUse, indexes, output, serving};
 
@@ -140,22 +140,25 @@ impl ServeArgs {
         thread::Builder::new().name("loading".into()).spawn(move || {
             let published = opened
                 .into_iter()
-                .try_for_each(|opened| publish_and_follow(opened, &config, file.as_deref()));
+                .map(|opened| publish_and_follow(opened, &config, file.as_deref()))
+                .collect::<Result<Vec<Follower>>>();
             leave_signals_to_service();
-            let _ = done.send(published.and_then(|()| say_where(&url, json)));
+            let _ = done.send(published.and_then(|followers| say_where(&url, json).map(|()| followers)));
         })?;
         runtime.spawn(reload_when_told(tenants.reload(), again));
         let twin = twin.map(|twin| serve_twin(&runtime, twin, &tenants)).transpose()?;
         let exporter = export_spans(&runtime, telemetry, &tenants)?;
+        let mut followers = Vec::new();
         let ended = runtime.block_on(async {
             let mut serving = std::pin::pin!(upnext_serve::serve(listener, tenants, stop_signal()));
             tokio::select! {
                 ended = &mut serving => return ended.map_err(anyhow::Error::from),
-                loaded = loaded => loaded.context("loading panicked")??,
+                loaded = loaded => followers = loaded.context("loading panicked")??,
             }
             Ok(serving.await?)
         });
         retraining.iter().for_each(Running::end);
+        followers.into_iter().for_each(Follower::end);
         // Its calls in flight may finish, too; where HTTP failed nobody told it to stop.
         if let (Some(twin), Ok(())) = (twin, &ended) {
             let _ = runtime.block_on(async { tokio::time::timeout(TWIN_ENDS_WITHIN, twin).await });
@@ -202,7 +205,7 @@ struct OpenedPlace {
 
 /// Lets a state serve a version of a run, and from then on whatever version is to be served, by what the file of the
 /// configuration says at that time.
-fn publish_and_follow(opened: OpenedPlace, config: &Config, file: Option<&Path>) -> Result<()> {
+fn publish_and_follow(opened: OpenedPlace, config: &Config, file: Option<&Path>) -> Result<Follower> {
     let OpenedPlace { place, number, folder, store, state, again } = opened;
     let versions = Versions::of(&place.run);
     publish(&place, &versions.folder(number), folder, (Arc::clone(&store), &state), config)?;

@@ -2,9 +2,10 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -13,6 +14,26 @@ use crate::command::retrain::OF_SERVICE;
 
 /// How often the pointer is read: it is a file of a few bytes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for a version that is being loaded.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What follows a run; it holds the store, so it ends before that is closed.
+pub(crate) struct Follower {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Ends it, unless it takes too long over a version.
+    pub(crate) fn end(self) {
+        drop(self.stop);
+        let until = Instant::now() + ENDS_WITHIN;
+        while !self.thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
 
 /// Calls `publish` with the number of a version whenever another one is to be served, or the same `again`, on a thread of its own. What
 /// cannot be published is tried once; what was served before goes on.
@@ -24,11 +45,12 @@ pub(crate) fn follow(
     served: u32,
     again: Arc<AtomicBool>,
     publish: impl Fn(u32) -> Result<()> + Send + 'static,
-) -> Result<()> {
+) -> Result<Follower> {
     let mut tried = served;
+    let (stop, stopped) = channel();
     let look = move || {
-        loop {
-            thread::sleep(LOOK_EVERY);
+        // Nothing is ever sent: the other end goes.
+        while matches!(stopped.recv_timeout(LOOK_EVERY), Err(RecvTimeoutError::Timeout)) {
             let is_asked = again.swap(false, Ordering::AcqRel);
             let number = match versions.current() {
                 Ok(number) if number != tried || is_asked => number,
@@ -47,8 +69,8 @@ pub(crate) fn follow(
             }
         }
     };
-    thread::Builder::new().name("versions".into()).spawn(look).context("the system gives no threads")?;
-    Ok(())
+    let thread = thread::Builder::new().name("versions".into()).spawn(look);
+    Ok(Follower { stop, thread: thread.context("the system gives no threads")? })
 }
 
 /// Retraining at intervals, each time in a process of its own, which may take only so much memory.

@@ -4,6 +4,6 @@ mod follow;
 mod grown;
 mod versions;
 
-pub(crate) use follow::{Running, Schedule, follow};
+pub(crate) use follow::{Follower, Running, Schedule, follow};
 pub(crate) use grown::{Added, grown};
 pub(crate) use versions::Versions;
