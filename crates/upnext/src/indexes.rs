@@ -112,6 +112,7 @@ pub(crate) fn for_serving(
 }
 
 /// What a set of vectors is called on a server: it tells of the vectors, so that a service never searches those of another version.
+#[cfg(feature = "scale")]
 fn set_name(model: &str, vectors: &Matrix) -> String {
     format!("{model}-{}", digest(vectors))
 }
