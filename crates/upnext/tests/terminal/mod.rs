@@ -260,6 +260,11 @@ pub(crate) fn desk() -> Desk {
     desk
 }
 
+/// The names in a list of named things.
+pub(crate) fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect()
+}
+
 /// The ids of a slate as `recommend --json` prints it.
 pub(crate) fn videos_of(slate: &Value) -> Vec<&str> {
     slate["slate"].as_array().unwrap().iter().map(|slot| slot["video"].as_str().unwrap()).collect()
