@@ -1,7 +1,7 @@
 //! What every request can reach.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -281,10 +281,15 @@ impl AppState {
         Arc::clone(&self.inner.listeners)
     }
 
-    /// Held alone by what reads a user or an item to write it again with a part changed, and shared by the routes that write or delete one
-    /// whole: so neither is lost to the other. Bulk and restore, which go on for long, do not hold it.
-    pub(crate) fn merging(&self) -> &RwLock<()> {
-        &self.inner.merging
+    /// Held by what reads a user or an item to write it again with a part changed: nothing of [`AppState::change_whole`] comes in between.
+    pub(crate) fn change_part(&self) -> RwLockWriteGuard<'_, ()> {
+        self.inner.merging.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held, by any number at once, by the routes that write or delete a user or an item whole, or let the store change it. Bulk and
+    /// restore, which go on for long, do not hold it.
+    pub(crate) fn change_whole(&self) -> RwLockReadGuard<'_, ()> {
+        self.inner.merging.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn changes(&self) -> &Changes {

@@ -49,16 +49,20 @@ fn upnext(arguments: &[&str]) {
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// A trained run, and a configuration by which so few videos are exact that its index is searched.
+fn indexed(folder: &Path) -> (PathBuf, String) {
+    let run = service::small_run(folder);
+    let config = folder.join("upnext.toml");
+    std::fs::write(&config, "[feed]\nexact_videos_max = 4\n").unwrap();
+    upnext(&["train", run.to_str().unwrap()]);
+    upnext(&["index", run.to_str().unwrap()]);
+    (run, config.to_str().unwrap().to_owned())
+}
+
 #[test]
 fn files_that_are_replaced_or_written_over_while_requests_run_stop_no_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let run = service::small_run(folder.path());
-    let config = folder.path().join("upnext.toml");
-    // So few videos are exact that an index is searched; what was counted of a viewer is made anew for each request.
-    std::fs::write(&config, "[feed]\nexact_videos_max = 4\n").unwrap();
-    let (run_text, config_text) = (run.to_str().unwrap(), config.to_str().unwrap());
-    upnext(&["train", run_text]);
-    upnext(&["index", run_text]);
+    let (run, config) = indexed(folder.path());
     let mut paths = Vec::new();
     files(&run, &mut paths);
     let has = |ending: &str| paths.iter().any(|path| path.to_str().unwrap().ends_with(ending));
@@ -67,7 +71,7 @@ fn files_that_are_replaced_or_written_over_while_requests_run_stop_no_answer() {
         "{paths:?}"
     );
 
-    let service = Service::start_with(&run, &[], &["--config", config_text]);
+    let service = Service::start_with(&run, &[], &["--config", &config]);
     let (before, failures) = slates(&service.address);
     assert_eq!(failures, [""; 0]);
     let (stop, n_asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -115,12 +119,8 @@ fn files_that_are_replaced_or_written_over_while_requests_run_stop_no_answer() {
 #[test]
 fn an_index_that_is_cut_where_it_lies_costs_its_own_candidates_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let run = service::small_run(folder.path());
-    let config = folder.path().join("upnext.toml");
-    std::fs::write(&config, "[feed]\nexact_videos_max = 4\n").unwrap();
-    upnext(&["train", run.to_str().unwrap()]);
-    upnext(&["index", run.to_str().unwrap()]);
-    let service = Service::start_with(&run, &[], &["--config", config.to_str().unwrap()]);
+    let (run, config) = indexed(folder.path());
+    let service = Service::start_with(&run, &[], &["--config", &config]);
     let (before, failures) = slates(&service.address);
     assert_eq!(failures, [""; 0]);
     let mut indexes = Vec::new();

@@ -1,7 +1,5 @@
 //! Items, as Gorse's clients write and read them. An item of the run is there without having been written.
 
-use std::sync::PoisonError;
-
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -102,7 +100,7 @@ pub(super) async fn put_many(
     let videos: Vec<StoredVideo> = items.into_iter().map(Into::into).collect();
     state
         .write(move |state| {
-            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+            let _whole = state.change_whole();
             Ok(affected(state.store().put_videos(&videos)?))
         })
         .await
@@ -179,13 +177,13 @@ async fn apply(state: AppState, id: String, patch: VideoPatch) -> Result<Json<Ro
     state
         .write(move |state| {
             {
-                let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+                let _whole = state.change_whole();
                 if state.store().patch_video(&id, &patch)? {
                     return Ok(affected(1));
                 }
             }
             // An item of the run that nobody has written yet; another change may have been the first meanwhile.
-            let _alone = state.merging().write().unwrap_or_else(PoisonError::into_inner);
+            let _part = state.change_part();
             if state.store().patch_video(&id, &patch)? {
                 return Ok(affected(1));
             }
@@ -203,7 +201,7 @@ pub(super) async fn remove(
     state.check_id("item", &id)?;
     state
         .write(move |state| {
-            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+            let _whole = state.change_whole();
             if find(state, &id)?.is_none() {
                 return Ok(affected(0));
             }

@@ -161,7 +161,7 @@ impl AppState {
     fn take_up(&self, events: Vec<Event>, start: Instant) -> Result<usize, ApiError> {
         let now = now();
         let merges = events.iter().any(|event| matches!(event, Event::Item { .. } | Event::User { .. }));
-        let alone = merges.then(|| self.merging().write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let part = merges.then(|| self.change_part());
         let (mut ids, mut taken) = (HashSet::new(), Vec::new());
         let mut shown: HashMap<String, (String, i64)> = HashMap::new();
         let mut videos: BTreeMap<String, StoredVideo> = BTreeMap::new();
@@ -237,7 +237,7 @@ impl AppState {
             updated += self.store().put_videos(&videos.into_values().collect::<Vec<_>>())?;
         }
         // Interactions change no user and no item: they share a commit with those of others.
-        drop(alone);
+        drop(part);
         if !taken.is_empty() {
             // Replaced, not added up: so it counts once even where the id is forgotten.
             updated += self.keep_once_with_items(taken, now, start)?;

@@ -1,7 +1,5 @@
 //! Users, as Gorse's clients write and read them.
 
-use std::sync::PoisonError;
-
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -65,7 +63,7 @@ pub(super) async fn put_many(
     let users: Vec<StoredUser> = users.into_iter().map(Into::into).collect();
     state
         .write(move |state| {
-            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+            let _whole = state.change_whole();
             Ok(affected(state.store().put_users(&users)?))
         })
         .await
@@ -103,13 +101,13 @@ pub(super) async fn change(
     state
         .write(move |state| {
             {
-                let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+                let _whole = state.change_whole();
                 if state.store().patch_user(&id, &patch)? {
                     return Ok(affected(1));
                 }
             }
             // A user of the run, whom nobody has written yet; another change may have been the first meanwhile.
-            let _alone = state.merging().write().unwrap_or_else(PoisonError::into_inner);
+            let _part = state.change_part();
             if state.store().patch_user(&id, &patch)? {
                 return Ok(affected(1));
             }
@@ -127,7 +125,7 @@ pub(super) async fn remove(
     state.check_id("user", &id)?;
     state
         .write(move |state| {
-            let _shared = state.merging().read().unwrap_or_else(PoisonError::into_inner);
+            let _whole = state.change_whole();
             if find(state, &id)?.is_none() && state.store().history(&id, None, 1)?.is_empty() {
                 return Ok(affected(0));
             }

@@ -135,6 +135,8 @@ impl ServeArgs {
         // Who asks meanwhile hears that models are not ready, instead of nothing.
         let (done, loaded) = tokio::sync::oneshot::channel();
         let telemetry = config.telemetry.clone();
+        let twin_ends_within =
+            Duration::from_millis(config.serve.stop_milliseconds_max).saturating_add(TWIN_ENDS_WITHIN);
         let (json, file) = (self.json, self.config);
         let again: Vec<Arc<AtomicBool>> = opened.iter().map(|opened| Arc::clone(&opened.again)).collect();
         thread::Builder::new().name("loading".into()).spawn(move || {
@@ -161,7 +163,7 @@ impl ServeArgs {
         followers.into_iter().for_each(Follower::end);
         // Its calls in flight may finish, too; where HTTP failed nobody told it to stop.
         if let (Some(twin), Ok(())) = (twin, &ended) {
-            let _ = runtime.block_on(async { tokio::time::timeout(TWIN_ENDS_WITHIN, twin).await });
+            let _ = runtime.block_on(async { tokio::time::timeout(twin_ends_within, twin).await });
         }
         finish_spans(&runtime, exporter);
         drop(keepers);
@@ -387,8 +389,8 @@ fn export_spans(_: &Runtime, config: TelemetryConfig, _: &Tenants) -> Result<()>
 #[cfg(not(feature = "scale"))]
 fn finish_spans(_: &Runtime, (): ()) {}
 
-/// The longest that a stop waits for the gRPC twin: its own bound for calls in flight, and some.
-const TWIN_ENDS_WITHIN: Duration = Duration::from_secs(60);
+/// How much longer than its own bound for calls in flight a stop waits for the gRPC twin.
+const TWIN_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reads keys, certificates and what the configuration says of the feed again at SIGHUP.
 async fn reload_when_told(reload: Reload, again: Vec<Arc<AtomicBool>>) {
