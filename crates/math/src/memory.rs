@@ -35,6 +35,16 @@ impl Drop for KeepFreed {
     }
 }
 
+/// From now on threads share at most so many parts of memory, in which the C library would else give each its own, up to
+/// eight a core: what one thread frees, another then finds, and a service that runs for long does not keep a hole for each.
+/// To be called before threads are started. Where the library is not glibc nothing changes.
+pub fn parts_max(n: usize) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    set_one(libc::M_ARENA_MAX, i32::try_from(n.max(1)).unwrap_or(i32::MAX));
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = n;
+}
+
 /// An empty vector with room for so many, in large pages where the system grants them: what is read here and there from many
 /// megabytes then waits less for addresses.
 pub fn in_large_pages<T>(capacity: usize) -> Vec<T> {
@@ -82,11 +92,16 @@ fn set([mapped, kept, more]: [i32; 3]) {
     for (option, value) in
         [(libc::M_MMAP_THRESHOLD, mapped), (libc::M_TRIM_THRESHOLD, kept), (libc::M_TOP_PAD, more)]
     {
-        #[expect(unsafe_code, reason = "a call into the C library")]
-        // SAFETY: any thread may call it at any time; a value that it does not take changes nothing.
-        unsafe {
-            libc::mallopt(option, value);
-        }
+        set_one(option, value);
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn set_one(option: i32, value: i32) {
+    #[expect(unsafe_code, reason = "a call into the C library")]
+    // SAFETY: any thread may call it at any time; a value that it does not take changes nothing.
+    unsafe {
+        libc::mallopt(option, value);
     }
 }
 

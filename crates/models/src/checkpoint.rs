@@ -10,6 +10,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use upnext_features::Content;
 use upnext_math::{Matrix, Sparse};
+use upnext_nn::layer::Wiring;
 
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
@@ -112,6 +113,9 @@ pub enum Form {
     },
     /// A transformer over the history.
     Sasrec {
+        /// Its name; of files before there were three, that of whether there is a filter.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        network: String,
         /// Numbers of a vector.
         dimension: usize,
         /// Attention and feed-forward, so many times.
@@ -126,6 +130,9 @@ pub enum Form {
         /// Frequencies that pass it.
         #[serde(default)]
         filter_low: usize,
+        /// Where norms stand in a block.
+        #[serde(default)]
+        wiring: Wiring,
     },
     /// A transformer over a history, and layers over a video.
     TwoTower {
@@ -351,6 +358,16 @@ pub fn two_tower(bytes: &[u8]) -> Result<Option<TwoTower>, CheckpointError> {
     model.map(Some).map_err(|name| reader.broken(&name, "it is missing or has another shape"))
 }
 
+/// Which of the networks of one shape it is.
+fn sasrec_name(network: &str, filter: f32) -> &'static str {
+    match network {
+        "esasrec" => "esasrec",
+        "bsarec" => "bsarec",
+        "" if filter > 0.0 => "bsarec",
+        _ => "sasrec",
+    }
+}
+
 /// The network that ranks in a file: its name, and its parameters by name, with what it reads of videos as `inputs`. Its
 /// section of `settings` takes the shape that it was made in. `None` where what ranks is no network that can go on.
 ///
@@ -359,12 +376,25 @@ pub fn two_tower(bytes: &[u8]) -> Result<Option<TwoTower>, CheckpointError> {
 pub fn network(bytes: &[u8], settings: &mut Settings) -> Result<Option<NamedNetwork>, CheckpointError> {
     let (description, arrays) = open(bytes)?;
     let (name, prefix) = match description.models.first() {
-        Some(&Form::Sasrec { dimension, n_blocks, n_heads, length, filter, filter_low }) => {
-            let is_plain = filter == 0.0;
-            let of = if is_plain { &mut settings.sasrec } else { &mut settings.bsarec };
+        Some(&Form::Sasrec {
+            ref network,
+            dimension,
+            n_blocks,
+            n_heads,
+            length,
+            filter,
+            filter_low,
+            wiring,
+        }) => {
+            let name = sasrec_name(network, filter);
+            let of = match name {
+                "bsarec" => &mut settings.bsarec,
+                "esasrec" => &mut settings.esasrec,
+                _ => &mut settings.sasrec,
+            };
             (of.dimension, of.n_blocks, of.n_heads, of.length) = (dimension, n_blocks, n_heads, length);
-            (of.filter, of.filter_low) = (filter, filter_low);
-            (if is_plain { "sasrec" } else { "bsarec" }, "0.")
+            (of.filter, of.filter_low, of.wiring) = (filter, filter_low, wiring);
+            (name, "0.")
         }
         Some(Form::TwoTower { settings: made }) => {
             let learn = settings.two_tower.learn.clone();
@@ -534,20 +564,32 @@ impl Reader<'_> {
                 }
                 Arc::new(Ials::new(self.matrix("videos", None)?, *confidence_mean, settings.clone()))
             }
-            &Form::Sasrec { dimension, n_blocks, n_heads, length, filter, filter_low } => {
+            &Form::Sasrec {
+                ref network,
+                dimension,
+                n_blocks,
+                n_heads,
+                length,
+                filter,
+                filter_low,
+                wiring,
+            } => {
                 let is_sane = (1..=4_096).contains(&dimension)
                     && n_blocks <= 64
                     && n_heads > 0
                     && dimension.is_multiple_of(n_heads)
                     && (1..=4_096).contains(&length)
-                    && (0.0..=1.0).contains(&filter);
+                    && (0.0..=1.0).contains(&filter)
+                    && (filter == 0.0 || wiring != Wiring::Gated);
                 if !is_sane {
                     return Err(self.broken("shape", "no such network can be"));
                 }
                 let n_videos = self.matrix("videos", None)?.n_rows();
-                let shape =
-                    SasrecShape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low) };
-                let model = Sasrec::from_parameters(shape, n_videos, |name| self.matrix(name, None).ok());
+                let filter = (filter, filter_low);
+                let shape = SasrecShape { dimension, n_blocks, n_heads, length, filter, wiring };
+                let name = sasrec_name(network, filter.0);
+                let model =
+                    Sasrec::from_parameters(name, shape, n_videos, |name| self.matrix(name, None).ok());
                 Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
             Form::TwoTower { settings } => {

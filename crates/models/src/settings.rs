@@ -3,16 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::{bpr, feature_tower, fusion, ials, profile, sasrec, two_tower, watch};
+use crate::zoo::{auto, bpr, feature_tower, fusion, ials, profile, sasrec, two_tower, watch};
 
 /// One section a model; a file of these says only what differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Settings {
+    /// Of `auto`.
+    pub auto: auto::Settings,
     /// Of `sasrec`.
     pub sasrec: sasrec::Settings,
     /// Of `bsarec`.
     pub bsarec: sasrec::Settings,
+    /// Of `esasrec`.
+    pub esasrec: sasrec::Settings,
     /// Of `wmf`.
     pub wmf: ials::Settings,
     /// Of `bpr`.
@@ -40,8 +44,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            auto: auto::Settings::default(),
             sasrec: sasrec::Settings::default(),
             bsarec: sasrec::Settings::filtered(),
+            esasrec: sasrec::Settings::gated(),
             wmf: ials::Settings::default(),
             bpr: bpr::Settings::default(),
             fusion: fusion::Settings::default(),
@@ -63,8 +69,10 @@ impl Settings {
     /// # Errors
     /// Names the first setting that cannot be meant, and what was expected.
     pub fn check(&self) -> Result<(), FitError> {
+        self.auto.check()?;
         self.sasrec.check("sasrec")?;
         self.bsarec.check("bsarec")?;
+        self.esasrec.check("esasrec")?;
         self.wmf.check()?;
         self.bpr.check()?;
         self.fusion.check()?;

@@ -380,6 +380,7 @@ fn reads_labels(kind: Kind) -> bool {
             | Kind::WatchD2q
             | Kind::WatchLogistic
             | Kind::WatchTasks
+            | Kind::Auto
             | Kind::ClosedBlend
     )
 }
@@ -467,7 +468,7 @@ fn mean_errors_of_users(test: &[Observation], predicted: &[f64]) -> Vec<f64> {
 }
 
 fn needs_choice(kind: Kind) -> bool {
-    matches!(kind, Kind::Ease | Kind::MarkovEase | Kind::Blend | Kind::ClosedBlend)
+    matches!(kind, Kind::Ease | Kind::MarkovEase | Kind::Auto | Kind::Blend | Kind::ClosedBlend)
 }
 
 fn notes(split: &Split, held_out: Option<&str>) -> Vec<String> {

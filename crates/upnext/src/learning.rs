@@ -67,6 +67,18 @@ pub(crate) struct Learning {
 }
 
 impl Learning {
+    /// The same, with so many minutes for `auto`.
+    ///
+    /// # Errors
+    /// When there cannot be so many.
+    pub(crate) fn within(mut self, minutes: Option<f64>) -> Result<Self> {
+        if let Some(minutes) = minutes {
+            Arc::make_mut(&mut self.settings).auto.minutes = minutes;
+            self.settings.check().map_err(|error| WrongUse::of("--minutes", error))?;
+        }
+        Ok(self)
+    }
+
     /// The same in a folder under this one.
     pub(crate) fn under(&self, name: &str) -> Self {
         Self { folder: self.folder.as_ref().map(|folder| folder.join(name)), ..self.clone() }
@@ -78,6 +90,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Watches trainings for a person at a terminal, and keeps them in files.
 pub(crate) struct Watcher {
+    made: Instant,
     folder: Option<PathBuf>,
     fresh: bool,
     state: Mutex<Seen>,
@@ -119,7 +132,7 @@ impl Watcher {
     pub(crate) fn new(learning: &Learning) -> Self {
         let now = Instant::now();
         let state = Seen { bar: None, kept: now, begun: now, steps: 0, warned: false };
-        Self { folder: learning.folder.clone(), fresh: learning.fresh, state: Mutex::new(state) }
+        Self { made: now, folder: learning.folder.clone(), fresh: learning.fresh, state: Mutex::new(state) }
     }
 
     /// Says that nothing learns any more, until something does.
@@ -208,6 +221,10 @@ impl Watch for Watcher {
         let line = serde_json::to_string(epoch).unwrap_or_default();
         lines.push(&line);
         self.write(&path, format!("{}\n", lines.join("\n")).as_bytes());
+    }
+
+    fn seconds(&self) -> f64 {
+        self.made.elapsed().as_secs_f64()
     }
 
     fn note(&self, model: &str, note: &str) {

@@ -54,7 +54,7 @@ fn indexed(folder: &Path) -> (PathBuf, String) {
     let run = service::small_run(folder);
     let config = folder.join("upnext.toml");
     std::fs::write(&config, "[feed]\nexact_videos_max = 4\n").unwrap();
-    upnext(&["train", run.to_str().unwrap()]);
+    upnext(&["train", run.to_str().unwrap(), "--ranker", "closed-blend"]);
     upnext(&["index", run.to_str().unwrap()]);
     (run, config.to_str().unwrap().to_owned())
 }

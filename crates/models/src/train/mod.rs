@@ -17,6 +17,7 @@ use upnext_math::seed::{Random, mix};
 use upnext_nn::optimiser;
 use upnext_nn::schedule::{Plateau, Verdict, warm_up};
 use upnext_nn::{Gradients, Parameters, Shards};
+pub(crate) use watch::Until;
 pub use watch::{Epoch, Step, Unwatched, Watch, Which, Wish};
 
 use crate::{FitError, Training};
@@ -35,6 +36,11 @@ pub struct Loop {
     pub beta2: f32,
     /// Share of each number that a step of the rate 1 takes away (AdamW); 0 is plain Adam.
     pub weight_decay: f32,
+    /// The share of each number that is added to its gradient before Adam scales it (L2).
+    pub l2: f32,
+    /// How much of the past each step keeps of a mean over all steps, which is what is judged and served; 0 serves the
+    /// last step.
+    pub average: f32,
     /// Whether of tables only the rows that were touched move (LazyAdam).
     pub lazy: bool,
     /// Largest norm of a gradient; 0 clips nothing.
@@ -64,6 +70,8 @@ impl Default for Loop {
             beta1: 0.9,
             beta2: 0.999,
             weight_decay: 0.0,
+            l2: 0.0,
+            average: 0.0,
             lazy: true,
             clip: 5.0,
             warm_up_steps: 0,
@@ -87,6 +95,8 @@ impl Loop {
             (share(self.beta1), "beta1", "0 to below 1"),
             (share(self.beta2), "beta2", "0 to below 1"),
             (self.weight_decay >= 0.0 && self.weight_decay.is_finite(), "weight_decay", "0 or more"),
+            (self.l2 >= 0.0 && self.l2.is_finite(), "l2", "0 or more"),
+            (share(self.average), "average", "0 to below 1"),
             (self.clip >= 0.0 && self.clip.is_finite(), "clip", "0 or more"),
             (self.epochs_max > 0, "epochs_max", "at least 1"),
             (self.epochs_default > 0, "epochs_default", "at least 1"),
@@ -179,12 +189,13 @@ pub(crate) fn learn(
         beta1: settings.beta1,
         beta2: settings.beta2,
         weight_decay: settings.weight_decay,
+        l2: settings.l2,
         is_lazy: settings.lazy,
         ..optimiser::Settings::default()
     };
     let plateau = Plateau::new(settings.slower_by, settings.slower_after, settings.patience);
     let watch = training.watch;
-    let mut state = State::new(parameters, adam, plateau);
+    let mut state = State::new(parameters, adam, settings.average, plateau);
     match state.go_on(|which| watch.kept(name, which), (fingerprint, epochs_max)) {
         Ok(true) => watch.note(name, &format!("goes on after epoch {}, step {}", state.epoch, state.step)),
         Ok(false) => {}
@@ -195,11 +206,12 @@ pub(crate) fn learn(
     }
     let keep_last = |state: &State| watch.keep(name, Which::Last, &|| state.last(fingerprint));
     let mut shards = Shards::new(&state.parameters, SHARDS);
-    while state.epoch < epochs_max && !state.ended {
+    let mut is_over = false;
+    while state.epoch < epochs_max && !state.ended && !is_over {
         let seed = mix(training.seed ^ mix(u64::from(state.epoch)));
         let (epoch, n_steps) = task.epoch(seed);
         state.parameters.set_precision(settings.precision);
-        while state.step < n_steps {
+        while state.step < n_steps && !is_over {
             let seed = mix(seed ^ mix(state.step as u64));
             let (loss, gradients) = task.step(&state.parameters, &epoch, state.step, seed, &mut shards);
             let most = if settings.clip > 0.0 { settings.clip } else { f32::INFINITY };
@@ -213,6 +225,9 @@ pub(crate) fn learn(
             let rate =
                 settings.rate * state.plateau.share * warm_up(state.adam.n_steps, settings.warm_up_steps);
             state.adam.step(&mut state.parameters, gradients, rate);
+            if let Some(average) = &mut state.average {
+                average.take(&state.parameters, state.adam.n_steps);
+            }
             state.step += 1;
             state.loss += loss;
             state.norm += f64::from(norm);
@@ -228,6 +243,10 @@ pub(crate) fn learn(
             match watch.step(&step) {
                 Wish::GoOn => {}
                 Wish::Keep => keep_last(&state),
+                Wish::End => {
+                    keep_last(&state);
+                    is_over = true;
+                }
                 Wish::Stop => {
                     keep_last(&state);
                     return Err(FitError::Stopped {
@@ -240,7 +259,15 @@ pub(crate) fn learn(
         }
         // What is judged, kept and served multiplies exactly.
         state.parameters.set_precision(Precision::F32);
-        let score = if judged { task.judge(&state.parameters) } else { None };
+        if is_over && state.step < n_steps {
+            // An epoch that was cut off is not judged, unless it is the first, and is not kept as a whole one.
+            if state.best.is_none() && judged {
+                state.best = task.judge(state.result()).map(|score| (1, score));
+                state.best_parameters = Some(state.result().clone());
+            }
+            break;
+        }
+        let score = if judged { task.judge(state.result()) } else { None };
         let rate = f64::from(settings.rate * state.plateau.share);
         let verdict = score.map(|score| state.plateau.see(score));
         let n = n_steps.max(1) as f64;
@@ -259,7 +286,7 @@ pub(crate) fn learn(
         match (verdict, score) {
             (Some(Verdict::Best), Some(score)) => {
                 state.best = Some((state.epoch, score));
-                state.best_parameters = Some(state.parameters.clone());
+                state.best_parameters = Some(state.result().clone());
                 watch.keep(name, Which::Best, &|| state.best_file(fingerprint));
             }
             (Some(Verdict::Stop), _) => state.ended = true,
@@ -270,7 +297,10 @@ pub(crate) fn learn(
     }
     Ok(match (state.best, state.best_parameters) {
         (Some((epochs, score)), Some(parameters)) => Learnt { parameters, epochs, score: Some(score) },
-        _ => Learnt { parameters: state.parameters, epochs: state.epoch, score: None },
+        _ => {
+            let parameters = state.average.map_or(state.parameters, |average| average.parameters);
+            Learnt { parameters, epochs: state.epoch, score: None }
+        }
     })
 }
 

@@ -38,6 +38,8 @@ pub enum TrainingFileError {
 /// Where a training stands.
 pub(super) struct State {
     pub(super) parameters: Parameters,
+    /// Their mean over the last steps, older ones counting ever less, where the training keeps one.
+    pub(super) average: Option<Average>,
     pub(super) adam: Adam,
     pub(super) plateau: Plateau,
     /// Whole epochs so far.
@@ -52,6 +54,25 @@ pub(super) struct State {
     pub(super) best_parameters: Option<Parameters>,
     /// Whether early stopping has ended it.
     pub(super) ended: bool,
+}
+
+/// An exponential mean of parameters over steps (Polyak & Juditsky 1992).
+pub(super) struct Average {
+    /// How much of the past a step keeps.
+    pub(super) keeps: f32,
+    pub(super) parameters: Parameters,
+}
+
+impl Average {
+    /// Takes a step in. Early ones keep less, so that where a training began is soon forgotten.
+    pub(super) fn take(&mut self, parameters: &Parameters, n_steps: u64) {
+        let n = n_steps as f32;
+        let keeps = self.keeps.min((1.0 + n) / (10.0 + n));
+        for id in parameters.ids() {
+            let (mean, now) = (self.parameters.get_mut(id).values_mut(), parameters.get(id).values());
+            mean.iter_mut().zip(now).for_each(|(mean, now)| *mean += (1.0 - keeps) * (now - *mean));
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,10 +100,12 @@ struct PlateauBits {
 }
 
 impl State {
-    pub(super) fn new(parameters: Parameters, adam: Settings, plateau: Plateau) -> Self {
+    pub(super) fn new(parameters: Parameters, adam: Settings, keeps: f32, plateau: Plateau) -> Self {
         let adam = Adam::new(&parameters, adam);
+        let average = (keeps > 0.0).then(|| Average { keeps, parameters: parameters.clone() });
         Self {
             parameters,
+            average,
             adam,
             plateau,
             epoch: 0,
@@ -93,6 +116,11 @@ impl State {
             best_parameters: None,
             ended: false,
         }
+    }
+
+    /// What is judged, kept as the best, and served.
+    pub(super) fn result(&self) -> &Parameters {
+        self.average.as_ref().map_or(&self.parameters, |average| &average.parameters)
     }
 
     fn description(&self, fingerprint: u64) -> Description {
@@ -125,12 +153,15 @@ impl State {
             arrays.push((format!("means.{name}"), mean));
             arrays.push((format!("squares.{name}"), square));
         }
+        if let Some(average) = &self.average {
+            arrays.extend(named("average", &average.parameters));
+        }
         to_bytes(arrays, &self.description(fingerprint))
     }
 
     /// The file of the best epoch.
     pub(super) fn best_file(&self, fingerprint: u64) -> Vec<u8> {
-        let best = self.best_parameters.as_ref().unwrap_or(&self.parameters);
+        let best = self.best_parameters.as_ref().unwrap_or(self.result());
         to_bytes(named("parameters", best), &self.description(fingerprint))
     }
 
@@ -146,7 +177,13 @@ impl State {
         if last.description.fingerprint != fingerprint || last.description.epoch > epochs_max {
             return Ok(false);
         }
-        let parameters = last.parameters(&self.parameters)?;
+        let parameters = last.parameters("parameters", &self.parameters)?;
+        let average = match &self.average {
+            Some(Average { keeps, parameters: like }) => {
+                Some(Average { keeps: *keeps, parameters: last.parameters("average", like)? })
+            }
+            None => None,
+        };
         let mut adam = self.adam.clone();
         for (at, id) in parameters.ids().enumerate() {
             let (name, like) = (parameters.name(id), parameters.get(id));
@@ -162,11 +199,11 @@ impl State {
             if file.description.fingerprint != fingerprint || of_file < best_epoch {
                 return Ok(false);
             }
-            self.best_parameters = Some(file.parameters(&self.parameters)?);
+            self.best_parameters = Some(file.parameters("parameters", &self.parameters)?);
             self.best = Some((best_epoch, f64::from_bits(score)));
         }
         adam.n_steps = n_steps;
-        (self.parameters, self.adam) = (parameters, adam);
+        (self.parameters, self.average, self.adam) = (parameters, average, adam);
         (self.epoch, self.step, self.ended) = (epoch, step, ended);
         (self.loss, self.norm) = (f64::from_bits(loss), f64::from_bits(norm));
         if let Some(PlateauBits { share, best, since_best, since_change }) = plateau {
@@ -227,11 +264,11 @@ impl<'a> Kept<'a> {
         Ok(Matrix::from_rows(like.n_rows(), like.n_columns(), values.collect()))
     }
 
-    /// Parameters of the same names and shapes.
-    fn parameters(&self, like: &Parameters) -> Result<Parameters, TrainingFileError> {
+    /// Parameters of the same names and shapes, under the name of their group.
+    fn parameters(&self, group: &str, like: &Parameters) -> Result<Parameters, TrainingFileError> {
         let mut parameters = like.clone();
         for id in like.ids() {
-            *parameters.get_mut(id) = self.matrix(&format!("parameters.{}", like.name(id)), like.get(id))?;
+            *parameters.get_mut(id) = self.matrix(&format!("{group}.{}", like.name(id)), like.get(id))?;
         }
         Ok(parameters)
     }

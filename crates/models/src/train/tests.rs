@@ -116,6 +116,53 @@ fn learn_line(watch: &Memory, n_epochs: Option<u32>, fingerprint: u64) -> Result
     learn(&line, parameters, &settings(), &training, (n_epochs, fingerprint))
 }
 
+/// A clock that a step moves on by a second.
+struct Ticking(Memory, Mutex<f64>);
+
+impl Watch for Ticking {
+    fn keep(&self, model: &str, which: Which, file: &dyn Fn() -> Vec<u8>) {
+        self.0.keep(model, which, file);
+    }
+
+    fn step(&self, _: &Step) -> Wish {
+        *self.1.lock().unwrap() += 1.0;
+        Wish::GoOn
+    }
+
+    fn epoch(&self, epoch: &Epoch) {
+        self.0.epoch(epoch);
+    }
+
+    fn seconds(&self) -> f64 {
+        *self.1.lock().unwrap()
+    }
+}
+
+#[test]
+fn when_the_time_is_over_the_best_epoch_so_far_is_the_result_and_a_first_one_that_was_cut_off_too() {
+    let interactions = Interactions::from_users(1, Vec::new());
+    let validation = [question()];
+    let learn_for = |seconds: f64| {
+        let clock = Ticking(Memory::default(), Mutex::new(0.0));
+        let watch = Until { watch: &clock, seconds, name: "line".into() };
+        let training = Training {
+            validation: &validation,
+            watch: &watch,
+            ..Training::of(&interactions, Order::Sequence, 1)
+        };
+        let (parameters, line) = line();
+        let learnt = learn(&line, parameters, &settings(), &training, (None, 1)).unwrap();
+        (learnt, clock.0.told.into_inner().unwrap())
+    };
+    let (at_once, told) = learn_for(0.5);
+    assert!(told.is_empty() && at_once.epochs == 1 && at_once.score.is_some(), "{told:?}");
+    let (_, whole) = learn_for(f64::INFINITY);
+    let (some, told) = learn_for(whole[2].steps as f64 + 0.5);
+    assert_eq!(told, whole[..3], "the fourth epoch was cut off");
+    let best = told.iter().rfind(|epoch| epoch.best).unwrap();
+    assert_eq!((some.epochs, some.score), (best.epoch, best.validation));
+}
+
 fn slope(learnt: &Learnt) -> u32 {
     learnt.parameters.get(learnt.parameters.find("slope").unwrap()).values()[0].to_bits()
 }

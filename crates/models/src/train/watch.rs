@@ -20,8 +20,49 @@ pub trait Watch: Sync {
     /// After each epoch.
     fn epoch(&self, _epoch: &Epoch) {}
 
+    /// Seconds by a clock that never goes back, from any beginning; where there is none, time stands still.
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+
     /// Something a reader of the log wants to know.
     fn note(&self, _model: &str, _note: &str) {}
+}
+
+/// The same watcher, who ends a training at a moment of its clock, and keeps it under a name of its own.
+pub(crate) struct Until<'a> {
+    pub(crate) watch: &'a dyn Watch,
+    pub(crate) seconds: f64,
+    pub(crate) name: String,
+}
+
+impl Watch for Until<'_> {
+    fn kept(&self, _: &str, which: Which) -> Option<Vec<u8>> {
+        self.watch.kept(&self.name, which)
+    }
+
+    fn keep(&self, _: &str, which: Which, file: &dyn Fn() -> Vec<u8>) {
+        self.watch.keep(&self.name, which, file);
+    }
+
+    fn step(&self, step: &Step) -> Wish {
+        match self.watch.step(step) {
+            Wish::GoOn | Wish::Keep if self.watch.seconds() > self.seconds => Wish::End,
+            wish => wish,
+        }
+    }
+
+    fn epoch(&self, epoch: &Epoch) {
+        self.watch.epoch(&Epoch { model: self.name.clone(), ..epoch.clone() });
+    }
+
+    fn seconds(&self) -> f64 {
+        self.watch.seconds()
+    }
+
+    fn note(&self, _: &str, note: &str) {
+        self.watch.note(&self.name, note);
+    }
 }
 
 /// Nobody watches, nothing is kept.
@@ -56,8 +97,10 @@ pub enum Wish {
     GoOn,
     /// A checkpoint, then the next step.
     Keep,
-    /// A checkpoint, then the end.
+    /// A checkpoint, then the end: the same command goes on from there.
     Stop,
+    /// A checkpoint, then the best so far: there is no more time.
+    End,
 }
 
 /// A step that was taken.

@@ -1,5 +1,6 @@
 //! All models, by the names of tables and configurations.
 
+pub(crate) mod auto;
 mod blend;
 pub(crate) mod bpr;
 mod content;
@@ -120,6 +121,8 @@ pub enum Kind {
     Sasrec,
     /// The same with a frequency filter, asked at every prefix of a history.
     Bsarec,
+    /// The same in gated blocks, told from videos that are drawn.
+    Esasrec,
     /// A transformer over what a user watched, layers over what a video is.
     TwoTower,
     /// Two towers over learnt vectors of buckets, categories, times and kinds of past.
@@ -147,6 +150,8 @@ pub enum Kind {
     /// Directed cosine, then a step to what is alike.
     #[serde(rename = "smoothed-transitions")]
     Smoothed,
+    /// What fits the set, tried, weighed on validation, and blended.
+    Auto,
     /// All models asked for beside it, weights chosen on validation.
     Blend,
     /// The closed forms, weights chosen on validation from known good ones.
@@ -155,7 +160,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -179,6 +184,7 @@ impl Kind {
         Self::Bpr,
         Self::Sasrec,
         Self::Bsarec,
+        Self::Esasrec,
         Self::TwoTower,
         Self::FeatureTower,
         Self::Fusion,
@@ -192,6 +198,7 @@ impl Kind {
         Self::ContentScores,
         Self::ContentNeighbours,
         Self::Smoothed,
+        Self::Auto,
         Self::Blend,
         Self::ClosedBlend,
     ];
@@ -222,6 +229,7 @@ impl Kind {
             Self::Bpr => "bpr",
             Self::Sasrec => "sasrec",
             Self::Bsarec => "bsarec",
+            Self::Esasrec => "esasrec",
             Self::TwoTower => "two-tower",
             Self::FeatureTower => "feature-tower",
             Self::Fusion => "fusion",
@@ -235,6 +243,7 @@ impl Kind {
             Self::ContentScores => "content-scores",
             Self::ContentNeighbours => "content-neighbours",
             Self::Smoothed => "smoothed-transitions",
+            Self::Auto => "auto",
             Self::Blend => "blend",
             Self::ClosedBlend => "closed-blend",
         }
@@ -267,6 +276,7 @@ impl Kind {
             Self::Bpr
                 | Self::Sasrec
                 | Self::Bsarec
+                | Self::Esasrec
                 | Self::TwoTower
                 | Self::FeatureTower
                 | Self::Fusion
@@ -442,9 +452,12 @@ impl<'a> Zoo<'a> {
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
             Kind::IalsConfidence => (Arc::new(Ials::fit_confident(t)?), String::new()),
             Kind::Wmf => (Arc::new(Ials::fit_weighted(t)?), String::new()),
-            Kind::Sasrec | Kind::Bsarec => {
-                let is_plain = kind == Kind::Sasrec;
-                let settings = if is_plain { &t.settings.sasrec } else { &t.settings.bsarec };
+            Kind::Sasrec | Kind::Bsarec | Kind::Esasrec => {
+                let settings = match kind {
+                    Kind::Bsarec => &t.settings.bsarec,
+                    Kind::Esasrec => &t.settings.esasrec,
+                    _ => &t.settings.sasrec,
+                };
                 let (model, epochs, score) = Sasrec::fit(kind.name(), settings, t, self.epochs(kind))?;
                 (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
             }
@@ -494,6 +507,7 @@ impl<'a> Zoo<'a> {
             Kind::ContentNeighbours => plain(content::content_neighbours(self.likeness(kind)?)),
             Kind::Smoothed => plain(content::smoothed(t, self.likeness(kind)?)?),
             Kind::MarkovEase => self.markov_ease()?,
+            Kind::Auto => self.auto()?,
             Kind::Blend => {
                 let start = self.start_of_blend(beside)?;
                 self.blend(kind, &start)?
@@ -520,7 +534,8 @@ impl<'a> Zoo<'a> {
     /// the weights that were chosen for it, networks beside them and floors at 0: few questions decide badly among many
     /// weights from nowhere.
     fn start_of_blend(&mut self, beside: &[Kind]) -> Result<Vec<(Kind, f32)>, FitError> {
-        let wanted = || beside.iter().copied().filter(|kind| !matches!(kind, Kind::Blend | Kind::Random));
+        let wanted =
+            || beside.iter().copied().filter(|kind| !matches!(kind, Kind::Auto | Kind::Blend | Kind::Random));
         if !beside.contains(&Kind::ClosedBlend) {
             return Ok(wanted().map(|kind| (kind, 1.0)).collect());
         }

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use upnext_data::History;
 use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, dot};
-use upnext_math::linalg::product_transposed_into;
+use upnext_math::linalg::{Precision, product_transposed_into};
 use upnext_math::seed::{Random, mix};
 use upnext_nn::layer::{
-    Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm, Mask, NormTape,
+    Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm, Mask, NormTape, Wiring,
 };
 use upnext_nn::loss::{Candidates, Table, sampled_softmax, softmax};
 use upnext_nn::{Gradients, Id, Kind, Parameters, Shards};
@@ -29,6 +29,8 @@ pub(crate) struct Shape {
     pub(crate) length: usize,
     /// Share of the frequency filter in each block, and the frequencies that pass; 0 has no filter.
     pub(crate) filter: (f32, usize),
+    /// Where norms stand in a block.
+    pub(crate) wiring: Wiring,
 }
 
 /// How it is made and how it learns.
@@ -49,6 +51,9 @@ pub struct Settings {
     pub filter: f32,
     /// The lowest frequencies, which pass the filter.
     pub filter_low: usize,
+    /// Where norms stand: `pre-norm`, `post-norm` (after each sum, and of what goes into the first block), or `gated` (with
+    /// SwiGLU, as in eSASRec; without a filter).
+    pub wiring: Wiring,
     /// Whether each place of a history is an example of its own, asked at its last place alone. Else all places of a
     /// history are asked at once, which costs less.
     pub prefixes: bool,
@@ -70,6 +75,7 @@ impl Default for Settings {
             dropout: 0.3,
             filter: 0.0,
             filter_low: 5,
+            wiring: Wiring::PreNorm,
             prefixes: false,
             negatives: 0,
             augment: Augmentation::default(),
@@ -83,6 +89,25 @@ impl Settings {
     pub(crate) fn filtered() -> Self {
         let learn = Loop { batch: 256, patience: 5, slower_after: 2, ..Self::default().learn };
         Self { filter: 0.7, prefixes: true, learn, ..Self::default() }
+    }
+
+    /// For short histories: every prefix is an example, and much is left out; with BSARec's filter or without.
+    pub(crate) fn for_short(is_filtered: bool) -> Self {
+        let learn = Loop { precision: Precision::Bf16, ..Self::filtered().learn };
+        let filter = if is_filtered { Self::filtered().filter } else { 0.0 };
+        Self { filter, learn, ..Self::filtered() }
+    }
+
+    /// For long histories: all places of a history are asked at once, and little is left out.
+    pub(crate) fn for_long() -> Self {
+        let learn = Loop { precision: Precision::Bf16, ..Self::default().learn };
+        Self { length: 200, dropout: 0.1, learn, ..Self::default() }
+    }
+
+    /// Those of eSASRec: gated blocks, and a softmax against a few videos that are drawn.
+    pub(crate) fn gated() -> Self {
+        let learn = Loop { patience: 10, ..Self::default().learn };
+        Self { wiring: Wiring::Gated, dropout: 0.2, negatives: 256, learn, ..Self::default() }
     }
 
     /// Checks what cannot be meant.
@@ -103,13 +128,18 @@ impl Settings {
                 "prefixes",
                 "true where there is a filter, which looks ahead",
             ),
+            (
+                self.filter == 0.0 || self.wiring != Wiring::Gated,
+                "filter",
+                "0 in gated blocks, which have none",
+            ),
         ];
         train::check(model, &checks, &self.learn)
     }
 
     fn shape(&self) -> Shape {
-        let Self { dimension, n_blocks, n_heads, length, .. } = *self;
-        Shape { dimension, n_blocks, n_heads, length, filter: (self.filter, self.filter_low) }
+        let Self { dimension, n_blocks, n_heads, length, wiring, .. } = *self;
+        Shape { dimension, n_blocks, n_heads, length, filter: (self.filter, self.filter_low), wiring }
     }
 }
 
@@ -136,8 +166,10 @@ struct Network {
     videos: Embedding,
     places: Embedding,
     start: Id,
+    /// Post-norm blocks read normalised rows, and end with a norm of their own; others read plain rows, and `last` ends them.
+    first: Option<LayerNorm>,
     blocks: Vec<Block>,
-    last: LayerNorm,
+    last: Option<LayerNorm>,
 }
 
 /// Histories in rows of `length` places: a start, then videos, oldest first, then padding.
@@ -149,9 +181,10 @@ struct Batch {
 }
 
 struct Tape {
+    first: Option<NormTape>,
     dropped: Option<Dropped>,
     blocks: Vec<BlockTape>,
-    last: NormTape,
+    last: Option<NormTape>,
 }
 
 impl Batch {
@@ -192,12 +225,17 @@ impl Network {
         let dropout = Dropout { probability: dropout };
         let (share, n_low) = shape.filter;
         let filter = (share > 0.0).then_some((length + 1, n_low, share));
-        let of_block = BlockShape { dimension: d, n_heads, mask: Mask::Causal, dropout, filter };
+        let of_block =
+            BlockShape { dimension: d, n_heads, mask: Mask::Causal, dropout, filter, wiring: shape.wiring };
         let blocks =
             (0..shape.n_blocks).map(|at| Block::new(parameters, &format!("block.{at}"), of_block, random));
         let blocks = blocks.collect();
-        let last = LayerNorm::new(parameters, "last", d);
-        Self { shape, dropout, videos: Embedding { table }, places, start, blocks, last }
+        let norm = |parameters: &mut Parameters, name: &str, is_there: bool| {
+            is_there.then(|| LayerNorm::new(parameters, name, d))
+        };
+        let first = norm(parameters, "first", shape.wiring == Wiring::PostNorm);
+        let last = norm(parameters, "last", shape.wiring != Wiring::PostNorm);
+        Self { shape, dropout, videos: Embedding { table }, places, start, first, blocks, last }
     }
 
     /// What the network makes of every place: `(histories * length, dimension)`.
@@ -208,19 +246,32 @@ impl Network {
         mut random: Option<&mut Random>,
     ) -> (Matrix, Tape) {
         let mut x = self.videos.forward(parameters, &batch.videos);
-        // As in the paper: vectors of 0.02 weigh as much as what blocks add.
-        let scale = (self.shape.dimension as f32).sqrt();
+        let scale = self.scale();
         x.values_mut().iter_mut().for_each(|x| *x *= scale);
         let start = parameters.get(self.start).values();
         for history in 0..batch.n_there.len() {
             add(x.row_mut(history * batch.length), start);
         }
         add(x.values_mut(), self.places.forward(parameters, &batch.places).values());
+        let first = self.first.map(|norm| {
+            let (normed, tape) = norm.forward(parameters, &x);
+            x = normed;
+            tape
+        });
         let dropped = self.dropout.forward(&mut x, random.as_deref_mut());
         let forward = |block: &Block| block.forward(parameters, &mut x, batch.there(), random.as_deref_mut());
         let blocks = self.blocks.iter().map(forward).collect();
-        let (output, last) = self.last.forward(parameters, &x);
-        (output, Tape { dropped, blocks, last })
+        let last = self.last.map(|norm| {
+            let (normed, tape) = norm.forward(parameters, &x);
+            x = normed;
+            tape
+        });
+        (x, Tape { first, dropped, blocks, last })
+    }
+
+    /// As in the paper: vectors of 0.02 weigh as much as what blocks add, where no norm stands between.
+    fn scale(&self) -> f32 {
+        if self.first.is_some() { 1.0 } else { (self.shape.dimension as f32).sqrt() }
     }
 
     /// Adds the gradients of all parameters, from that of the output.
@@ -232,16 +283,22 @@ impl Network {
         gradient: &Matrix,
         gradients: &mut Gradients,
     ) {
-        let mut of_x = self.last.backward(parameters, &tape.last, gradient, gradients);
+        let mut of_x = match (&self.last, &tape.last) {
+            (Some(norm), Some(tape)) => norm.backward(parameters, tape, gradient, gradients),
+            _ => gradient.clone(),
+        };
         for (block, tape) in self.blocks.iter().zip(&tape.blocks).rev() {
             block.backward(parameters, batch.there(), tape, &mut of_x, gradients);
         }
         Dropout::backward(tape.dropped.as_ref(), &mut of_x);
+        if let (Some(norm), Some(tape)) = (&self.first, &tape.first) {
+            of_x = norm.backward(parameters, tape, &of_x, gradients);
+        }
         self.places.backward(&batch.places, &of_x, gradients);
         for history in 0..batch.n_there.len() {
             add(gradients.dense(self.start).values_mut(), of_x.row(history * batch.length));
         }
-        let scale = (self.shape.dimension as f32).sqrt();
+        let scale = self.scale();
         of_x.values_mut().iter_mut().for_each(|x| *x *= scale);
         self.videos.backward(&batch.videos, &of_x, gradients);
     }
@@ -473,6 +530,7 @@ impl Sasrec {
 
     /// From parameters of a file, by name; `None` names what is missing or has another shape.
     pub(crate) fn from_parameters(
+        name: &'static str,
         shape: Shape,
         n_videos: usize,
         mut get: impl FnMut(&str) -> Option<Matrix>,
@@ -480,15 +538,14 @@ impl Sasrec {
         let mut parameters = Parameters::new();
         let network = Network::new(&mut parameters, shape, (n_videos, Kind::Dense, 0.0), &mut Random::new(0));
         for id in parameters.ids() {
-            let name = parameters.name(id).to_string();
+            let array = parameters.name(id).to_string();
             let is_same = |found: &Matrix| {
                 let known = parameters.get(id);
                 (found.n_rows(), found.n_columns()) == (known.n_rows(), known.n_columns())
             };
-            let found = get(&name).filter(is_same).ok_or(name)?;
+            let found = get(&array).filter(is_same).ok_or(array)?;
             *parameters.get_mut(id) = found;
         }
-        let name = if shape.filter.0 > 0.0 { "bsarec" } else { "sasrec" };
         Ok(Self { name, network, parameters })
     }
 
@@ -564,8 +621,10 @@ impl Recommender for Sasrec {
         for id in self.parameters.ids() {
             out.matrix(self.parameters.name(id), self.parameters.get(id));
         }
-        let Shape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low) } = self.network.shape;
-        Form::Sasrec { dimension, n_blocks, n_heads, length, filter, filter_low }
+        let Shape { dimension, n_blocks, n_heads, length, filter: (filter, filter_low), wiring } =
+            self.network.shape;
+        let network = self.name.into();
+        Form::Sasrec { network, dimension, n_blocks, n_heads, length, filter, filter_low, wiring }
     }
 }
 
@@ -573,11 +632,12 @@ impl Recommender for Sasrec {
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape { dimension: 8, n_blocks: 2, n_heads: 2, length: 6, filter: (0.0, 0) };
+    const SHAPE: Shape =
+        Shape { dimension: 8, n_blocks: 2, n_heads: 2, length: 6, filter: (0.0, 0), wiring: Wiring::PreNorm };
 
     fn small(n_videos: usize, settings: &Settings) -> (Parameters, Network) {
         let mut parameters = Parameters::new();
-        let shape = Shape { filter: (settings.filter, 2), ..SHAPE };
+        let shape = Shape { filter: (settings.filter, 2), wiring: settings.wiring, ..SHAPE };
         let kind = if settings.negatives == 0 { Kind::Dense } else { Kind::Rows };
         let network =
             Network::new(&mut parameters, shape, (n_videos, kind, settings.dropout), &mut Random::new(3));
@@ -592,7 +652,9 @@ mod tests {
         let filtered = Settings { prefixes: true, filter: 0.7, ..Settings::default() };
         let sampled = Settings { negatives: 4, ..Settings::default() };
         let steady = Settings { dropout: 0.0, ..Settings::default() };
-        for settings in [plain, steady, filtered, sampled] {
+        let after = Settings { wiring: Wiring::PostNorm, ..filtered.clone() };
+        let gated = Settings { wiring: Wiring::Gated, ..sampled.clone() };
+        for settings in [plain, steady, filtered, sampled, after, gated] {
             let (mut parameters, network) = small(7, &settings);
             // Vectors that a small step hardly turns.
             for name in ["videos", "places", "start"] {

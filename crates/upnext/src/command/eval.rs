@@ -35,11 +35,14 @@ pub(crate) struct EvalArgs {
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
     /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, slit, svd, ials,
-    /// ials-confidence, wmf, bpr, sasrec, bsarec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
+    /// ials-confidence, wmf, bpr, sasrec, bsarec, esasrec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
     /// watch-tasks (of watch ratios), content, content-scores (daily statistics of before the first question),
-    /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend
+    /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend, auto (tries what fits the set, within --minutes, and blends it)
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
     models: Vec<String>,
+    /// Minutes in which `auto` tries and weighs (15)
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
     /// Lengths of lists
     #[arg(long, value_delimiter = ',', default_value = "10,20")]
     k: Vec<usize>,
@@ -152,7 +155,7 @@ impl EvalArgs {
                 _ => Arc::default(),
             },
             generated_videos: Vec::new(),
-            learning: self.learning.read()?,
+            learning: self.learning.read()?.within(self.minutes)?,
             remarks: Vec::new(),
             sweep,
             questions_max: self.questions.map(|n| n as usize),

@@ -15,6 +15,7 @@ use upnext_data::{Dataset, Relevance, SplitError};
 use upnext_ingest::Notice;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_map::MapConfig;
+use upnext_math::memory::parts_max;
 use upnext_models::zoo::Choices;
 use upnext_pipeline::{Feed, FeedModels};
 use upnext_serve::{About, AppState, Reload, ServeConfig, ServeError, TasteMap, TelemetryConfig, Tenants};
@@ -452,6 +453,8 @@ pub(crate) fn say_where(url: &str, json: bool) -> Result<()> {
 /// # Errors
 /// When the system gives no threads.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    // Threads for blocking work come and go; by glibc's default each could keep 64 MiB of holes.
+    parts_max(std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2));
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system gives no threads")
 }
 

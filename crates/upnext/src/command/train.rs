@@ -31,9 +31,13 @@ pub(crate) struct TrainArgs {
     /// Models of the results table
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
     models: Vec<String>,
-    /// What ranks requests: a model, or `blend` of all those of the table
-    #[arg(long, default_value = "closed-blend", value_name = "MODEL")]
+    /// What ranks requests: a model, `blend` of all those of the table, or `auto`, which tries what fits the set, weighs it on
+    /// validation and blends it
+    #[arg(long, default_value = "auto", value_name = "MODEL")]
     ranker: String,
+    /// Minutes in which `auto` tries and weighs (15); fitting what it chose on everything comes after
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
     /// Measure, and choose weights, on at most so many questions, drawn by the seed: each costs a score for every video
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     questions: Option<u32>,
@@ -88,7 +92,7 @@ impl TrainArgs {
         conditions.questions_max = self.questions.map(|n| n as usize);
         conditions.vectors = vectors_of(&self.run)?;
         conditions.split = split.unwrap_or(conditions.split);
-        conditions.learning = self.learning.read()?;
+        conditions.learning = self.learning.read()?.within(self.minutes)?;
         conditions.learning.folder.get_or_insert_with(|| self.run.join(TRAINING_FOLDER));
         if let (Some(from), Some(since)) = (&self.from, &self.since) {
             return go_on(&self.run, &folder, &mut conditions, from, (since, self.epochs), self.json);
@@ -124,7 +128,7 @@ fn go_on(
     let mut settings = (*conditions.learning.settings).clone();
     let Some((model, parameters)) = checkpoint::network(&bytes, &mut settings)? else {
         bail!(
-            "{}: what ranks there is no network that can go on; train it with --ranker sasrec, bsarec or two-tower",
+            "{}: what ranks there is no network that can go on; train it with --ranker sasrec, bsarec, esasrec or two-tower",
             from.display()
         );
     };

@@ -12,7 +12,7 @@ use upnext_math::exp::sigmoid;
 use upnext_math::seed::Random;
 use upnext_nn::layer::{
     Activation, Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm, Linear, Mask, Mlp,
-    MlpShape, MlpTape, NormTape, normalise, normalise_backward,
+    MlpShape, MlpTape, NormTape, Wiring, normalise, normalise_backward,
 };
 use upnext_nn::{Gradients, Id, Kind, Parameters};
 
@@ -192,8 +192,14 @@ impl Network {
                 Mover::Residual(mlp)
             }
             Updater::Transformer => {
-                let of_block =
-                    BlockShape { dimension: hidden, n_heads, mask: Mask::Causal, dropout, filter: None };
+                let of_block = BlockShape {
+                    dimension: hidden,
+                    n_heads,
+                    mask: Mask::Causal,
+                    dropout,
+                    filter: None,
+                    wiring: Wiring::PreNorm,
+                };
                 let step = Linear::new(parameters, "step", (d + EVENT, hidden), true, random);
                 let shape = (settings.length + 1, hidden);
                 let places = Embedding::new(parameters, "places", shape, 0.02, random);

@@ -6,7 +6,7 @@ use upnext_math::dot::add_scaled;
 use upnext_math::seed::Random;
 use upnext_nn::layer::{
     Activation, AttentionPooling, Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm,
-    Linear, Mask, Mlp, MlpShape, MlpTape, NormTape, PoolingTape, normalise, normalise_backward,
+    Linear, Mask, Mlp, MlpShape, MlpTape, NormTape, PoolingTape, Wiring, normalise, normalise_backward,
 };
 use upnext_nn::{Gradients, Id, Kind, Parameters};
 
@@ -70,8 +70,14 @@ impl Network {
         // Beside its numbers a flag for each embedding that is missing.
         let width = inputs.numbers();
         let dropout = Dropout { probability: settings.dropout };
-        let of_block =
-            BlockShape { dimension: d, n_heads: settings.n_heads, mask: Mask::Full, dropout, filter: None };
+        let of_block = BlockShape {
+            dimension: d,
+            n_heads: settings.n_heads,
+            mask: Mask::Full,
+            dropout,
+            filter: None,
+            wiring: Wiring::PreNorm,
+        };
         let widths = [&[width], &settings.item_layers[..]].concat();
         let item = MlpShape {
             widths: &widths,
