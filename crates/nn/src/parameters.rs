@@ -100,6 +100,18 @@ impl Parameters {
         (0..self.values.len()).map(Id)
     }
 
+    /// All but the last that was added, which has this name.
+    ///
+    /// # Panics
+    /// When it is not the last: others would be known by wrong numbers.
+    #[must_use]
+    pub fn without_last(mut self, name: &str) -> Self {
+        assert_eq!(self.names.pop().as_deref(), Some(name), "the last parameter");
+        self.kinds.pop();
+        self.values.pop();
+        self
+    }
+
     /// How many numbers there are in all.
     pub fn size(&self) -> usize {
         self.values.iter().map(|values| values.values().len()).sum()

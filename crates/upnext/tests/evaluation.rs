@@ -70,6 +70,30 @@ fn eval_prints_one_object_of_the_documented_shape() {
 }
 
 #[test]
+fn auto_says_what_it_tried_what_each_part_adds_and_what_there_was_no_time_for() {
+    let desk = desk();
+    let report =
+        desk.run("eval log.csv --split leave-last-out --models popular,markov,auto --k 10 --json").json();
+    let auto = &report["models"][2];
+    let note = auto["notes"][0].as_str().unwrap();
+    for part in ["30 viewers", "in order", "markov-1", "alone", "adds", "bsarec", "epochs)"] {
+        assert!(note.contains(part), "`{part}` is missing in: {note}");
+    }
+    let ndcg = |at: usize| report["models"][at]["metrics"]["ndcg@10"]["mean"].as_f64().unwrap();
+    assert!(ndcg(2) > 1.5 * ndcg(0), "{} {}", ndcg(0), ndcg(2));
+    let hasty = desk.run("eval log.csv --split leave-last-out --models auto --minutes 0 --json").json();
+    let note = hasty["models"][0]["notes"][0].as_str().unwrap();
+    assert!(note.contains("bsarec (no time left of 0 minutes)"), "{note}");
+    desk.run("eval log.csv --models auto --minutes -1").wrong(&["--minutes"]);
+    // Without a validation part it chooses on a tenth of train, and fits what it chose again on all of it.
+    parts(&desk, "parts", true);
+    std::fs::remove_file(desk.path("parts/val.csv")).unwrap();
+    let again = desk.run("eval parts --split given --models auto --json").json();
+    let note = again["models"][0]["notes"][0].as_str().unwrap();
+    assert!(note.contains("chosen before"), "{note}");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_report_and_another_seed_another_fingerprint() {
     let desk = desk();
     let report = |seed: u64| {

@@ -136,13 +136,14 @@ impl Traits {
             }
             tried.push((kind, variant, settings));
         };
+        let content = self.has_content;
         if self.median_length <= SHORT {
             let length = self.long_length.next_multiple_of(10).clamp(20, 50);
-            add(Kind::Bsarec, 0, sasrec::Settings { length, ..sasrec::Settings::for_short(true) });
+            add(Kind::Bsarec, 0, sasrec::Settings { length, content, ..sasrec::Settings::for_short(true) });
             add(Kind::Sasrec, 0, sasrec::Settings { length, ..sasrec::Settings::for_short(false) });
         } else {
             let length = self.long_length.next_multiple_of(50).clamp(50, 200);
-            add(Kind::Sasrec, 0, sasrec::Settings { length, ..sasrec::Settings::for_long() });
+            add(Kind::Sasrec, 0, sasrec::Settings { length, content, ..sasrec::Settings::for_long() });
             let recent = sasrec::Settings { length: 50, ..sasrec::Settings::for_long() };
             add(Kind::Sasrec, 1, recent);
         }
@@ -204,7 +205,11 @@ impl Zoo<'_> {
         {
             let left = until - watch.seconds();
             if left < SECONDS_MIN {
-                left_out.push(format!("{} (no time)", named(kind, variant)));
+                left_out.push(format!(
+                    "{} (no time left of {} minutes)",
+                    named(kind, variant),
+                    settings.minutes
+                ));
                 continue;
             }
             let (model, epochs) = self.network(kind, variant, of_set, until, None)?;
@@ -217,7 +222,7 @@ impl Zoo<'_> {
             Some(pool.ascend(from.as_ref().map_or(&start, |choice| &choice.weights), step))
         });
         let choice = choice.expect("there are steps");
-        let note = self.told(&traits, &tried, &pool, &choice, &left_out, (watch.seconds() - begun) / 60.0);
+        let note = told(&traits, &tried, &pool, &choice, &left_out);
         let chosen = tried.iter().zip(&choice.weights).filter(|(_, weight)| **weight > 0.0);
         let written = chosen
             .flat_map(|(one, &weight)| {
@@ -281,54 +286,43 @@ impl Zoo<'_> {
         let seen = zoo.choices.get(&kind).and_then(|choice| choice.first()).copied().unwrap_or(0.0);
         Ok((model, seen))
     }
+}
 
-    /// What was tried and why, what each comes to alone, what is lost without it, and what was left out.
-    fn told(
-        &self,
-        traits: &Traits,
-        tried: &[Tried],
-        pool: &Pool,
-        choice: &Choice,
-        left_out: &[String],
-        minutes: f64,
-    ) -> String {
-        let whole = choice.hit_rate + choice.ndcg;
-        let measure = |weights: &[f32]| {
-            let (hit_rate, ndcg) = pool.measure(weights);
-            hit_rate + ndcg
-        };
-        let mut lines = Vec::new();
-        for (at, (one, &weight)) in tried.iter().zip(&choice.weights).enumerate() {
-            let mut alone = vec![0.0; tried.len()];
-            alone[at] = 1.0;
-            let mut line = format!("{} {:.4} alone", one.name(), measure(&alone));
-            if weight > 0.0 {
-                let mut without = choice.weights.clone();
-                without[at] = 0.0;
-                line += &format!(", weight {weight:.2}, adds {:+.4}", whole - measure(&without));
-            } else {
-                line += ", adds nothing";
-            }
-            if one.epochs > 0.0 {
-                line += &format!(" ({} epochs)", one.epochs);
-            }
-            lines.push(line);
+/// What was tried and why, what each comes to alone, what is lost without it, and what was left out.
+fn told(traits: &Traits, tried: &[Tried], pool: &Pool, choice: &Choice, left_out: &[String]) -> String {
+    let whole = choice.hit_rate + choice.ndcg;
+    let measure = |weights: &[f32]| {
+        let (hit_rate, ndcg) = pool.measure(weights);
+        hit_rate + ndcg
+    };
+    let mut lines = Vec::new();
+    for (at, (one, &weight)) in tried.iter().zip(&choice.weights).enumerate() {
+        let mut alone = vec![0.0; tried.len()];
+        alone[at] = 1.0;
+        let mut line = format!("{} {:.4} alone", one.name(), measure(&alone));
+        if weight > 0.0 {
+            let mut without = choice.weights.clone();
+            without[at] = 0.0;
+            line += &format!(", weight {weight:.2}, adds {:+.4}", whole - measure(&without));
+        } else {
+            line += ", adds nothing";
         }
-        let mut note = format!(
-            "{}; on validation (HR@10 + NDCG@10) the blend has {:.4} + {:.4}; {}",
-            traits.in_words(),
-            choice.hit_rate,
-            choice.ndcg,
-            lines.join("; ")
-        );
-        if !left_out.is_empty() {
-            note += &format!("; not tried: {}", left_out.join(", "));
+        if one.epochs > 0.0 {
+            line += &format!(" ({} epochs)", one.epochs);
         }
-        if minutes > 0.0 {
-            note += &format!("; {minutes:.1} of {} minutes", self.training.settings.auto.minutes);
-        }
-        note
+        lines.push(line);
     }
+    let mut note = format!(
+        "{}; on validation (HR@10 + NDCG@10) the blend has {:.4} + {:.4}; {}",
+        traits.in_words(),
+        choice.hit_rate,
+        choice.ndcg,
+        lines.join("; ")
+    );
+    if !left_out.is_empty() {
+        note += &format!("; not tried: {}", left_out.join(", "));
+    }
+    note
 }
 
 #[cfg(test)]

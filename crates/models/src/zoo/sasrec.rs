@@ -1,13 +1,14 @@
 //! SASRec with a softmax over the whole catalogue: a transformer reads a history in order and says what comes next.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use upnext_data::History;
-use upnext_math::Matrix;
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::{Precision, product_transposed_into};
 use upnext_math::seed::{Random, mix};
+use upnext_math::{Matrix, Sparse};
 use upnext_nn::layer::{
     Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm, Mask, NormTape, Wiring,
 };
@@ -57,6 +58,9 @@ pub struct Settings {
     /// Whether each place of a history is an example of its own, asked at its last place alone. Else all places of a
     /// history are asked at once, which costs less.
     pub prefixes: bool,
+    /// Whether a video's vector is the sum of its own and of those of its labels and words, by their weights: so what a rare
+    /// video has in common with others is learnt from these. Wants `negatives = 0`.
+    pub content: bool,
     /// Videos drawn for each step, against which a softmax is sampled; 0 takes the whole catalogue.
     pub negatives: usize,
     /// What is changed at random: `crop` and `mask`.
@@ -77,6 +81,7 @@ impl Default for Settings {
             filter_low: 5,
             wiring: Wiring::PreNorm,
             prefixes: false,
+            content: false,
             negatives: 0,
             augment: Augmentation::default(),
             learn: Loop { beta2: 0.98, ..Loop::default() },
@@ -308,12 +313,42 @@ fn add(to: &mut [f32], more: &[f32]) {
     add_scaled(to, 1.0, more);
 }
 
+/// Vectors of labels and words, while a network learns: in what comes of it they are part of the videos' own.
+struct Terms {
+    table: Id,
+    /// The weights: `(videos, terms)`, and the other way round.
+    of_videos: Sparse,
+    videos_of: Sparse,
+}
+
+impl Terms {
+    fn new(parameters: &mut Parameters, of_videos: Sparse, deviation: f32, random: &mut Random) -> Self {
+        let videos = parameters.find("videos").expect("a network has vectors of videos");
+        let shape = (of_videos.n_columns(), parameters.get(videos).n_columns());
+        let table = parameters.add_normal("terms", Kind::Dense, shape, deviation, random);
+        Self { table, videos_of: of_videos.transpose(), of_videos }
+    }
+
+    /// The vectors of videos with what their terms add.
+    fn add_to(&self, parameters: &mut Parameters, videos: Id) {
+        let more = self.of_videos.times_dense(parameters.get(self.table));
+        add(parameters.get_mut(videos).values_mut(), more.values());
+    }
+
+    /// The gradient of the terms, from that of whole vectors.
+    fn backward(&self, gradients: &mut Gradients, videos: Id) {
+        let of_terms = self.videos_of.times_dense(gradients.dense(videos));
+        add(gradients.dense(self.table).values_mut(), of_terms.values());
+    }
+}
+
 /// What is learnt from: histories, and how.
 struct Lesson<'a> {
     name: &'static str,
     network: &'a Network,
     settings: &'a Settings,
     training: &'a Training<'a>,
+    terms: Option<Terms>,
     /// Wanted videos, oldest first, and how many of them were known before.
     histories: Vec<(Vec<u32>, usize)>,
 }
@@ -338,6 +373,14 @@ struct Part<'a> {
 }
 
 impl Lesson<'_> {
+    /// Parameters in which vectors of videos are whole.
+    fn whole<'p>(&self, parameters: &'p Parameters) -> Cow<'p, Parameters> {
+        let Some(terms) = &self.terms else { return Cow::Borrowed(parameters) };
+        let mut whole = parameters.clone();
+        terms.add_to(&mut whole, self.network.videos.table);
+        Cow::Owned(whole)
+    }
+
     /// The loss of predicting videos of histories from those before them, over all targets, and its gradients.
     fn learn(
         &self,
@@ -462,6 +505,7 @@ impl<'a> Task for &'a Lesson<'a> {
         let (mut random, n_videos) = (Random::new(seed), self.training.interactions.n_videos());
         let negatives: Vec<u32> =
             (0..self.settings.negatives).map(|_| random.below(n_videos) as u32).collect();
+        let parameters = &*self.whole(parameters);
         let table = parameters.get(self.network.videos.table);
         let table = (negatives.is_empty()).then(|| Table::new(table, parameters.precision()));
         let others = table.as_ref().map_or(Others::Some(&negatives), Others::All);
@@ -475,7 +519,11 @@ impl<'a> Task for &'a Lesson<'a> {
             let part = Part { histories: &batch[part], n_targets, others };
             self.learn_by_few(few, parameters, part, random, gradients)
         };
-        shards.step(batch.len(), learn)
+        let (loss, gradients) = shards.step(batch.len(), learn);
+        if let Some(terms) = &self.terms {
+            terms.backward(gradients, self.network.videos.table);
+        }
+        (loss, gradients)
     }
 
     fn is_judged(&self) -> bool {
@@ -483,7 +531,7 @@ impl<'a> Task for &'a Lesson<'a> {
     }
 
     fn judge(&self, parameters: &Parameters) -> Option<f64> {
-        let (network, parameters) = (self.network.clone(), parameters.clone());
+        let (network, parameters) = (self.network.clone(), self.whole(parameters).into_owned());
         let model = Sasrec { name: self.name, network, parameters };
         let Training { validation, candidates, .. } = self.training;
         (!validation.is_empty()).then(|| validation_score(&model, validation, candidates))
@@ -521,10 +569,24 @@ impl Sasrec {
         if let Some(start) = start {
             start.apply(&mut parameters, &["videos"])?;
         }
-        let lesson = Lesson { name, network: &network, settings, training, histories };
+        let terms = match settings.content {
+            // What goes on has its terms within its vectors: new ones begin at 0.
+            true => Some(Terms::new(
+                &mut parameters,
+                training.needs_content(name)?.vectors().clone(),
+                if start.is_some() { 0.0 } else { 0.02 },
+                &mut Random::new(mix(training.seed ^ 1)),
+            )),
+            false => None,
+        };
+        let lesson = Lesson { name, network: &network, settings, training, terms, histories };
         let fingerprint = train::fingerprint(settings, training);
         let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
         let Learnt { parameters, epochs, score } = learnt;
+        let parameters = match &lesson.terms {
+            Some(_) => lesson.whole(&parameters).without_last("terms"),
+            None => parameters,
+        };
         Ok((Self { name, network, parameters }, epochs, score))
     }
 
@@ -667,6 +729,7 @@ mod tests {
                 network: &network,
                 settings: &settings,
                 training: &training,
+                terms: None,
                 histories: vec![],
             };
             let negatives = [0, 3, 4, 1];
@@ -705,6 +768,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn vectors_of_terms_have_the_gradients_of_small_differences() {
+        let interactions = upnext_data::Interactions::from_users(7, Vec::new());
+        let training = Training::of(&interactions, upnext_data::Order::Sequence, 1);
+        let settings = Settings { content: true, dropout: 0.0, ..Settings::default() };
+        let (mut parameters, network) = small(7, &settings);
+        let rows = (0..7).map(|video| vec![(video % 3, 0.8), (3 + video % 2, 0.6)]);
+        let terms = Terms::new(&mut parameters, Sparse::from_rows(5, rows), 0.5, &mut Random::new(4));
+        for name in ["videos", "places.weight", "start"] {
+            if let Some(id) = parameters.find(name) {
+                parameters.get_mut(id).values_mut().iter_mut().for_each(|x| *x *= 25.0);
+            }
+        }
+        let histories: [&[u32]; 3] = [&[0, 1, 2, 3], &[5], &[6, 6, 1]];
+        let (name, terms) = ("sasrec", Some(terms));
+        let lesson = Lesson {
+            name,
+            network: &network,
+            settings: &settings,
+            training: &training,
+            terms,
+            histories: vec![],
+        };
+        let epoch = vec![histories.to_vec()];
+        train::assert_gradients_of_step(&&lesson, &epoch, &mut parameters, (2, 13, 4e-3));
     }
 
     #[test]
