@@ -467,7 +467,7 @@ fn mean_errors_of_users(test: &[Observation], predicted: &[f64]) -> Vec<f64> {
 }
 
 fn needs_choice(kind: Kind) -> bool {
-    matches!(kind, Kind::Ease | Kind::MarkovEase | Kind::Blend | Kind::ClosedBlend)
+    matches!(kind, Kind::Ease | Kind::MarkovEase | Kind::Walk | Kind::Blend | Kind::ClosedBlend)
 }
 
 fn notes(split: &Split, held_out: Option<&str>) -> Vec<String> {
