@@ -55,7 +55,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let learn = Loop { batch: 1_024, rate: 1e-2, weight_decay: 0.1, epochs_max: 60, ..Loop::default() };
+        let learn = Loop { batch: 1_024, rate: 1e-2, weight_decay: 1.0, epochs_max: 100, ..Loop::default() };
         Self {
             dimension: 64,
             layers: 1,
