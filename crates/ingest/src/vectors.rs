@@ -609,7 +609,12 @@ pub fn read(run: &Path, name: &str) -> Result<Option<Stored>, VectorError> {
     if coverage.matrix_blake3 != blake3::hash(&matrix).to_hex().to_string() {
         return Err(changed(format!("`{coverage_name}` is of another import")));
     }
-    let npy = npy::parse(&matrix).map_err(changed)?;
+    stored(coverage, &matrix).map(Some).map_err(changed)
+}
+
+/// What a matrix and its coverage say together, or what is wrong with them.
+fn stored(coverage: Coverage, matrix: &[u8]) -> Result<Stored, String> {
+    let npy = npy::parse(matrix)?;
     let mut values = Vec::with_capacity(npy.rows * npy.dim);
     let mut row_values = Vec::new();
     for row in 0..npy.rows {
@@ -619,9 +624,62 @@ pub fn read(run: &Path, name: &str) -> Result<Option<Stored>, VectorError> {
     let mut present = vec![true; npy.rows];
     for &row in &coverage.missing_rows {
         let place = present.get_mut(row as usize);
-        *place.ok_or_else(|| changed(format!("row {row} of {} is named missing", npy.rows)))? = false;
+        *place.ok_or_else(|| format!("row {row} of {} is named missing", npy.rows))? = false;
     }
-    Ok(Some(Stored { dim: npy.dim, values, present, coverage }))
+    Ok(Stored { dim: npy.dim, values, present, coverage })
+}
+
+/// Vectors that are in memory, for a set that is no run.
+///
+/// # Errors
+/// When not one vector fits.
+pub fn of_set(names: &Names, vectors: &Vectors) -> Result<Stored, VectorError> {
+    let mut filling = Filling::new(names, &vectors.name, "the import", Some(vectors.dim))?;
+    for (id, values) in vectors.ids.iter().zip(vectors.values.chunks_exact(vectors.dim.max(1))) {
+        filling.take_id(id, Found::Vector(values))?;
+    }
+    filled_to_stored(filling, "the import")
+}
+
+/// A matrix that lies beside the tables of a set that is no run, as `NAME.npy`. Which row is which video is said by
+/// `NAME.ids` beside it, a line for each row, or by ids that are whole numbers: the row of that number, from 0. `None` where
+/// neither says it.
+///
+/// # Errors
+/// When the file cannot be read, is no matrix of floats, or not one vector fits.
+pub fn beside(names: &Names, file: &Path) -> Result<Option<Stored>, VectorError> {
+    let from = file.display().to_string();
+    let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let given = |reason: String| VectorError::Given { what: from.clone(), reason };
+    let bytes = std::fs::metadata(file).map_err(IngestError::io(file))?.len();
+    sources::check_matrix_bytes(&from, bytes)?;
+    let bytes = std::fs::read(file).map_err(IngestError::io(file))?;
+    let mut filling = Filling::new(names, &name, &from, None)?;
+    let ids = file.with_extension("ids");
+    if ids.is_file() {
+        let options = VectorOptions { name, from, ids: Some(ids), ..VectorOptions::default() };
+        sources::matrix(&mut filling, &bytes, &options, &|_| {})?;
+        return filled_to_stored(filling, &options.from).map(Some);
+    }
+    let mend = "mend it, or move it out of the folder";
+    let npy = npy::parse(&bytes).map_err(|why| given(format!("cannot be read: {why}; {mend}")))?;
+    let numbers: Option<Vec<usize>> =
+        (0..names.len()).map(|row| names.name(row as u32).parse().ok()).collect();
+    let Some(numbers) = numbers.filter(|numbers| !npy.is_flat && numbers.iter().all(|&at| at < npy.rows))
+    else {
+        return Ok(None);
+    };
+    let mut values = Vec::new();
+    for (row, number) in (0..).zip(numbers) {
+        npy.row_into(number, &mut values);
+        filling.take(row, Found::Vector(&values))?;
+    }
+    filled_to_stored(filling, &from).map(Some)
+}
+
+fn filled_to_stored(filling: Filling, from: &str) -> Result<Stored, VectorError> {
+    let (coverage, matrix) = filling.finish()?;
+    stored(coverage, &matrix).map_err(|reason| VectorError::Given { what: from.into(), reason })
 }
 
 /// The names of all vectors of a run, in order.

@@ -11,7 +11,7 @@ use arrow_array::builder::{FixedSizeListBuilder, Float32Builder, ListBuilder, St
 use arrow_array::{ArrayRef, RecordBatch};
 use proptest::prelude::*;
 use upnext_data::{Action, Catalogue, Dataset, Event, Events, Order, Users};
-use upnext_ingest::vectors::{VectorError, VectorFormat, VectorOptions, add, import, names, read};
+use upnext_ingest::vectors::{VectorError, VectorFormat, VectorOptions, add, beside, import, names, read};
 use upnext_ingest::{CleaningReport, Vectors, run};
 
 /// A run with these videos, in this order.
@@ -111,6 +111,29 @@ fn a_matrix_goes_by_its_ids_or_by_the_order_of_videos() {
     fs::write(&ids, "c\na\n").unwrap();
     let error = import_from(&run, &options).unwrap_err().to_string();
     assert!(error.contains("3 rows") && error.contains("2 ids"), "{error}");
+}
+
+#[test]
+fn a_matrix_beside_a_log_goes_by_ids_that_are_numbers_or_by_a_file_of_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let matrix = folder.path().join("image_feat.npy");
+    fs::write(&matrix, npy("(4, 1)", "<f4", &bytes(&[0.5, 1.5, 2.5, 3.5]))).unwrap();
+    let of = |videos: &[&str]| {
+        let mut names = upnext_data::Names::new();
+        videos.iter().for_each(|video| drop(names.intern(video)));
+        beside(&names, &matrix)
+    };
+    let stored = of(&["3", "0"]).unwrap().unwrap();
+    assert_eq!((stored.values, stored.coverage.name.as_str()), (vec![3.5, 0.5], "image_feat"));
+    // Words, and a number beyond the rows: nothing says which row is which.
+    assert_eq!((of(&["a", "b"]).unwrap(), of(&["1", "4"]).unwrap()), (None, None));
+    fs::write(matrix.with_extension("ids"), "b\nx\na\ny\n").unwrap();
+    assert_eq!(of(&["a", "b", "c"]).unwrap().unwrap().values, [2.5, 0.5, 0.0]);
+    fs::remove_file(matrix.with_extension("ids")).unwrap();
+    fs::write(&matrix, npy("(4, 1)", "<f4", &[0; 8])).unwrap();
+    let error = of(&["0"]).unwrap_err().to_string();
+    assert!(error.contains("image_feat.npy") && error.contains("does not fit"), "{error}");
+    assert!(error.contains("move it out of the folder"), "{error}");
 }
 
 fn parquet_file(path: &Path, ids: &[&str], vectors: ArrayRef) {

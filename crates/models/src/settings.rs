@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::{auto, bpr, feature_tower, fusion, ials, profile, sasrec, two_tower, watch};
+use crate::zoo::{auto, bpr, feature_tower, fusion, ials, lightgcn, profile, sasrec, two_tower, watch};
 
 /// One section a model; a file of these says only what differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub wmf: ials::Settings,
     /// Of `bpr`.
     pub bpr: bpr::Settings,
+    /// Of `lightgcn`.
+    pub lightgcn: lightgcn::Settings,
     /// Of `fusion`.
     pub fusion: fusion::Settings,
     /// Of `profile`.
@@ -50,6 +52,7 @@ impl Default for Settings {
             esasrec: sasrec::Settings::gated(),
             wmf: ials::Settings::default(),
             bpr: bpr::Settings::default(),
+            lightgcn: lightgcn::Settings::default(),
             fusion: fusion::Settings::default(),
             profile: profile::Settings::default(),
             two_tower: two_tower::Settings::default(),
@@ -75,6 +78,7 @@ impl Settings {
         self.esasrec.check("esasrec")?;
         self.wmf.check()?;
         self.bpr.check()?;
+        self.lightgcn.check()?;
         self.fusion.check()?;
         self.profile.check()?;
         self.two_tower.check()?;

@@ -136,6 +136,8 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::Bsarec,
         Kind::TwoTower,
         Kind::Bpr,
+        Kind::LightGcn,
+        Kind::Walk,
         Kind::Fusion,
         Kind::Profile,
         Kind::FeatureTower,

@@ -468,7 +468,10 @@ fn mean_errors_of_users(test: &[Observation], predicted: &[f64]) -> Vec<f64> {
 }
 
 fn needs_choice(kind: Kind) -> bool {
-    matches!(kind, Kind::Ease | Kind::MarkovEase | Kind::Auto | Kind::Blend | Kind::ClosedBlend)
+    matches!(
+        kind,
+        Kind::Ease | Kind::MarkovEase | Kind::Walk | Kind::Auto | Kind::Blend | Kind::ClosedBlend
+    )
 }
 
 fn notes(split: &Split, held_out: Option<&str>) -> Vec<String> {

@@ -1,11 +1,13 @@
 //! From the files or the run folder of a command line to a dataset.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use upnext_data::{Dataset, Log, Order, Relevance, SplitRule};
-use upnext_ingest::{CleaningReport, Format, IngestError, Map, Notice, Options, SqlOptions};
+use upnext_ingest::vectors::{self, Stored};
+use upnext_ingest::{CleaningReport, Format, IngestError, Map, Notice, Options, SqlOptions, Vectors};
 
 use crate::{WrongUse, progress};
 
@@ -123,6 +125,34 @@ pub(crate) struct Loaded {
     pub(crate) recognised: String,
     /// What a user of the data should be told.
     pub(crate) notice: Option<Notice>,
+    /// Vectors that stood in the tables of a set that is no run, and files of them beside.
+    pub(crate) vectors: (Vec<Vectors>, Vec<PathBuf>),
+}
+
+impl Loaded {
+    /// The vectors of videos that lie in a set that is no run.
+    ///
+    /// # Errors
+    /// When a file of them is no matrix of floats.
+    pub(crate) fn vectors(&self) -> Result<Arc<[Stored]>> {
+        let names = self.dataset.videos.names();
+        let (in_tables, files) = &self.vectors;
+        let mut all = Vec::new();
+        for of in in_tables {
+            all.push(vectors::of_set(names, of)?);
+        }
+        for file in files {
+            match vectors::beside(names, file)? {
+                Some(stored) => all.push(stored),
+                None => tracing::info!(
+                    "{0}: left aside, since nothing says which row is which video; expected ids that are row numbers, or \
+                     a file of the same name with the ending .ids and an id a line",
+                    file.display()
+                ),
+            }
+        }
+        Ok(all.into())
+    }
 }
 
 /// Relevance of KuaiRec's files: watched at least once through, or listed as such.
@@ -149,6 +179,7 @@ impl DataArgs {
                 cleaning: run.cleaning,
                 recognised: "a run folder".into(),
                 notice: run.manifest.notice,
+                vectors: Default::default(),
             });
         }
         let imported = progress::importing(|told| upnext_ingest::read(&self.files, &options, told))?;
@@ -160,6 +191,7 @@ impl DataArgs {
             cleaning: imported.cleaning,
             recognised: imported.recognised,
             notice: imported.notice,
+            vectors: (imported.vectors, imported.vector_files),
         })
     }
 

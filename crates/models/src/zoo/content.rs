@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use upnext_data::History;
+use upnext_data::{History, Order};
 use upnext_features::Content;
 use upnext_math::Sparse;
 
@@ -80,10 +80,11 @@ impl Recommender for ContentCosine {
     }
 }
 
-/// The likeness matrix as weights: the last 20, decay 0.7.
-pub(super) fn content_neighbours(likeness: &Sparse) -> Linear {
+/// The likeness matrix as weights: the last 20, decay 0.7; all of a history alike where it has no order.
+pub(super) fn content_neighbours(likeness: &Sparse, order: Order) -> Linear {
+    let (decay, last) = if order == Order::Unordered { (1.0, usize::MAX) } else { (0.7, 20) };
     let weights = Weights::Sparse(likeness.clone());
-    Linear { name: "content-neighbours".into(), decay: 0.7, last: 20, weights }
+    Linear { name: "content-neighbours".into(), decay, last, weights }
 }
 
 /// Smoothed transitions: directed cosine, then a step to what is alike, `W_dc rownorm(S^3)` entry by entry.

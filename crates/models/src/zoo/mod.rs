@@ -10,8 +10,10 @@ pub(crate) mod feature_tower;
 pub(crate) mod fusion;
 pub(crate) mod ials;
 mod knn;
+pub(crate) mod lightgcn;
 pub(crate) mod linear;
 mod markov;
+mod nearest;
 mod popular;
 pub(crate) mod profile;
 pub(crate) mod sasrec;
@@ -19,6 +21,7 @@ mod scores;
 mod slit;
 mod svd;
 pub(crate) mod two_tower;
+mod walk;
 pub(crate) mod watch;
 
 use std::cell::OnceCell;
@@ -35,6 +38,7 @@ pub use feature_tower::{FeatureTower, Settings as FeatureTowerSettings, TowerLos
 pub use fusion::{Fusion, Loss as FusionLoss, Negatives, Settings as FusionSettings, Spread};
 pub use ials::{Ials, Settings as WmfSettings, factorise};
 pub use knn::UserKnn;
+pub use lightgcn::Settings as LightGcnSettings;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
 pub use profile::{Memory, Profile, Settings as ProfileSettings, Updater};
@@ -105,6 +109,8 @@ pub enum Kind {
     DirectedCosine,
     /// The same, re-weighted by likeness in content.
     DirectedCosineContent,
+    /// A walk over viewers and videos, several steps long.
+    Walk,
     /// Ridge regression from the past to the next videos.
     Slit,
     /// The strongest directions of transitions.
@@ -117,6 +123,9 @@ pub enum Kind {
     Wmf,
     /// Factors that learn an order of pairs.
     Bpr,
+    /// Vectors that spread over who watched what and over what is alike.
+    #[serde(rename = "lightgcn")]
+    LightGcn,
     /// A transformer that reads the history in order.
     Sasrec,
     /// The same with a frequency filter, asked at every prefix of a history.
@@ -145,7 +154,7 @@ pub enum Kind {
     Content,
     /// Cosine of the scores that daily statistics make.
     ContentScores,
-    /// The likeness matrix of 0.25 and more.
+    /// The likeness matrix of 0.25 and more; of vectors that were brought where there are no labels.
     ContentNeighbours,
     /// Directed cosine, then a step to what is alike.
     #[serde(rename = "smoothed-transitions")]
@@ -160,7 +169,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -176,12 +185,14 @@ impl Kind {
         Self::MarkovEase,
         Self::DirectedCosine,
         Self::DirectedCosineContent,
+        Self::Walk,
         Self::Slit,
         Self::Svd,
         Self::Ials,
         Self::IalsConfidence,
         Self::Wmf,
         Self::Bpr,
+        Self::LightGcn,
         Self::Sasrec,
         Self::Bsarec,
         Self::Esasrec,
@@ -221,12 +232,14 @@ impl Kind {
             Self::MarkovEase => "markov-ease",
             Self::DirectedCosine => "directed-cosine",
             Self::DirectedCosineContent => "directed-cosine-content",
+            Self::Walk => "walk",
             Self::Slit => "slit",
             Self::Svd => "svd",
             Self::Ials => "ials",
             Self::IalsConfidence => "ials-confidence",
             Self::Wmf => "wmf",
             Self::Bpr => "bpr",
+            Self::LightGcn => "lightgcn",
             Self::Sasrec => "sasrec",
             Self::Bsarec => "bsarec",
             Self::Esasrec => "esasrec",
@@ -274,6 +287,7 @@ impl Kind {
         matches!(
             self,
             Self::Bpr
+                | Self::LightGcn
                 | Self::Sasrec
                 | Self::Bsarec
                 | Self::Esasrec
@@ -447,6 +461,16 @@ impl<'a> Zoo<'a> {
             }
             Kind::DirectedCosine => plain(directed_cosine::directed_cosine(t)?),
             Kind::DirectedCosineContent => plain(directed_cosine::reweighted(t, self.likeness(kind)?)?),
+            Kind::Walk => {
+                let given = self.choices.get(&kind).and_then(|numbers| walk::Chosen::of(numbers));
+                let (model, chosen) = walk::walk(t, given)?;
+                let how = self.how(kind);
+                self.choices.insert(kind, chosen.numbers());
+                let walk::Chosen { steps, penalty, share } = chosen;
+                let content =
+                    if share > 0.0 { format!(", {share} of each by content") } else { String::new() };
+                (Arc::new(model), format!("{steps} steps{content}, popularity^-{penalty}, {how}"))
+            }
             Kind::Slit => plain(slit::slit(t)?),
             Kind::Svd => plain(svd::svd(t)?),
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
@@ -467,6 +491,10 @@ impl<'a> Zoo<'a> {
             }
             Kind::Bpr => {
                 let (model, epochs, score) = Bpr::fit(t, self.epochs(kind))?;
+                (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
+            }
+            Kind::LightGcn => {
+                let (model, epochs, score) = lightgcn::fit(t, self.epochs(kind))?;
                 (Arc::new(model), self.learnt(kind, epochs, score, "HR@10 + NDCG@10"))
             }
             Kind::Fusion => {
@@ -504,7 +532,15 @@ impl<'a> Zoo<'a> {
             }
             Kind::ContentScores => (Arc::new(ContentScores::fit(t)?), String::new()),
             Kind::Content => (Arc::new(ContentCosine::fit(t)?), String::new()),
-            Kind::ContentNeighbours => plain(content::content_neighbours(self.likeness(kind)?)),
+            Kind::ContentNeighbours => {
+                // Without labels and words, by the vectors that were brought.
+                let by_vectors = match t.content {
+                    None => nearest::likeness(t, kind.name())?,
+                    Some(_) => None,
+                };
+                let likeness = by_vectors.as_ref().map_or_else(|| self.likeness(kind), Ok)?;
+                plain(content::content_neighbours(likeness, t.order))
+            }
             Kind::Smoothed => plain(content::smoothed(t, self.likeness(kind)?)?),
             Kind::MarkovEase => self.markov_ease()?,
             Kind::Auto => self.auto()?,

@@ -1,7 +1,6 @@
 //! `upnext eval`: how good each model is on a set, under a protocol that is printed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -34,8 +33,8 @@ pub(crate) struct EvalArgs {
     #[arg(long)]
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
-    /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, slit, svd, ials,
-    /// ials-confidence, wmf, bpr, sasrec, bsarec, esasrec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
+    /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, walk, slit, svd,
+    /// ials, ials-confidence, wmf, bpr, lightgcn, sasrec, bsarec, esasrec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
     /// watch-tasks (of watch ratios), content, content-scores (daily statistics of before the first question),
     /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend, auto (tries what fits the set, within --minutes, and blends it)
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
@@ -152,7 +151,7 @@ impl EvalArgs {
             allow_leak: self.allow_leak,
             vectors: match &self.data.files[..] {
                 [folder] if run::is_run(folder) => vectors_of(folder)?,
-                _ => Arc::default(),
+                _ => loaded.vectors()?,
             },
             generated_videos: Vec::new(),
             learning: self.learning.read()?.within(self.minutes)?,

@@ -128,6 +128,14 @@ fn usual(kind: Kind) -> &'static [&'static str] {
         Kind::Bpr => {
             &["dimension=32,64,128", "learn.rate=0.0003..0.01:log", "learn.weight_decay=0.0001..0.1:log"]
         }
+        Kind::LightGcn => &[
+            "dimension=32,64,128",
+            "layers=0,1,2",
+            "dropped=0.0..0.8",
+            "damping=0.0..0.8",
+            "learn.rate=0.0003..0.01:log",
+            "learn.weight_decay=0.001..3.0:log",
+        ],
         Kind::Profile => &[
             "hidden=128,256,512",
             "learn.rate=0.0003..0.003:log",
@@ -227,7 +235,7 @@ impl TuneArgs {
         }
         let vectors = match &self.data.files[..] {
             [folder] if run::is_run(folder) => vectors_of(folder)?,
-            _ => Arc::default(),
+            _ => loaded.vectors()?,
         };
         let candidates = set.videos_in_events();
         let training = Training {
