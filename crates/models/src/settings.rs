@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::{bpr, feature_tower, fusion, ials, profile, sasrec, two_tower, watch};
+use crate::zoo::{bpr, feature_tower, fusion, ials, profile, ranker, sasrec, two_tower, watch};
 
 /// One section a model; a file of these says only what differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Settings {
     pub watch_logistic: watch::Settings,
     /// Of `watch-tasks`.
     pub watch_tasks: watch::Settings,
+    /// Of `ranker`.
+    pub ranker: ranker::Settings,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             watch_d2q: watch::Settings::d2q(),
             watch_logistic: watch::Settings::weighted_logistic(),
             watch_tasks: watch::Settings::tasks(),
+            ranker: ranker::Settings::default(),
         }
     }
 }
@@ -75,6 +78,7 @@ impl Settings {
         self.watch_ids.check("watch-ids")?;
         self.watch_d2q.check("watch-d2q")?;
         self.watch_logistic.check("watch-logistic")?;
-        self.watch_tasks.check("watch-tasks")
+        self.watch_tasks.check("watch-tasks")?;
+        self.ranker.check()
     }
 }
