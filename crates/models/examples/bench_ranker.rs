@@ -12,7 +12,8 @@ const HISTORY: usize = 20;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let file = arguments.next().ok_or("expected RUN/model.safetensors and, if not 200, a number of questions")?;
+    let file =
+        arguments.next().ok_or("expected RUN/model.safetensors and, if not 200, a number of questions")?;
     let n_questions: usize = arguments.next().map_or(Ok(200), |n| n.parse())?;
     let models = checkpoint::load(&std::fs::read(file)?)?;
     let model = models.first().ok_or("the file holds no model")?;

@@ -193,7 +193,8 @@ impl Signals {
         let wanted = interactions.popularity();
         let sum = |counts: &[u32]| counts.iter().map(|&n| f64::from(n)).sum::<f64>();
         let overall = (sum(&wanted) / sum(&met).max(1.0)) as f32;
-        let share = wanted.iter().zip(&met).map(|(&w, &m)| (w as f32 + SHRINK * overall) / (m as f32 + SHRINK));
+        let share =
+            wanted.iter().zip(&met).map(|(&w, &m)| (w as f32 + SHRINK * overall) / (m as f32 + SHRINK));
         let share = share.collect();
         let known = training.facts.as_ref().map_or(&[][..], |facts| &facts.seconds);
         let seconds = (0..n).map(|at| known.get(at).copied().flatten().map_or(-1.0, |s| s.max(0.0).ln_1p()));
@@ -323,7 +324,8 @@ impl<'a> Viewer<'a> {
 
     fn transitions(&self, video: u32) -> [f32; TRANSITIONS] {
         let Signals { next, near, .. } = self.signals;
-        let chance = |place: usize| self.newest.get(place).map_or(0.0, |&from| next.get(from as usize, video));
+        let chance =
+            |place: usize| self.newest.get(place).map_or(0.0, |&from| next.get(from as usize, video));
         let count = |from: u32, to: u32| near.get(from as usize, to).max(0.0).ln_1p();
         let last = self.newest.first().copied();
         let (mut sum, mut reaching, mut weight) = (0.0, 0.0, 1.0);

@@ -154,11 +154,6 @@ impl<'a> Lesson<'a> {
             .collect()
     }
 
-    /// HR@10 and NDCG@10 of each validation list under scores.
-    pub(super) fn judge_with(&self, scores: &[f32]) -> Vec<[f64; 2]> {
-        self.ground.validation.judge(scores)
-    }
-
     /// Some lists: the sum of their losses, each times `weight`, and its gradients.
     fn lists(
         &self,
@@ -188,7 +183,8 @@ impl<'a> Lesson<'a> {
             let range = start..start + slates.range(at).len();
             let gains = &slates.gains[slates.range(at)];
             let weight = weight * slates.weights[at];
-            loss += self.settings.loss.add(&scores[range.clone()], gains, weight, &mut of_scores[range.clone()]);
+            loss +=
+                self.settings.loss.add(&scores[range.clone()], gains, weight, &mut of_scores[range.clone()]);
             start = range.end;
         }
         if let Some(stage) = self.network.stage {
@@ -204,7 +200,8 @@ impl Task for &Lesson<'_> {
     type Epoch = Vec<usize>;
 
     fn name(&self) -> &'static str {
-        "ranker"
+        // Two trainings of one model, each with checkpoints of its own.
+        if self.settings.hidden.is_empty() { "ranker-sum" } else { "ranker" }
     }
 
     fn epoch(&self, seed: u64) -> (Vec<usize>, usize) {
@@ -236,7 +233,7 @@ impl Task for &Lesson<'_> {
 
     fn judge(&self, parameters: &Parameters) -> Option<f64> {
         let n = self.ground.validation.n_questions;
-        let judged = self.judge_with(&self.scores(parameters, &self.ground.validation));
+        let judged = self.ground.validation.judge(&self.scores(parameters, &self.ground.validation));
         (n > 0).then(|| judged.iter().map(|[hit, ndcg]| hit + ndcg).sum::<f64>() / n as f64)
     }
 }

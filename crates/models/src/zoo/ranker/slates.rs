@@ -13,8 +13,8 @@ use crate::train::shuffle;
 use crate::{Context, Recommender, Training};
 
 /// At most so many lists are learnt from, and as many questions of validation judge an epoch, evenly spread.
-const SLATES_MAX: usize = 20_000;
-const JUDGED_MAX: usize = 8_000;
+const SLATES_MAX: usize = 40_000;
+const JUDGED_MAX: usize = 12_000;
 /// How deep a list is judged: HR@10 + NDCG@10.
 const DEPTH: usize = 10;
 
@@ -42,7 +42,8 @@ impl HeldOut {
             .iter()
             .map(|query| {
                 let of = training.interactions.of(query.user);
-                let row = |&video: &u32| of.iter().find(|row| row.video == video && row.is_positive()).copied();
+                let row =
+                    |&video: &u32| of.iter().find(|row| row.video == video && row.is_positive()).copied();
                 query.relevant.iter().filter_map(row).collect()
             })
             .collect();
@@ -52,7 +53,8 @@ impl HeldOut {
             Some(value) if settings.graded => (value / buckets.least).clamp(1.0, GAIN_MAX),
             _ => 1.0,
         };
-        let weight = |row: &Interaction| row.value.map_or(1.0, |value| buckets.weight(value, settings.balance));
+        let weight =
+            |row: &Interaction| row.value.map_or(1.0, |value| buckets.weight(value, settings.balance));
         let gains = rows.iter().map(|rows| rows.iter().map(gain).collect()).collect();
         let weights = rows.iter().map(|rows| rows.iter().map(weight).sum::<f32>() / rows.len().max(1) as f32);
         Self { weights: weights.collect(), gains, questions, left }
@@ -272,7 +274,8 @@ impl Ground {
         let questions = training.validation;
         let step = self::step(questions.len(), JUDGED_MAX);
         let lists = collect(stage, signals, (questions, step), settings, |_, query, list| {
-            let shown = |video: u32| is_candidate[video as usize] && query.masked.binary_search(&video).is_err();
+            let shown =
+                |video: u32| is_candidate[video as usize] && query.masked.binary_search(&video).is_err();
             let kept: Vec<usize> = (0..list.videos.len()).filter(|&at| shown(list.videos[at])).collect();
             list.keep(&kept);
             list.gains.iter_mut().for_each(|gain| *gain = gain.min(1.0));
@@ -338,7 +341,8 @@ fn collect(
             let lists = block.iter().zip(&contexts).zip(&opinions).filter_map(|((&at, asked), opinion)| {
                 let query = &questions[at];
                 let candidates = slate(&opinion.total, &query.history, settings.candidates);
-                let place = |video: &u32| query.relevant.binary_search(video).map_or(0.0, |at| at as f32 + 1.0);
+                let place =
+                    |video: &u32| query.relevant.binary_search(video).map_or(0.0, |at| at as f32 + 1.0);
                 let gains: Vec<f32> = candidates.iter().map(place).collect();
                 if gains.iter().all(|&gain| gain == 0.0) {
                     return None;
