@@ -323,11 +323,8 @@ pub struct Zoo<'a> {
     choices: Choices,
     likeness: OnceCell<Sparse>,
     /// What the second stage learnt from, kept for an ablation.
-    ground: Option<RankerGround>,
+    ground: Option<(ranker::Ground, String)>,
 }
-
-/// The lists of the ranker, the name of its stage one, and the layers that validation chose.
-type RankerGround = (ranker::Ground, String, Vec<usize>);
 
 /// The closed forms and the weights known to be good, by what a set has.
 const WITH_CONTENT: [(Kind, f32); 7] = [
@@ -411,8 +408,8 @@ impl<'a> Zoo<'a> {
     pub fn ablate_ranker(&mut self, beside: &[Kind]) -> Result<Ablation, FitError> {
         self.fit(Kind::Ranker, beside)?;
         match &self.ground {
-            Some((ground, stage, hidden)) if !self.training.validation.is_empty() => {
-                Ablation::new(&self.training, ground, (stage, hidden))
+            Some((ground, stage)) if !self.training.validation.is_empty() => {
+                Ablation::new(&self.training, ground, stage)
             }
             _ => Err(FitError::Needs { model: "an ablation".into(), needs: "a validation part" }),
         }
@@ -645,7 +642,7 @@ impl<'a> Zoo<'a> {
         let chosen = self.choices.get(&Kind::Ranker).map(Vec::as_slice);
         let (model, told) = Ranker::fit(&self.training, stage, &ground, chosen)?;
         self.choices.insert(Kind::Ranker, told.choice);
-        self.ground = Some((ground, name, model.hidden().to_vec()));
+        self.ground = Some((ground, name));
         Ok((Arc::new(model), told.note))
     }
 

@@ -1,8 +1,8 @@
 //! What each group of features adds: the second stage learnt again without it, and on it alone.
 
+use super::Group;
 use super::lesson::Lesson;
 use super::slates::Ground;
-use super::{Group, Settings};
 use crate::train::Unwatched;
 use crate::{FitError, Training};
 
@@ -33,11 +33,11 @@ pub struct Ablated {
 }
 
 impl Ablation {
-    /// Learns once with all groups, then twice for each, in the shape that was chosen. Epochs are chosen on validation each time, by the same seed.
+    /// Learns once with all groups, then twice for each. Epochs are chosen on validation each time, by the same seed.
     pub(in crate::zoo) fn new(
         training: &Training,
         ground: &Ground,
-        (stage_name, hidden): (&str, &[usize]),
+        stage_name: &str,
     ) -> Result<Self, FitError> {
         let is_told = |group: Group| {
             ground.groups.iter().zip(&ground.scale).any(|(&of, scale)| of == group && scale.1 > 0.0)
@@ -46,9 +46,8 @@ impl Ablation {
             Group::ALL.into_iter().partition(|&group| is_told(group));
         // Its steps are nobody's training: they are neither watched nor kept.
         let unwatched = Training { watch: &Unwatched, ..training.clone() };
-        let settings = Settings { hidden: hidden.to_vec(), ..training.settings.ranker.clone() };
         let judged = |groups: &[Group]| -> Result<[Vec<f64>; 2], FitError> {
-            let (lesson, start) = Lesson::new(&settings, ground, groups, training.seed);
+            let (lesson, start) = Lesson::new(&training.settings.ranker, ground, groups, training.seed);
             let learnt = lesson.learn(start, &unwatched, None)?;
             Ok(columns(ground, &lesson.scores(&learnt.parameters, &ground.validation)))
         };

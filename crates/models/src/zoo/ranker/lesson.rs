@@ -154,6 +154,11 @@ impl<'a> Lesson<'a> {
             .collect()
     }
 
+    /// HR@10 and NDCG@10 of each validation list under scores.
+    pub(super) fn judge_with(&self, scores: &[f32]) -> Vec<[f64; 2]> {
+        self.ground.validation.judge(scores)
+    }
+
     /// Some lists: the sum of their losses, each times `weight`, and its gradients.
     fn lists(
         &self,
@@ -200,8 +205,7 @@ impl Task for &Lesson<'_> {
     type Epoch = Vec<usize>;
 
     fn name(&self) -> &'static str {
-        // Two trainings of one model, each with checkpoints of its own.
-        if self.settings.hidden.is_empty() { "ranker-sum" } else { "ranker" }
+        "ranker"
     }
 
     fn epoch(&self, seed: u64) -> (Vec<usize>, usize) {
@@ -233,7 +237,7 @@ impl Task for &Lesson<'_> {
 
     fn judge(&self, parameters: &Parameters) -> Option<f64> {
         let n = self.ground.validation.n_questions;
-        let judged = self.ground.validation.judge(&self.scores(parameters, &self.ground.validation));
+        let judged = self.judge_with(&self.scores(parameters, &self.ground.validation));
         (n > 0).then(|| judged.iter().map(|[hit, ndcg]| hit + ndcg).sum::<f64>() / n as f64)
     }
 }

@@ -35,8 +35,7 @@ pub struct Settings {
     pub stage_one: Kind,
     /// How many of them.
     pub candidates: usize,
-    /// Numbers of each layer between features and score. A weighted sum without layers is learnt beside it, and validation
-    /// chooses: few viewers allow no more.
+    /// Numbers of each layer between features and score.
     pub hidden: Vec<usize>,
     /// Share of these left out at random while it learns.
     pub dropout: f32,
@@ -122,7 +121,7 @@ pub struct Ranker {
 
 /// What came of a fit beside the model.
 pub(super) struct Told {
-    /// Epochs, the share of what was learnt that is kept, and 1 where layers stand between features and score.
+    /// Epochs, and the share of what was learnt that is kept.
     pub(super) choice: Vec<f32>,
     /// Whether the order is better than that of stage one, in words.
     pub(super) note: String,
@@ -132,10 +131,7 @@ pub(super) struct Told {
 const SHARES: [f32; 4] = [0.0, 0.5, 0.75, 1.0];
 
 impl Ranker {
-    /// Learns on lists that are made. `chosen` is [`Told::choice`] of an earlier fit, if there is one.
-    ///
-    /// # Errors
-    /// When no list can be made, or training is stopped or leaves the numbers.
+    /// Learns on lists that are made. `chosen` are the epochs and the share of an earlier choice, if there is one.
     pub(super) fn fit(
         training: &Training,
         stage: Arc<dyn Recommender>,
@@ -143,55 +139,39 @@ impl Ranker {
         chosen: Option<&[f32]>,
     ) -> Result<(Self, Told), FitError> {
         let settings = &training.settings.ranker;
+        let (lesson, parameters) = Lesson::new(settings, ground, &Group::ALL, training.seed);
         if ground.train.len() == 0 {
             let needs = "viewers with two wanted videos, one of which stage one finds from the others";
             return Err(FitError::Needs { model: "ranker".into(), needs });
         }
-        // Epochs, share, and 1 where layers stand between; a choice without these is none.
-        let shapes = match chosen {
-            Some(&[epochs, share, layers, ..]) => {
-                let hidden = if layers > 0.0 { settings.hidden.clone() } else { Vec::new() };
-                vec![(hidden, Some((epochs as u32, share)))]
-            }
-            _ if settings.hidden.is_empty() => vec![(Vec::new(), None)],
-            // Where nothing judges, the layers that were asked for.
-            _ if ground.validation.n_questions == 0 => vec![(settings.hidden.clone(), None)],
-            _ => vec![(Vec::new(), None), (settings.hidden.clone(), None)],
+        let n_epochs = chosen.and_then(|chosen| Some(*chosen.first()? as u32));
+        let learnt = lesson.learn(parameters, training, n_epochs)?;
+        let mut parameters = learnt.parameters;
+        let n = ground.validation.n_questions;
+        let share = chosen.and_then(|chosen| chosen.get(1)).copied();
+        let (share, told) = match share {
+            Some(share) => (share, "as chosen before".to_string()),
+            None if n == 0 => (1.0, "no validation to compare its order by".to_string()),
+            None => choose_share(&lesson, &parameters, ground, &training.settings.ranker),
         };
-        let mut best: Option<Tried> = None;
-        for (hidden, chosen) in shapes {
-            let tried = Tried::new(training, ground, Settings { hidden, ..settings.clone() }, chosen)?;
-            if best.as_ref().is_none_or(|best| tried.score() > best.score()) {
-                best = Some(tried);
-            }
-        }
-        let best = best.expect("there is a shape to try");
+        lesson.network.keep_share(&mut parameters, share);
         let signals = Signals::new(training.interactions, training);
+        let lists = format!("{} of {} lists", ground.train.len(), ground.train.n_questions);
         let note = format!(
-            "{} candidates of {}, {} on {} of {} lists; {}",
+            "{} candidates of {}, {} epochs on {lists}, share {share}; {told}",
             settings.candidates,
             stage.name(),
-            best.in_words(),
-            ground.train.len(),
-            ground.train.n_questions,
-            best.against_stage_one(ground, settings.stage_one)
+            learnt.epochs
         );
-        let choice =
-            vec![best.epochs as f32, best.share, f32::from(u8::from(!best.settings.hidden.is_empty()))];
         let model = Self {
             stage,
-            settings: best.settings,
+            settings: settings.clone(),
             signals,
             scale: ground.scale.clone(),
-            network: best.network,
-            parameters: best.parameters,
+            network: lesson.network,
+            parameters,
         };
-        Ok((model, Told { choice, note }))
-    }
-
-    /// Numbers of each layer, as validation chose.
-    pub(super) fn hidden(&self) -> &[usize] {
-        &self.settings.hidden
+        Ok((model, Told { choice: vec![learnt.epochs as f32, share], note }))
     }
 
     /// The lists of a training set: `inner` was fitted on what `held` left, `stage` on all of it.
@@ -256,92 +236,43 @@ impl Ranker {
 /// What lies between the last candidate and the first of the others.
 const GAP: f32 = 0.1;
 
-/// One shape of the network, learnt, with the share of it that is best on validation.
-struct Tried {
-    settings: Settings,
-    network: Network,
-    parameters: Parameters,
-    epochs: u32,
-    share: f32,
-    /// HR@10 and NDCG@10 of each validation list.
-    judged: Vec<[f64; 2]>,
-}
-
-impl Tried {
-    fn new(
-        training: &Training,
-        ground: &Ground,
-        settings: Settings,
-        chosen: Option<(u32, f32)>,
-    ) -> Result<Self, FitError> {
-        let (lesson, parameters) = Lesson::new(&settings, ground, &Group::ALL, training.seed);
-        let learnt = lesson.learn(parameters, training, chosen.map(|(epochs, _)| epochs))?;
-        let at_share = |share: f32| {
-            let mut parameters = learnt.parameters.clone();
-            lesson.network.keep_share(&mut parameters, share);
-            let judged = ground.validation.judge(&lesson.scores(&parameters, &ground.validation));
-            (parameters, judged)
-        };
-        let shares = match chosen {
-            Some((_, share)) => vec![share],
-            None if ground.validation.n_questions == 0 => vec![1.0],
-            None => SHARES.to_vec(),
-        };
-        let mut best: Option<(f32, (Parameters, Vec<[f64; 2]>))> = None;
-        for share in shares {
-            let tried = at_share(share);
-            if best.as_ref().is_none_or(|(_, best)| sum(&tried.1) > sum(&best.1)) {
-                best = Some((share, tried));
-            }
-        }
-        let (share, (parameters, judged)) = best.expect("there is a share to try");
-        let network = lesson.network.clone();
-        Ok(Self { settings, network, parameters, epochs: learnt.epochs, share, judged })
+/// The share that is best on validation, and how it compares with the order of stage one there.
+fn choose_share(
+    lesson: &Lesson,
+    parameters: &Parameters,
+    ground: &Ground,
+    settings: &Settings,
+) -> (f32, String) {
+    let n = ground.validation.n_questions as f64;
+    let judged = SHARES.map(|share| {
+        let mut parameters = parameters.clone();
+        lesson.network.keep_share(&mut parameters, share);
+        lesson.judge_with(&lesson.scores(&parameters, &ground.validation))
+    });
+    let sum = |judged: &[[f64; 2]]| judged.iter().map(|[hit, ndcg]| hit + ndcg).sum::<f64>();
+    let best =
+        (0..SHARES.len()).fold(0, |best, at| if sum(&judged[at]) > sum(&judged[best]) { at } else { best });
+    let mean = |at: usize, of: usize| judged[at].iter().map(|one| one[of]).sum::<f64>() / n;
+    let stage = settings.stage_one;
+    let of_stage = format!("HR@10 {:.4} and NDCG@10 {:.4}", mean(0, 0), mean(0, 1));
+    if best == 0 {
+        let learnt = format!("{:.4} and {:.4}", mean(SHARES.len() - 1, 0), mean(SHARES.len() - 1, 1));
+        let what =
+            format!("its order does not beat that of {stage} on validation ({learnt} against {of_stage})");
+        return (0.0, format!("{what}, so that order is kept"));
     }
-
-    fn score(&self) -> f64 {
-        sum(&self.judged)
-    }
-
-    fn in_words(&self) -> String {
-        let shape = match &self.settings.hidden[..] {
-            [] => "a weighted sum".to_string(),
-            hidden => format!("layers of {hidden:?}"),
-        };
-        format!("{shape}, {} epochs, share {}", self.epochs, self.share)
-    }
-
-    /// Whether the order is better than that of stage one on validation, in words.
-    fn against_stage_one(&self, ground: &Ground, stage: Kind) -> String {
-        let n = ground.validation.n_questions as f64;
-        if n == 0.0 {
-            return format!("no validation compares its order with that of {stage}");
-        }
-        let other = ground.validation.judge(&ground.validation.totals);
-        let mean = |judged: &[[f64; 2]], of: usize| judged.iter().map(|one| one[of]).sum::<f64>() / n;
-        let of_stage = format!("HR@10 {:.4} and NDCG@10 {:.4}", mean(&other, 0), mean(&other, 1));
-        if self.score() <= sum(&other) {
-            return format!(
-                "no order that was learnt beats that of {stage} on validation ({of_stage}), so that is kept"
-            );
-        }
-        // Questions without a list differ by nothing.
-        let differences: Vec<f64> =
-            self.judged.iter().zip(&other).map(|(mine, other)| mine[1] - other[1]).collect();
-        let gain = differences.iter().sum::<f64>() / n;
-        let variance = differences.iter().map(|x| x * x).sum::<f64>() / n - gain * gain;
-        format!(
-            "its order beats that of {stage} on validation: HR@10 {:.4} and NDCG@10 {:.4} against {of_stage} (NDCG@10 {gain:+.4} ± {:.4})",
-            mean(&self.judged, 0),
-            mean(&self.judged, 1),
-            1.96 * (variance.max(0.0) / n).sqrt()
-        )
-    }
-}
-
-/// HR@10 + NDCG@10 over all lists: what everything here is chosen by.
-fn sum(judged: &[[f64; 2]]) -> f64 {
-    judged.iter().map(|[hit, ndcg]| hit + ndcg).sum()
+    // Questions without a list differ by nothing.
+    let differences: Vec<f64> =
+        judged[best].iter().zip(&judged[0]).map(|(mine, other)| mine[1] - other[1]).collect();
+    let gain = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|x| x * x).sum::<f64>() / n - gain * gain;
+    let told = format!(
+        "its order beats that of {stage} on validation: HR@10 {:.4} and NDCG@10 {:.4} against {of_stage} (NDCG@10 {gain:+.4} ± {:.4})",
+        mean(best, 0),
+        mean(best, 1),
+        1.96 * (variance.max(0.0) / n).sqrt()
+    );
+    (SHARES[best], told)
 }
 
 impl Recommender for Ranker {

@@ -13,8 +13,8 @@ use crate::train::shuffle;
 use crate::{Context, Recommender, Training};
 
 /// At most so many lists are learnt from, and as many questions of validation judge an epoch, evenly spread.
-const SLATES_MAX: usize = 40_000;
-const JUDGED_MAX: usize = 12_000;
+const SLATES_MAX: usize = 20_000;
+const JUDGED_MAX: usize = 8_000;
 /// How deep a list is judged: HR@10 + NDCG@10.
 const DEPTH: usize = 10;
 
