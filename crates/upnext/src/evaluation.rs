@@ -276,14 +276,13 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         Some(asked) => Some(swept(asked, &mut zoo, set, split, &ranking, &report.protocol, conditions)?),
         None => None,
     };
-    let ablation = match conditions.ablate {
-        true => {
-            let wheel = progress::wheel("learning without each group of features");
-            let judged = zoo.ablate_ranker(&conditions.models)?;
-            wheel.finish_and_clear();
-            Some(Ablation::new(&judged, report.protocol.bootstrap, conditions.seed)?)
-        }
-        false => None,
+    let ablation = if conditions.ablate {
+        let wheel = progress::wheel("learning without each group of features");
+        let judged = zoo.ablate_ranker(&conditions.models)?;
+        wheel.finish_and_clear();
+        Some(Ablation::new(&judged, report.protocol.bootstrap, conditions.seed)?)
+    } else {
+        None
     };
     let new_videos = match conditions.split {
         SplitRule::FirstSeen => {

@@ -87,7 +87,7 @@ impl Settings {
             (
                 !matches!(self.stage_one, Kind::Ranker | Kind::Random),
                 "stage_one",
-                "a model that is none of the two",
+                "a model other than ranker and random",
             ),
             ((2..=2_000).contains(&self.candidates), "candidates", "2 to 2000"),
             (
