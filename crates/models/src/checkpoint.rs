@@ -15,7 +15,7 @@ use upnext_nn::layer::Wiring;
 use crate::zoo::linear::{Head, Linear, Weights};
 use crate::zoo::{
     Bias, Blend, Bpr, Constant, ContentCosine, ContentScores, FeatureTower, Fusion, Ials, MedianBias,
-    OnMaxima, Part, Profile, Random, Sasrec, SasrecShape, TwoTower, Updater, UserKnn, Watch,
+    OnMaxima, Part, Profile, Random, Ranker, Sasrec, SasrecShape, TwoTower, Updater, UserKnn, Watch,
 };
 use crate::{Recommender, Settings};
 
@@ -197,6 +197,15 @@ pub enum Form {
         share: f32,
         /// The two.
         parts: Box<(Form, Form)>,
+    },
+    /// Candidates of a model in an order that was learnt.
+    Ranker {
+        /// How it was made.
+        settings: Box<crate::zoo::RankerSettings>,
+        /// Width of the vectors of content, where there are any.
+        n_content: Option<usize>,
+        /// The model whose candidates they are.
+        stage: Box<Form>,
     },
 }
 
@@ -670,6 +679,21 @@ impl Reader<'_> {
                     return Err(self.broken("parts", "they know different catalogues"));
                 }
                 Arc::new(OnMaxima::new(first, second, *share))
+            }
+            Form::Ranker { settings, n_content, stage } => {
+                let stage = self.part("stage").model(stage, depth + 1)?;
+                let n = stage.n_videos();
+                let content = n_content.map(|width| self.sparse("content", width)).transpose()?;
+                if content.as_ref().is_some_and(|content| content.n_rows() != n) {
+                    return Err(self.broken("content", "it has another number of videos"));
+                }
+                let hidden = settings.hidden.windows(2).map(|pair| pair[0].saturating_mul(pair[1]));
+                self.holds(hidden.fold(0, usize::saturating_add))?;
+                let signals = (self.square("next", n)?, self.square("near", n)?, content);
+                let vector = |name: &str, n: usize| self.vector(name, Some(n)).ok();
+                let get = |name: &str| self.matrix(name, None).ok();
+                let model = Ranker::load((**settings).clone(), stage, signals, vector, get);
+                Arc::new(model.map_err(|name| self.broken(&name, "it is missing or has another shape"))?)
             }
         })
     }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FitError;
-use crate::zoo::{auto, bpr, feature_tower, fusion, ials, lightgcn, profile, sasrec, two_tower, watch};
+use crate::zoo::{
+    auto, bpr, feature_tower, fusion, ials, lightgcn, profile, ranker, sasrec, two_tower, watch,
+};
 
 /// One section a model; a file of these says only what differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub struct Settings {
     pub watch_logistic: watch::Settings,
     /// Of `watch-tasks`.
     pub watch_tasks: watch::Settings,
+    /// Of `ranker`.
+    pub ranker: ranker::Settings,
 }
 
 impl Default for Settings {
@@ -62,6 +66,7 @@ impl Default for Settings {
             watch_d2q: watch::Settings::d2q(),
             watch_logistic: watch::Settings::weighted_logistic(),
             watch_tasks: watch::Settings::tasks(),
+            ranker: ranker::Settings::default(),
         }
     }
 }
@@ -87,6 +92,7 @@ impl Settings {
         self.watch_ids.check("watch-ids")?;
         self.watch_d2q.check("watch-d2q")?;
         self.watch_logistic.check("watch-logistic")?;
-        self.watch_tasks.check("watch-tasks")
+        self.watch_tasks.check("watch-tasks")?;
+        self.ranker.check()
     }
 }

@@ -145,6 +145,7 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::ContentScores,
         Kind::Smoothed,
         Kind::ClosedBlend,
+        Kind::Ranker,
     ];
     fit_all(Order::Timed, SplitRule::LeaveLastOut, |kind, model| {
         if personal.contains(&kind) {

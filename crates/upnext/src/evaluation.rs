@@ -24,6 +24,7 @@ use upnext_math::seed::mix;
 use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, Facts, FitError, Training};
 
+use crate::ablation::Ablation;
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
 use crate::lists::{Ranking, cases};
@@ -78,6 +79,8 @@ pub(crate) struct Conditions {
     pub(crate) sweep: Option<sweep::Asked>,
     /// At most so many questions of validation and of test each, drawn by the seed; `None` asks all.
     pub(crate) questions_max: Option<usize>,
+    /// Whether the ranker is learnt again without each group of its features, and on each alone.
+    pub(crate) ablate: bool,
 }
 
 impl Default for Conditions {
@@ -100,6 +103,7 @@ impl Default for Conditions {
             remarks: Vec::new(),
             sweep: None,
             questions_max: None,
+            ablate: false,
         }
     }
 }
@@ -114,6 +118,8 @@ pub(crate) struct Evaluation {
     pub(crate) sweep: Option<Sweep>,
     /// Videos first seen in the test, where the split is by that.
     pub(crate) new_videos: Option<NewVideos>,
+    /// What each group of features adds, where that was asked for.
+    pub(crate) ablation: Option<Ablation>,
 }
 
 /// The metrics of every table, for each K; AUC has none.
@@ -270,6 +276,14 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         Some(asked) => Some(swept(asked, &mut zoo, set, split, &ranking, &report.protocol, conditions)?),
         None => None,
     };
+    let ablation = if conditions.ablate {
+        let wheel = progress::wheel("learning without each group of features");
+        let judged = zoo.ablate_ranker(&conditions.models)?;
+        wheel.finish_and_clear();
+        Some(Ablation::new(&judged, report.protocol.bootstrap, conditions.seed)?)
+    } else {
+        None
+    };
     let new_videos = match conditions.split {
         SplitRule::FirstSeen => {
             let floor = [Kind::Random].into_iter().filter(|floor| !conditions.models.contains(floor));
@@ -283,7 +297,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         _ => None,
     };
     watcher.rest();
-    Ok(Evaluation { report, choices: zoo.choices().clone(), sweep, new_videos })
+    Ok(Evaluation { report, choices: zoo.choices().clone(), sweep, new_videos, ablation })
 }
 
 /// Re-ranks the lists of the last model that could be fitted.
@@ -382,6 +396,7 @@ fn reads_labels(kind: Kind) -> bool {
             | Kind::WatchTasks
             | Kind::Auto
             | Kind::ClosedBlend
+            | Kind::Ranker
     )
 }
 
@@ -470,7 +485,7 @@ fn mean_errors_of_users(test: &[Observation], predicted: &[f64]) -> Vec<f64> {
 fn needs_choice(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Ease | Kind::MarkovEase | Kind::Walk | Kind::Auto | Kind::Blend | Kind::ClosedBlend
+        Kind::Ease | Kind::MarkovEase | Kind::Walk | Kind::Auto | Kind::Blend | Kind::ClosedBlend | Kind::Ranker
     )
 }
 

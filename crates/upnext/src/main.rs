@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, progress and logs to standard error. Exit codes: 0 done, 1 failed, 2 wrong use.
 
+mod ablation;
 mod command;
 mod config;
 mod drawing;

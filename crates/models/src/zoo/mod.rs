@@ -16,6 +16,7 @@ mod markov;
 mod nearest;
 mod popular;
 pub(crate) mod profile;
+pub(crate) mod ranker;
 pub(crate) mod sasrec;
 mod scores;
 mod slit;
@@ -42,6 +43,7 @@ pub use lightgcn::Settings as LightGcnSettings;
 pub use linear::Linear;
 pub use popular::{Bias, Constant, Random};
 pub use profile::{Memory, Profile, Settings as ProfileSettings, Updater};
+pub use ranker::{Ablated, Ablation, Group, ListLoss, Ranker, Settings as RankerSettings};
 pub(crate) use sasrec::Shape as SasrecShape;
 pub use sasrec::{Sasrec, Settings as SasrecSettings};
 pub use scores::ContentScores;
@@ -165,11 +167,13 @@ pub enum Kind {
     Blend,
     /// The closed forms, weights chosen on validation from known good ones.
     ClosedBlend,
+    /// The candidates of another model in an order learnt from whole lists.
+    Ranker,
 }
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -212,6 +216,7 @@ impl Kind {
         Self::Auto,
         Self::Blend,
         Self::ClosedBlend,
+        Self::Ranker,
     ];
 
     /// The name on the command line and in reports.
@@ -259,6 +264,7 @@ impl Kind {
             Self::Auto => "auto",
             Self::Blend => "blend",
             Self::ClosedBlend => "closed-blend",
+            Self::Ranker => "ranker",
         }
     }
 
@@ -300,6 +306,7 @@ impl Kind {
                 | Self::WatchD2q
                 | Self::WatchLogistic
                 | Self::WatchTasks
+                | Self::Ranker
         )
     }
 }
@@ -339,6 +346,8 @@ pub struct Zoo<'a> {
     fitted: Vec<(Kind, Arc<dyn Recommender>, String)>,
     choices: Choices,
     likeness: OnceCell<Sparse>,
+    /// What the second stage learnt from, kept for an ablation.
+    ground: Option<(ranker::Ground, String)>,
 }
 
 /// The closed forms and the weights known to be good, by what a set has.
@@ -372,7 +381,7 @@ impl<'a> Zoo<'a> {
 
     /// Nothing fitted yet; what `choices` names is taken from there.
     pub fn with_choices(training: Training<'a>, choices: Choices) -> Self {
-        Self { training, fitted: Vec::new(), choices, likeness: OnceCell::new() }
+        Self { training, fitted: Vec::new(), choices, likeness: OnceCell::new(), ground: None }
     }
 
     /// What was chosen so far.
@@ -413,6 +422,20 @@ impl<'a> Zoo<'a> {
             Ok(model) => Ok(Arc::new(model)),
             Err(FitError::Needs { .. }) => Ok(self.fit(Kind::Fusion, &[])?.model),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What each group of features adds to the second stage, on validation.
+    ///
+    /// # Errors
+    /// As [`Zoo::fit`] of [`Kind::Ranker`]; and where nothing is held out to judge by.
+    pub fn ablate_ranker(&mut self, beside: &[Kind]) -> Result<Ablation, FitError> {
+        self.fit(Kind::Ranker, beside)?;
+        match &self.ground {
+            Some((ground, stage)) if !self.training.validation.is_empty() => {
+                Ablation::new(&self.training, ground, stage)
+            }
+            _ => Err(FitError::Needs { model: "an ablation".into(), needs: "a validation part" }),
         }
     }
 
@@ -549,6 +572,7 @@ impl<'a> Zoo<'a> {
                 self.blend(kind, &start)?
             }
             Kind::ClosedBlend => self.blend(kind, &self.closed_forms())?,
+            Kind::Ranker => self.ranker(beside)?,
         })
     }
 
@@ -641,6 +665,36 @@ impl<'a> Zoo<'a> {
         let parts: Vec<String> =
             blend.parts().iter().map(|part| format!("{:.2} {}", part.weight, part.model.name())).collect();
         Ok((Arc::new(blend), format!("{}, weights {how}", parts.join(" + "))))
+    }
+
+    /// Fits stage one on all of train and again on what is left when the lists to learn from are held out.
+    fn ranker(&mut self, beside: &[Kind]) -> Result<(Arc<dyn Recommender>, String), FitError> {
+        let settings = self.training.settings.ranker.clone();
+        settings.check()?;
+        let beside: Vec<Kind> = beside.iter().copied().filter(|&kind| kind != Kind::Ranker).collect();
+        let stage = self.fit(settings.stage_one, &beside)?.model;
+        let held = ranker::HeldOut::new(&self.training, &settings);
+        let inner = {
+            // What was chosen for stage one holds for its twin, which nobody watches and nothing judges.
+            let training = Training {
+                interactions: &held.left,
+                validation: &[],
+                validation_values: &[],
+                start: None,
+                watch: &crate::train::Unwatched,
+                ..self.training.clone()
+            };
+            let mut zoo =
+                Zoo { likeness: self.likeness.clone(), ..Zoo::with_choices(training, self.choices.clone()) };
+            zoo.fit(settings.stage_one, &beside)?.model
+        };
+        let ground = Ranker::ground(&self.training, &held, inner.as_ref(), stage.as_ref());
+        let name = stage.name().to_string();
+        let chosen = self.choices.get(&Kind::Ranker).map(Vec::as_slice);
+        let (model, told) = Ranker::fit(&self.training, stage, &ground, chosen)?;
+        self.choices.insert(Kind::Ranker, told.choice);
+        self.ground = Some((ground, name));
+        Ok((Arc::new(model), told.note))
     }
 
     fn markov_ease(&mut self) -> Result<(Arc<dyn Recommender>, String), FitError> {

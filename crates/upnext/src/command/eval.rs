@@ -12,6 +12,7 @@ use upnext_eval::{Report, TableStyle, Ties};
 use upnext_ingest::run;
 use upnext_models::zoo::Kind;
 
+use crate::ablation::Ablation;
 use crate::evaluation::{CandidateRule, Conditions, Evaluation, evaluate_split, vectors_of};
 use crate::learning::LearningArgs;
 use crate::loading::{DataArgs, natural_split, parse_split};
@@ -36,7 +37,8 @@ pub(crate) struct EvalArgs {
     /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, walk, slit, svd,
     /// ials, ials-confidence, wmf, bpr, lightgcn, sasrec, bsarec, esasrec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
     /// watch-tasks (of watch ratios), content, content-scores (daily statistics of before the first question),
-    /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend, auto (tries what fits the set, within --minutes, and blends it)
+    /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend, ranker (the candidates of
+    /// closed-blend, or of --set ranker.stage_one=MODEL, in an order learnt from whole lists), auto (tries what fits the set, within --minutes, and blends it)
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
     models: Vec<String>,
     /// Minutes in which `auto` tries and weighs (15)
@@ -86,6 +88,9 @@ pub(crate) struct EvalArgs {
     /// Draw the sweep here: one HTML page that needs no network
     #[arg(long, value_name = "FILE", requires = "sweep")]
     plot: Option<std::path::PathBuf>,
+    /// Learn the ranker again without each group of its features, and on each alone; judged on validation
+    #[arg(long, value_name = "MODEL", value_parser = ["ranker"])]
+    ablate: Option<String>,
     #[command(flatten)]
     learning: LearningArgs,
     /// Write the report here too
@@ -126,7 +131,10 @@ impl EvalArgs {
     /// When the set cannot be read, cut or measured.
     pub(crate) fn run(self) -> Result<()> {
         let k = parse_k(&self.k)?;
-        let models = parse_models(&self.models)?;
+        let mut models = parse_models(&self.models)?;
+        if self.ablate.is_some() && !models.contains(&Kind::Ranker) {
+            models.push(Kind::Ranker);
+        }
         let split = parse_split(self.split.as_deref())?;
         self.check()?;
         let sweep =
@@ -158,6 +166,7 @@ impl EvalArgs {
             remarks: Vec::new(),
             sweep,
             questions_max: self.questions.map(|n| n as usize),
+            ablate: self.ablate.is_some(),
         };
         let missing: Vec<&str> =
             FLOORS.into_iter().filter(|floor| !conditions.models.contains(floor)).map(Kind::name).collect();
@@ -171,8 +180,8 @@ impl EvalArgs {
             if let (Some(file), Some(sweep)) = (&self.plot, &table.sweep) {
                 output::write_file(file, draw::sweep::page(sweep).as_bytes())?;
             }
-            let printed = match (&table.sweep, &table.new_videos) {
-                (None, None) => Printed::Report(&table.report),
+            let printed = match (&table.sweep, &table.new_videos, &table.ablation) {
+                (None, None, None) => Printed::Report(&table.report),
                 _ => Printed::Both(table),
             };
             if let Some(file) = &self.out {
@@ -184,6 +193,7 @@ impl EvalArgs {
                 print_table(&table.report, false, self.full)?;
                 table.sweep.iter().try_for_each(|sweep| output::print(&sweep.in_words()))?;
                 table.new_videos.iter().try_for_each(|of| output::print(&of.in_words()))?;
+                table.ablation.iter().try_for_each(|of| output::print(&of.in_words()))?;
             }
         } else {
             let all = Tables { mean: mean(&tables), tables };
@@ -196,6 +206,7 @@ impl EvalArgs {
                 for table in &all.tables {
                     output::print(&format!("\n=== {} ===\n", table.name))?;
                     print_table(&table.report, false, self.full)?;
+                    table.ablation.iter().try_for_each(|of| output::print(&of.in_words()))?;
                 }
                 output::print(&mean_in_words(&all.mean))?;
             }
@@ -219,6 +230,8 @@ struct Table {
     sweep: Option<Sweep>,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_videos: Option<NewVideos>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ablation: Option<Ablation>,
 }
 
 /// The object of one table: the report as it is, or with what stands beside it.
@@ -254,8 +267,8 @@ fn tables(
         ));
     }
     let table = |name: String, window: bool, split: &Split, conditions: &Conditions| -> Result<Table> {
-        let Evaluation { report, sweep, new_videos, .. } = evaluate_split(set, split, conditions)?;
-        Ok(Table { name, window, report, sweep, new_videos })
+        let Evaluation { report, sweep, new_videos, ablation, .. } = evaluate_split(set, split, conditions)?;
+        Ok(Table { name, window, report, sweep, new_videos, ablation })
     };
     let named = |name: &str| {
         let mut conditions = conditions.clone();

@@ -142,6 +142,12 @@ fn usual(kind: Kind) -> &'static [&'static str] {
             "temperature=0.05..0.2",
             "favourites=1,3,10",
         ],
+        Kind::Ranker => &[
+            "dropout=0.0..0.3",
+            "learn.rate=0.0003..0.01:log",
+            "learn.weight_decay=0.001..0.1:log",
+            "negatives=32,64,128",
+        ],
         _ => &["dropout=0.0..0.5", "learn.rate=0.0002..0.003:log", "ids=0,8,16,32"],
     }
 }
