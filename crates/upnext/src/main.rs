@@ -4,6 +4,7 @@
 
 mod command;
 mod config;
+mod diagnosis;
 mod drawing;
 mod encoding;
 mod evaluation;
@@ -17,9 +18,11 @@ mod new_videos;
 mod output;
 mod pictures;
 mod progress;
+mod protocols;
 mod report;
 mod retention;
 mod retraining;
+mod sampled;
 mod serving;
 mod stores;
 mod stream;
