@@ -178,42 +178,20 @@ pub(crate) fn side_by_side(
         if ways.is_empty() && !rows.is_empty() {
             continue;
         }
-        let splits = match cut(set, conditions, split, folds) {
-            Ok(splits) => splits,
-            Err(error) => {
-                if !ways.is_empty() {
-                    left_out.push(LeftOut { name: split.name().into(), reason: error.to_string() });
-                }
-                continue;
-            }
-        };
         let conditions = Conditions {
             split,
             negatives: ways.iter().filter_map(|way| way.negatives).collect(),
             ..conditions.clone()
         };
-        let mut tables: Vec<Vec<Report>> = Vec::new();
-        for (at, mut split) in splits.into_iter().enumerate() {
-            tracing::info!("measuring under {}, cut {}", conditions.split, at + 1);
-            ask_for_one(&mut split, &all, conditions.seed);
-            if let Some(max) = conditions.questions_max {
-                draw(&mut split.test, max, conditions.seed);
-            }
-            // A network starts anew on every cut.
-            let learning = conditions.learning.under(&format!("{}-{}", conditions.split, at + 1));
-            match evaluate_split(set, &split, &Conditions { learning, ..conditions.clone() }) {
-                Ok(Evaluation { report, sampled, .. }) => {
-                    tables.push([report].into_iter().chain(sampled).collect());
+        let tables = match tables(set, &conditions, &all, folds)? {
+            Ok(tables) => tables,
+            Err(reason) => {
+                if !ways.is_empty() {
+                    left_out.push(LeftOut { name: split.name().into(), reason });
                 }
-                Err(error) if error.is::<OpenLeak>() => {
-                    left_out
-                        .push(LeftOut { name: conditions.split.name().into(), reason: error.to_string() });
-                    tables.clear();
-                    break;
-                }
-                Err(error) => return Err(error),
+                continue;
             }
-        }
+        };
         let Some(first) = tables.first() else { continue };
         for name in first[0].models.iter().map(|model| &model.name) {
             if !models.contains(name) {
@@ -253,14 +231,41 @@ pub(crate) fn side_by_side(
     })
 }
 
-/// The set cut by a rule, once or window by window.
-fn cut(
+/// The reports of each window of a split: over all candidates, then over each kind of sampled ones. The inner error is why the
+/// split is left out.
+fn tables(
     set: &Dataset,
     conditions: &Conditions,
-    rule: SplitRule,
+    all: &Interactions,
     folds: Option<usize>,
-) -> Result<Vec<Split>, SplitError> {
-    match rule {
+) -> Result<Result<Vec<Vec<Report>>, String>> {
+    let splits = match cut(set, conditions, folds) {
+        Ok(splits) => splits,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let mut tables: Vec<Vec<Report>> = Vec::new();
+    for (at, mut split) in splits.into_iter().enumerate() {
+        tracing::info!("measuring under {}, cut {}", conditions.split, at + 1);
+        ask_for_one(&mut split, all, conditions.seed);
+        if let Some(max) = conditions.questions_max {
+            draw(&mut split.test, max, conditions.seed);
+        }
+        // A network starts anew on every cut.
+        let learning = conditions.learning.under(&format!("{}-{}", conditions.split, at + 1));
+        match evaluate_split(set, &split, &Conditions { learning, ..conditions.clone() }) {
+            Ok(Evaluation { report, sampled, .. }) => {
+                tables.push([report].into_iter().chain(sampled).collect());
+            }
+            Err(error) if error.is::<OpenLeak>() => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Ok(tables))
+}
+
+/// The set cut by the rule of the conditions, once or window by window.
+fn cut(set: &Dataset, conditions: &Conditions, folds: Option<usize>) -> Result<Vec<Split>, SplitError> {
+    match conditions.split {
         SplitRule::Rolling => Split::rolling(set, &conditions.relevance, folds.unwrap_or(FOLDS)),
         rule => Ok(vec![Split::new(set, &conditions.relevance, rule, conditions.seed)?]),
     }
@@ -413,6 +418,7 @@ const CELL: usize = 13;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use upnext_data::{Actions, History, Interaction, Judgement};
 
     fn figures(ndcg: f64) -> Figures {
         Figures { metrics: [("ndcg@10".to_string(), ndcg)].into(), inflation: BTreeMap::new() }
@@ -440,6 +446,38 @@ mod tests {
         assert!(
             said.contains("`given`") && said.contains("leave-last-out") && said.contains("sampled-popular")
         );
+    }
+
+    #[test]
+    fn the_first_wanted_video_is_asked_for_and_the_others_are_masked() {
+        let row = |(video, time): (u32, i64)| Interaction {
+            video,
+            time,
+            value: None,
+            judgement: Judgement::Positive,
+            actions: Actions::default(),
+        };
+        let all = Interactions::from_users(10, vec![[(5, 1), (9, 2), (3, 3), (1, 4)].map(row).to_vec()]);
+        let asks = |rule| {
+            let history = History::of_positives(&[5]);
+            let query = Query { user: 0, masked: vec![5], history, relevant: vec![1, 3, 9], at: Some(2) };
+            let mut split = Split {
+                rule,
+                train: all.clone(),
+                validation: Vec::new(),
+                test: vec![query],
+                cuts: None,
+                pairs_on_both_sides: 0,
+                held_out_values: Vec::new(),
+                validation_values: Vec::new(),
+                warm: Vec::new(),
+            };
+            ask_for_one(&mut split, &all, 1);
+            (split.test[0].relevant.clone(), split.test[0].masked.clone())
+        };
+        assert_eq!(asks(SplitRule::GlobalTime), (vec![9], vec![1, 3, 5]));
+        let (relevant, masked) = asks(SplitRule::Random);
+        assert_eq!((relevant.len(), masked.len()), (1, 3), "one by lot");
     }
 
     #[test]
