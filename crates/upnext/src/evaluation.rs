@@ -27,9 +27,10 @@ use upnext_models::{Context, Facts, FitError, Training};
 use crate::ablation::Ablation;
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
-use crate::lists::{Ranking, cases};
+use crate::lists::{Ranking, cases_of_pools};
 use crate::new_videos::{NewVideos, new_videos};
 use crate::progress;
+use crate::sampled::{NEGATIVES, Negatives, Sampler};
 use crate::sweep::{self, Sweep};
 use crate::true_top::{ContentScores, against_true_top, content_scores};
 
@@ -81,6 +82,8 @@ pub(crate) struct Conditions {
     pub(crate) questions_max: Option<usize>,
     /// Whether the ranker is learnt again without each group of its features, and on each alone.
     pub(crate) ablate: bool,
+    /// Sampled candidates that are ranked beside all of them, each a report of its own.
+    pub(crate) negatives: Vec<Negatives>,
 }
 
 impl Default for Conditions {
@@ -104,6 +107,7 @@ impl Default for Conditions {
             sweep: None,
             questions_max: None,
             ablate: false,
+            negatives: Vec::new(),
         }
     }
 }
@@ -112,6 +116,8 @@ impl Default for Conditions {
 pub(crate) struct Evaluation {
     /// The numbers.
     pub(crate) report: Report,
+    /// The same over sampled candidates, where these were asked for; never a headline.
+    pub(crate) sampled: Vec<Report>,
     /// What was chosen on validation, for fitting again on everything.
     pub(crate) choices: Choices,
     /// What variety costs, where that was asked for.
@@ -165,7 +171,7 @@ pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluat
 }
 
 /// Keeps `n` of some questions, in their order.
-fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
+pub(crate) fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
     let mut by_lot: Vec<(u64, usize)> =
         (0..questions.len()).map(|at| (mix(seed ^ mix(at as u64)), at)).collect();
     by_lot.sort_unstable();
@@ -223,12 +229,15 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
     let mut zoo = Zoo::with_choices(training, choices);
     let depth = conditions.k.iter().copied().max().unwrap_or(10);
     let ranking = Ranking { candidates: &candidates, depth, ties: conditions.ties, seed: conditions.seed };
-    let mut measured = Vec::new();
+    let (mut measured, mut of_samples) = (Vec::new(), vec![Vec::new(); conditions.negatives.len()]);
     for &kind in &conditions.models {
         let done = fit_and_measure(kind, &mut zoo, set, split, &ranking, conditions)?;
         watcher.rest();
         match done {
-            Ok(model) => measured.push(model),
+            Ok((model, sampled)) => {
+                measured.push(model);
+                of_samples.iter_mut().zip(sampled).for_each(|(of, model)| of.push(model));
+            }
             Err(reason) => left_out.push(LeftOut { name: kind.name().into(), reason }),
         }
     }
@@ -269,6 +278,12 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         leaks,
     };
     let headline = format!("ndcg@{}", conditions.k.first().copied().unwrap_or(10));
+    let sampled = conditions.negatives.iter().zip(of_samples).map(|(negatives, measured)| {
+        let candidates = Candidates { n: NEGATIVES + 1, what: negatives.what() };
+        let protocol = Protocol { candidates, ..protocol.clone() };
+        Report::new(protocol, &headline, measured, left_out.clone())
+    });
+    let sampled: Vec<Report> = sampled.collect::<Result<_, _>>()?;
     let mut report = Report::new(protocol, &headline, measured, left_out)?;
     report.predictions = predictions(&mut zoo, split, conditions)?;
     report.overlap = Some(overlap(split));
@@ -297,7 +312,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
         _ => None,
     };
     watcher.rest();
-    Ok(Evaluation { report, choices: zoo.choices().clone(), sweep, new_videos, ablation })
+    Ok(Evaluation { report, sampled, choices: zoo.choices().clone(), sweep, new_videos, ablation })
 }
 
 /// Re-ranks the lists of the last model that could be fitted.
@@ -530,7 +545,8 @@ fn choose_on_a_tenth(
     Ok(zoo.choices().clone())
 }
 
-/// The outer error stops everything; the inner one leaves this model out by name.
+/// What was measured over all candidates, and over each kind of sampled ones. The outer error stops everything; the inner one
+/// leaves this model out by name.
 fn fit_and_measure(
     kind: Kind,
     zoo: &mut Zoo,
@@ -538,7 +554,7 @@ fn fit_and_measure(
     split: &Split,
     ranking: &Ranking,
     conditions: &Conditions,
-) -> Result<Result<Measured, String>> {
+) -> Result<Result<(Measured, Vec<Measured>), String>> {
     let started = Instant::now();
     let wheel = progress::wheel(&format!("fitting {kind}"));
     let fitted = match zoo.fit(kind, &conditions.models) {
@@ -556,7 +572,19 @@ fn fit_and_measure(
     let fit_seconds = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let bar = progress::bar(split.test.len(), &format!("asking {kind}"));
-    let cases = cases(model.as_ref(), &split.test, ranking, &|n| bar.inc(n as u64));
+    let popularity = if conditions.negatives.is_empty() { Vec::new() } else { split.train.popularity() };
+    let samplers = conditions.negatives.iter().map(|&negatives| Sampler {
+        negatives,
+        candidates: ranking.candidates,
+        popularity: &popularity,
+        seed: ranking.seed,
+    });
+    let pools: Vec<_> = samplers.map(|sampler| move |query: &Query| sampler.of(query)).collect();
+    let pools: Vec<&(dyn Fn(&Query) -> Vec<u32> + Sync)> =
+        pools.iter().map(|pool| pool as &(dyn Fn(&Query) -> Vec<u32> + Sync)).collect();
+    let mut by_pool =
+        cases_of_pools(model.as_ref(), &split.test, ranking, &pools, &|n| bar.inc(n as u64)).into_iter();
+    let cases = by_pool.next().unwrap_or_default();
     bar.finish_and_clear();
     let score_seconds = started.elapsed().as_secs_f64();
     let mut table = measure(&Ranked::grid(&ACCURACY, &conditions.k), &cases);
@@ -565,7 +593,7 @@ fn fit_and_measure(
     }
     let mut overall = beyond_accuracy(&mut table, &cases, set, split, ranking.candidates.len(), conditions)?;
     overall.extend(against_true_top(&cases, &split.held_out_values, &conditions.k));
-    Ok(Ok(Measured {
+    let of_all = Measured {
         name: kind.name().into(),
         floor: kind.is_floor(),
         table,
@@ -573,7 +601,15 @@ fn fit_and_measure(
         fit_seconds,
         score_seconds,
         notes,
-    }))
+    };
+    let of_samples = by_pool.map(|cases| Measured {
+        name: of_all.name.clone(),
+        floor: of_all.floor,
+        table: measure(&Ranked::grid(&ACCURACY, &conditions.k), &cases),
+        ..Measured::default()
+    });
+    let of_samples = of_samples.collect();
+    Ok(Ok((of_all, of_samples)))
 }
 
 /// Diversity, novelty, coverage and fairness of the lists, at the first K.
@@ -631,6 +667,10 @@ fn beyond_accuracy(
         cases.iter().map(|case| case.user).zip(light_and_active(&watched)).collect();
     if let Some(recall) = table.column(&format!("recall@{k}")) {
         let groups = by_viewer_group(recall, cases, |user| groups.get(&user).copied());
+        for group in &groups {
+            let who = if group.group == 0 { "light" } else { "active" };
+            overall.insert(format!("recall_{who}_viewers@{k}"), group.mean);
+        }
         overall.insert(format!("recall_gap_light_active@{k}"), gap(&groups));
     }
     Ok(overall)

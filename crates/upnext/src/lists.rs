@@ -36,6 +36,36 @@ pub(crate) fn cases(
     })
 }
 
+/// The same for several sets of candidates at once: the cases of all candidates, then those of each of `pools`, which names the
+/// rows that one question ranks.
+pub(crate) fn cases_of_pools(
+    model: &dyn Recommender,
+    questions: &[Query],
+    ranking: &Ranking,
+    pools: &[&(dyn Fn(&Query) -> Vec<u32> + Sync)],
+    done: &(dyn Fn(usize) + Sync),
+) -> Vec<Vec<Case>> {
+    let score = |block: &[Query], scores: &mut Matrix| of_model(model, block, ranking, scores);
+    let answers = ask(model.n_videos(), questions, ranking, done, score, |(query, scores, is_candidate)| {
+        let given = if pools.is_empty() { Vec::new() } else { scores.to_vec() };
+        let mut cases = vec![case(query, scores, is_candidate, ranking)];
+        cases.extend(pools.iter().map(|pool| {
+            let rows = pool(query);
+            let (mut of_pool, mut within) = (vec![f32::NEG_INFINITY; given.len()], vec![false; given.len()]);
+            for &row in &rows {
+                (of_pool[row as usize], within[row as usize]) = (given[row as usize], true);
+            }
+            case(query, &mut of_pool, &within, &Ranking { candidates: &rows, ..*ranking })
+        }));
+        cases
+    });
+    let mut by_pool: Vec<Vec<Case>> = vec![Vec::with_capacity(answers.len()); pools.len() + 1];
+    for cases in answers {
+        by_pool.iter_mut().zip(cases).for_each(|(of_pool, case)| of_pool.push(case));
+    }
+    by_pool
+}
+
 /// The same with the scores of what each list holds, best first: what a re-rank chooses from.
 pub(crate) fn pools(
     model: &dyn Recommender,
@@ -231,6 +261,21 @@ mod tests {
         assert_eq!((case.list, case.ranks, case.n_candidates), (vec![1, 3, 4], vec![1], 3));
         let case = ask(&[5, 4, 3, 2, 1], &[0], &[2], &[0, 1, 3, 4], Ties::Pessimistic);
         assert_eq!(case.ranks, [Case::MISSING]);
+    }
+
+    #[test]
+    fn a_pool_of_a_few_candidates_ranks_the_same_scores_higher() {
+        // Video 5 is sixth of eight; among itself and three others it is second.
+        let model = popular(&[9, 8, 7, 6, 5, 4, 3, 2]);
+        let candidates: Vec<u32> = (0..8).collect();
+        let query =
+            Query { user: 0, history: History::default(), masked: vec![1], relevant: vec![5], at: None };
+        let ranking = Ranking { candidates: &candidates, depth: 3, ties: Ties::Pessimistic, seed: 1 };
+        let pools: [&(dyn Fn(&Query) -> Vec<u32> + Sync); 1] = [&|_| vec![3, 5, 6, 7]];
+        let by_pool = cases_of_pools(model.as_ref(), &[query], &ranking, &pools, &|_| {});
+        let told = |at: usize| (by_pool[at][0].ranks[0], by_pool[at][0].n_candidates);
+        assert_eq!((told(0), told(1)), ((4, 7), (1, 4)), "the seen video 1 stands in nobody's way");
+        assert_eq!(by_pool[1][0].list, [3, 5, 6]);
     }
 
     #[test]

@@ -331,6 +331,113 @@ fn a_planted_leak_is_caught_by_name() {
     assert_eq!((&shared["handled"], &report["protocol"]["users"]), (&json!(true), &json!(19)));
 }
 
+// ---- protocols and diagnosis ---------------------------------------------------------------------------------
+
+const MOVIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/movies");
+
+#[test]
+fn protocols_stand_side_by_side_and_the_sampled_ones_are_inflated() {
+    let desk = Desk::new();
+    let line = format!(
+        "eval {MOVIES} --protocols global-time,leave-last-out --models popular,markov --k 10 --bootstrap 20"
+    );
+    let told = desk.run(&format!("{line} --json --out told.json")).json();
+    assert_eq!(serde_json::from_str::<Value>(&desk.read("told.json")).unwrap(), told);
+    let told = &told["protocols"];
+    assert_eq!((&told["strict"], &told["headline"]), (&json!("global-time/full"), &json!("ndcg@10")));
+    let rows = told["rows"].as_array().unwrap();
+    let protocols: Vec<&str> = rows.iter().map(|row| row["protocol"].as_str().unwrap()).collect();
+    let rankings = ["full", "sampled-uniform", "sampled-popular"];
+    let all: Vec<String> = ["global-time", "leave-last-out"]
+        .iter()
+        .flat_map(|split| rankings.map(|ranking| format!("{split}/{ranking}")))
+        .collect();
+    assert_eq!(protocols, all);
+    let fingerprints: BTreeSet<String> = rows.iter().map(|row| row["fingerprints"].to_string()).collect();
+    assert_eq!(fingerprints.len(), 6, "no two of them may be compared");
+    let of = |model: &str, at: usize, what: &str| rows[at]["models"][model][what]["hr@10"].as_f64().unwrap();
+    assert_eq!(of("popular", 0, "inflation"), 1.0);
+    for full in [0, 3] {
+        assert!(of("popular", full + 1, "metrics") > 2.0 * of("popular", full, "metrics"), "{rows:?}");
+        assert!(of("markov", full + 1, "metrics") > of("markov", full, "metrics"), "{rows:?}");
+    }
+    let text = desk.run(&line).done().out;
+    for said in ["×1.00", "for comparison with papers only", "Krichene & Rendle 2020", "Ji et al. 2020"] {
+        assert!(text.contains(said), "`{said}` is missing in: {text}");
+    }
+}
+
+#[test]
+fn a_set_without_times_leaves_out_the_protocols_that_need_them_by_name() {
+    let desk = Desk::new();
+    desk.write("walks.txt", "1 2 3 4 5\n2 3 4 5 6\n3 4 5 6 7\n4 5 6 7 1\n");
+    let line = "eval walks.txt --models popular,markov --k 2 --bootstrap 20 --protocols";
+    let told = desk.run(&format!("{line} all --json")).json();
+    let told = &told["protocols"];
+    assert_eq!(told["strict"], "leave-last-out/full");
+    assert_eq!(names(&told["left_out"]), ["global-time", "rolling"]);
+    assert!(told["left_out"][0]["reason"].as_str().unwrap().contains("needs times"));
+    // The protocol that others are held against is measured whether it was asked for or not.
+    let told = desk.run(&format!("{line} random/sampled-uniform --json")).json();
+    let rows = told["protocols"]["rows"].as_array().unwrap();
+    let protocols: Vec<&Value> = rows.iter().map(|row| &row["protocol"]).collect();
+    assert_eq!(protocols, ["leave-last-out/full", "random/sampled-uniform"]);
+    desk.run(&format!("{line} all --split random")).wrong(&["--protocols", "--split"]);
+    desk.run(&format!("{line} strictest")).wrong(&["--protocols: `strictest`", "global-time"]);
+}
+
+#[test]
+fn a_diagnosis_says_what_pays_without_a_look_at_the_test() {
+    let desk = desk();
+    let told = desk.run("eval log.csv --diagnose --json --out told.json").json();
+    assert_eq!(serde_json::from_str::<Value>(&desk.read("told.json")).unwrap(), told);
+    let told = &told["diagnosis"];
+    assert_eq!(
+        (&told["set"], &told["split"], &told["questions"]),
+        (&json!("log"), &json!("leave-last-out"), &json!(30))
+    );
+    let holds = |question: &str| {
+        let verdicts = told["verdicts"].as_array().unwrap();
+        verdicts.iter().find(|verdict| verdict["question"] == question).unwrap()["holds"].as_bool().unwrap()
+    };
+    // Walks: what comes next is one of two.
+    assert!(holds("last_decides") && !holds("order_adds_nothing"), "{told}");
+    assert!(told["likeness"]["absent"].as_str().unwrap().contains("labels"));
+    // Whatever the last event of a user is, the diagnosis stays: it is the test.
+    let log = desk.read("log.csv").replace("u5,v9,1700000507\n", "u5,v8,1700000507\n");
+    assert_ne!(log, desk.read("log.csv"));
+    desk.write("other.csv", log);
+    let other = desk.run("eval other.csv --name log --diagnose --json").json();
+    let parts = ["shape", "transitions", "drift", "models", "histories"];
+    parts.iter().for_each(|part| assert_eq!(other["diagnosis"][part], told[part], "{part}"));
+    let text = desk.run("eval log.csv --diagnose").done().out;
+    assert!(
+        text.contains("the last video decides: transitions first") && text.contains("worth a try: "),
+        "{text}"
+    );
+    desk.run("eval log.csv --diagnose --protocols all").wrong(&["--diagnose", "--protocols"]);
+}
+
+#[test]
+fn recall_is_told_of_light_and_of_active_viewers_and_not_their_gap_alone() {
+    let desk = desk();
+    let report = desk.run("eval log.csv --split random --models popular --k 5 --bootstrap 20 --json").json();
+    let of = |name: &str| report["models"][0]["overall"][name].as_f64();
+    // Everyone watched as many videos here, so all are light, and nobody is apart.
+    assert!(of("recall_light_viewers@5").is_some() && of("recall_active_viewers@5").is_none());
+    assert_eq!(of("recall_gap_light_active@5"), Some(0.0));
+    let line = format!("eval {MOVIES} --models popular --k 10 --bootstrap 20 --json");
+    let report = desk.run(&line).json();
+    let of = |name: &str| report["models"][0]["overall"][name].as_f64().unwrap();
+    let gap = (of("recall_light_viewers@10") - of("recall_active_viewers@10")).abs();
+    assert!((gap - of("recall_gap_light_active@10")).abs() < 1e-12);
+    let metrics = report["models"][0]["metrics"].as_object().unwrap();
+    for name in ["novelty@10", "arp@10", "ild_jaccard_labels@10", "calibration_kl@10", "serendipity@10"] {
+        assert!(metrics.contains_key(name), "{name} is missing");
+    }
+    assert!(of("coverage@10") > 0.0 && of("gini@10") > 0.0);
+}
+
 /// Videos of [`walks`], each with a title of its own.
 fn titles(videos: usize) -> Vec<String> {
     let words = ["amber", "bridge", "candle", "desert", "engine", "forest", "garden", "harbour", "island"];

@@ -65,7 +65,7 @@ fn hostile(folder: &Path) -> PathBuf {
     file
 }
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "rows",
     "cleaning",
     "missing",
@@ -81,6 +81,7 @@ const SECTIONS: [&str; 16] = [
     "time",
     "split",
     "leaks",
+    "diagnosis",
     "varied",
 ];
 

@@ -9,14 +9,16 @@ use upnext_data::{
     Dataset, FOLDS_MAX, GENERATED_COLD, Leak, MONTHS_MAX, Split, SplitRule, month_of, with_cold,
 };
 use upnext_eval::{Report, TableStyle, Ties};
-use upnext_ingest::run;
+use upnext_ingest::{Notice, run};
 use upnext_models::zoo::Kind;
 
 use crate::ablation::Ablation;
+use crate::diagnosis::{self, Diagnosis};
 use crate::evaluation::{CandidateRule, Conditions, Evaluation, evaluate_split, vectors_of};
 use crate::learning::LearningArgs;
 use crate::loading::{DataArgs, natural_split, parse_split};
 use crate::new_videos::NewVideos;
+use crate::protocols::{self, SideBySide, side_by_side};
 use crate::report::draw;
 use crate::sweep::{Asked, Sweep};
 use crate::{WrongUse, output};
@@ -24,7 +26,7 @@ use crate::{WrongUse, output};
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  upnext eval Beauty.txt --format s3rec --features Beauty_item2attributes.json \\\n    --split leave-last-out --models popular,markov,ease,closed-blend --k 10,20 --seed 1 --json"
+    after_help = "Example:\n  upnext eval Beauty.txt --format s3rec --features Beauty_item2attributes.json \\\n    --split leave-last-out --models popular,markov,ease,closed-blend --k 10,20 --seed 1 --json\n  upnext eval data/movies --protocols all --models popular,markov,ease\n  upnext eval data/movies --diagnose"
 )]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
@@ -91,6 +93,15 @@ pub(crate) struct EvalArgs {
     /// Learn the ranker again without each group of its features, and on each alone; judged on validation
     #[arg(long, value_name = "MODEL", value_parser = ["ranker"])]
     ablate: Option<String>,
+    /// The same models under several protocols, side by side, and by how much each inflates a figure: all, or splits
+    /// (global-time, rolling, leave-last-out, random), rankings (full, sampled-uniform, sampled-popular: one wanted video among
+    /// 100 drawn ones, for comparison with papers only) or SPLIT/RANKING
+    #[arg(long, value_delimiter = ',', value_name = "WHAT", conflicts_with_all = ["split", "sweep", "generated_cold_users", "generated_cold_videos", "diagnose"])]
+    protocols: Vec<String>,
+    /// Measure no model on the test: say from train and validation which kind of model pays on this set, and whether it is
+    /// an easy one
+    #[arg(long, conflicts_with_all = ["sweep", "generated_cold_users", "generated_cold_videos"])]
+    diagnose: bool,
     #[command(flatten)]
     learning: LearningArgs,
     /// Write the report here too
@@ -137,6 +148,10 @@ impl EvalArgs {
         }
         let split = parse_split(self.split.as_deref())?;
         self.check()?;
+        let protocols = match &self.protocols[..] {
+            [] => None,
+            names => Some(protocols::Asked::new(names)?),
+        };
         let sweep =
             self.sweep.as_deref().map(|what| Asked::new(what, self.pool)).transpose().map_err(WrongUse)?;
         let loaded = self.data.load()?;
@@ -167,7 +182,29 @@ impl EvalArgs {
             sweep,
             questions_max: self.questions.map(|n| n as usize),
             ablate: self.ablate.is_some(),
+            negatives: Vec::new(),
         };
+        let told = match protocols {
+            Some(asked) => Some(Told::Protocols(Box::new(side_by_side(
+                &loaded.dataset,
+                &conditions,
+                &asked,
+                self.folds,
+            )?))),
+            None if self.diagnose => {
+                Some(Told::Diagnosis(Box::new(diagnosis::of_set(&loaded.dataset, &conditions)?)))
+            }
+            None => None,
+        };
+        if let Some(told) = told {
+            if let Some(file) = &self.out {
+                output::write_file(file, serde_json::to_string_pretty(&told)?.as_bytes())?;
+            }
+            let printed = if self.json { serde_json::to_string(&told)? } else { told.in_words() };
+            output::print(&printed)?;
+            tell(loaded.notice.as_ref());
+            return Ok(());
+        }
         let missing: Vec<&str> =
             FLOORS.into_iter().filter(|floor| !conditions.models.contains(floor)).map(Kind::name).collect();
         if !missing.is_empty() {
@@ -211,10 +248,32 @@ impl EvalArgs {
                 output::print(&mean_in_words(&all.mean))?;
             }
         }
-        if let Some(notice) = loaded.notice {
-            tracing::info!("{} ({})", notice.text, notice.licence);
-        }
+        tell(loaded.notice.as_ref());
         Ok(())
+    }
+}
+
+/// What a user of the data should be told.
+fn tell(notice: Option<&Notice>) {
+    if let Some(notice) = notice {
+        tracing::info!("{} ({})", notice.text, notice.licence);
+    }
+}
+
+/// What stands in place of a table.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Told {
+    Protocols(Box<SideBySide>),
+    Diagnosis(Box<Diagnosis>),
+}
+
+impl Told {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Protocols(told) => told.in_words(),
+            Self::Diagnosis(told) => told.in_words(),
+        }
     }
 }
 

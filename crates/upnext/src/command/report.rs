@@ -1,15 +1,19 @@
-//! `upnext report`: what is in the data, as one page that needs no network, and as JSON. Events pass by; none is held.
+//! `upnext report`: what is in the data, as one page that needs no network, and as JSON. Events pass by;
+//! only those of a set that is not large are held, for the diagnosis.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use upnext_data::{Log, Order};
+use upnext_data::{Log, Order, Relevance, SplitRule};
 use upnext_ingest::{Target, run};
 
 use crate::command::train::TRAINING_FOLDER;
+use crate::diagnosis::{self, Diagnosis};
+use crate::evaluation::{Conditions, vectors_of};
 use crate::loading::{DataArgs, natural_split, parse_split, relevance_of};
 use crate::report::measure::training::curves;
+use crate::report::measure::{Section, absent};
 use crate::report::{draw, measure};
 use crate::{WrongUse, output, progress};
 
@@ -41,6 +45,9 @@ pub(crate) struct ReportArgs {
 /// The page and the numbers, in a run folder or in the working folder.
 const PAGE: &str = "data-report.html";
 const NUMBERS: &str = "data-report.json";
+
+/// A diagnosis holds all events: beyond so many it is a command of its own.
+const DIAGNOSED_EVENTS_MAX: usize = 2_000_000;
 
 /// Events between two moves of the bar.
 const STEP: u64 = 1 << 16;
@@ -94,6 +101,9 @@ impl ReportArgs {
             Some(rule) => rule.parse().map_err(|error| WrongUse::of("--relevance", error))?,
             None => log.manifest.relevance.parse()?,
         };
+        let split = split.unwrap_or_else(|| natural_split(&log));
+        let held = run_folder.map_or_else(|| scratch.path().join("run"), Clone::clone);
+        let diagnosis = self.diagnosis(&held, log.n_events as usize, &relevance, split)?;
         let origin = measure::Origin {
             digest: log.manifest.digest.clone(),
             recognised,
@@ -101,8 +111,9 @@ impl ReportArgs {
             n_circumstances: log.n_circumstances,
             notice: log.manifest.notice.clone(),
             relevance,
-            split: split.unwrap_or_else(|| natural_split(&log)),
+            split,
             seed: self.seed,
+            diagnosis,
             training,
         };
         let report = measure::report(&log, &tally, origin)?;
@@ -139,6 +150,33 @@ impl ReportArgs {
             page.len() as f64 / 1e6,
             numbers_path.display(),
         ))
+    }
+
+    /// Which kind of model pays on a set that is small enough to be held.
+    fn diagnosis(
+        &self,
+        run: &Path,
+        n_events: usize,
+        relevance: &Relevance,
+        split: SplitRule,
+    ) -> Result<Section<Diagnosis>> {
+        if n_events > DIAGNOSED_EVENTS_MAX {
+            return Ok(absent(format!(
+                "the set has more than {DIAGNOSED_EVENTS_MAX} events, which would have to be held: use upnext eval \
+                 RUN --diagnose"
+            )));
+        }
+        let conditions = Conditions {
+            split,
+            relevance: relevance.clone(),
+            seed: self.seed,
+            vectors: vectors_of(run)?,
+            ..Conditions::default()
+        };
+        Ok(match diagnosis::of_set(&run::open(run)?.dataset, &conditions) {
+            Ok(diagnosis) => Section::There(diagnosis),
+            Err(error) => absent(error.to_string()),
+        })
     }
 
     /// Imports what is no run, and says what it was taken for.

@@ -1,5 +1,6 @@
 //! The page: one file that needs nothing beside it. Each section is a question, answered in words, a plot and a table.
 
+mod diagnosis;
 mod features;
 mod html;
 mod overview;
@@ -95,6 +96,7 @@ pub(crate) fn page(report: &DataReport) -> String {
         time::coverage(&context),
         split::sizes(&context),
         split::leaks(&context),
+        diagnosis::verdicts(&context),
         users::varied(&context),
     ]
     .into_iter()
@@ -232,7 +234,7 @@ mod tests {
         let page = page(&measured(&tiny()));
         let headings: Vec<&str> =
             page.split("<h2 ").skip(1).map(|rest| rest.split("</h2>").next().unwrap()).collect();
-        assert_eq!(headings.len(), 16);
+        assert_eq!(headings.len(), 17);
         assert!(headings.iter().all(|heading| heading.ends_with('?')), "{headings:?}");
         for figure in page.split("<figure>").skip(1) {
             let figure = figure.split("</figure>").next().unwrap();

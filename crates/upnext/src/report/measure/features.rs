@@ -319,7 +319,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 }
 
 /// Spearman's correlation over the rows where both are known.
-fn spearman(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn spearman(a: &[f64], b: &[f64]) -> f64 {
     let known = |other: &[f64], values: &[f64]| -> Vec<f64> {
         values.iter().zip(other).map(|(&v, &o)| if o.is_finite() { v } else { f64::NAN }).collect()
     };

@@ -16,6 +16,8 @@ use upnext_ingest::{CleaningReport, Notice};
 
 pub(crate) use tally::Tally;
 
+use crate::diagnosis::Diagnosis;
+
 /// The version of the JSON; a key that is renamed or taken away raises it.
 const SCHEMA: u32 = 1;
 
@@ -32,12 +34,14 @@ pub(crate) enum Section<T> {
     },
 }
 
-fn absent<T>(reason: impl Into<String>) -> Section<T> {
+/// A section that is not there.
+pub(crate) fn absent<T>(reason: impl Into<String>) -> Section<T> {
     Section::Absent { absent: reason.into() }
 }
 
 impl<T> Section<T> {
-    fn or(value: Option<T>, reason: &str) -> Self {
+    /// What there is, or why there is nothing.
+    pub(crate) fn or(value: Option<T>, reason: &str) -> Self {
         value.map_or_else(|| absent(reason), Self::There)
     }
 }
@@ -162,6 +166,8 @@ pub(crate) struct DataReport {
     pub(crate) time: Section<time::Coverage>,
     /// What a model would be fitted on and asked.
     pub(crate) split: Section<split::SplitFacts>,
+    /// Which kind of model pays, told from train and validation.
+    pub(crate) diagnosis: Section<Diagnosis>,
     /// How networks learnt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) training: Vec<training::Curve>,
@@ -185,6 +191,8 @@ pub(crate) struct Origin {
     pub(crate) split: SplitRule,
     /// The seed of samples and of a random split.
     pub(crate) seed: u64,
+    /// What kind of set it is: it is made of events that are held, so it comes from outside.
+    pub(crate) diagnosis: Section<Diagnosis>,
     /// How networks learnt.
     pub(crate) training: Vec<training::Curve>,
 }
@@ -213,6 +221,7 @@ pub(crate) fn report<L: Log>(log: &L, tally: &Tally, origin: Origin) -> Result<D
             _ => absent("the set has no times and no order of events"),
         },
         split: split::split(log, &origin.relevance, origin.split, origin.seed)?,
+        diagnosis: origin.diagnosis,
         cleaning: origin.cleaning,
         training: origin.training,
         set: About {
@@ -312,6 +321,7 @@ pub(crate) mod tests {
             relevance: "any".parse().unwrap(),
             split: SplitRule::LeaveLastOut,
             seed: 1,
+            diagnosis: absent("not asked for"),
             training: Vec::new(),
         };
         let Ok(report) = report(set, &tally, origin);
