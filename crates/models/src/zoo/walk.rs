@@ -18,9 +18,9 @@ const OF_VIDEO: f32 = 0.7;
 /// Neighbours by content that a step can go to.
 const ALIKE: usize = 10;
 /// Steps that are tried on validation.
-const STEPS_MAX: usize = 4;
+const STEPS_MAX: usize = 3;
 /// How much less a popular video scores: `(viewers + 3)^-penalty`, tried on validation.
-const PENALTIES: [f32; 4] = [0.0, 0.2, 0.4, 0.6];
+const PENALTIES: [f32; 3] = [0.0, 0.25, 0.5];
 /// How likely a step goes to what is alike, tried on validation where anything is known of the videos.
 const SHARES: [f32; 3] = [0.0, 0.03, 0.1];
 
@@ -37,7 +37,7 @@ pub(super) struct Chosen {
 
 impl Default for Chosen {
     fn default() -> Self {
-        Self { steps: 3, penalty: 0.4, share: 0.0 }
+        Self { steps: 3, penalty: 0.25, share: 0.0 }
     }
 }
 

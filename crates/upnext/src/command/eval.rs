@@ -156,6 +156,10 @@ impl EvalArgs {
             self.sweep.as_deref().map(|what| Asked::new(what, self.pool)).transpose().map_err(WrongUse)?;
         let loaded = self.data.load()?;
         tracing::info!("{}: {}", loaded.dataset.name, loaded.recognised);
+        let vectors = match &self.data.files[..] {
+            [folder] if run::is_run(folder) => vectors_of(folder)?,
+            _ => loaded.vectors()?,
+        };
         let conditions = Conditions {
             split: split.unwrap_or_else(|| natural_split(&loaded.dataset)),
             relevance: loaded.relevance,
@@ -172,10 +176,7 @@ impl EvalArgs {
             bootstrap_samples: self.bootstrap,
             neighbours: self.neighbours.map(|n| n.max(1)),
             allow_leak: self.allow_leak,
-            vectors: match &self.data.files[..] {
-                [folder] if run::is_run(folder) => vectors_of(folder)?,
-                _ => loaded.vectors()?,
-            },
+            vectors,
             generated_videos: Vec::new(),
             learning: self.learning.read()?.within(self.minutes)?,
             remarks: Vec::new(),

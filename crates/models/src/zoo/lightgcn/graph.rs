@@ -28,7 +28,7 @@ impl Pairs {
     }
 
     /// Without a share of the pairs, drawn so that those of busy viewers and of popular videos go first: each stays with a
-    /// chance that grows with `1 / √(degree · degree)` (Zhou & Shen 2023, eq. 8), as many as are wanted by the keys of
+    /// chance that grows with `1 / √(degree · degree)` (Zhou & Shen 2023), as many as are wanted by the keys of
     /// Efraimidis & Spirakis 2006.
     pub(super) fn pruned(&self, share: f32, random: &mut Random) -> Self {
         let n = self.up.values().len();
@@ -64,8 +64,8 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// `mean of A^l E over l = 0..=layers, plus S^content_layers E` (He et al. 2020, eq. 8; Zhou & Shen 2023, eq. 4 and 11), where A
-    /// goes from videos to viewers and back, S to neighbours by content; both `(videos, dimension)`.
+    /// `mean of A^l E over l = 0..=layers, plus S^content_layers E` (He et al. 2020; Zhou & Shen 2023), where A goes from
+    /// videos to viewers and back, S to neighbours by content; E and what comes of it are `(videos, dimension)`.
     pub(super) fn spread(&self, vectors: &Matrix) -> Matrix {
         self.both(vectors, self.alike.as_ref().map(|(alike, _)| alike))
     }

@@ -55,7 +55,16 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let learn = Loop { batch: 1_024, rate: 1e-2, weight_decay: 1.0, epochs_max: 100, ..Loop::default() };
+        // Popular videos come first; what is personal takes ten epochs to show, in which validation falls.
+        let learn = Loop {
+            batch: 1_024,
+            rate: 1e-2,
+            weight_decay: 1.0,
+            epochs_max: 100,
+            patience: 20,
+            slower_after: 12,
+            ..Loop::default()
+        };
         Self {
             dimension: 64,
             layers: 1,
