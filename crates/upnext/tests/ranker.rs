@@ -5,7 +5,7 @@
 mod terminal;
 
 use serde_json::{Value, json};
-use terminal::{desk, names};
+use terminal::{desk, names, videos_of};
 
 #[test]
 fn eval_tells_whether_the_order_is_better_and_what_each_group_adds() {
@@ -46,5 +46,5 @@ fn a_run_is_served_by_it() {
     let report = desk.run(line).json();
     assert_eq!(names(&report["models"]), ["popular", "ranker"]);
     let slate = desk.run("recommend run --user u1 --n 5 --json").json();
-    assert_eq!(slate["items"].as_array().unwrap().len(), 5);
+    assert_eq!(videos_of(&slate).len(), 5);
 }

@@ -190,7 +190,9 @@ impl Slates {
             places.push(scores.iter().enumerate().filter(|&(j, score)| j != i && before((j, score))).count());
         }
         let hit = places.iter().any(|&place| place < DEPTH);
-        let gain: f64 = places.iter().filter(|&&place| place < DEPTH).map(|&place| discount(place)).sum();
+        // From 0: the sum of nothing would be -0, which is printed.
+        let gain =
+            places.iter().filter(|&&place| place < DEPTH).fold(0.0, |sum, &place| sum + discount(place));
         let ideal: f64 = (0..self.n_relevant[at].min(DEPTH)).map(discount).sum();
         [f64::from(u8::from(hit)), if ideal > 0.0 { gain / ideal } else { 0.0 }]
     }
