@@ -358,7 +358,7 @@ fn protocols_stand_side_by_side_and_the_sampled_ones_are_inflated() {
     let of = |model: &str, at: usize, what: &str| rows[at]["models"][model][what]["hr@10"].as_f64().unwrap();
     assert_eq!(of("popular", 0, "inflation"), 1.0);
     for full in [0, 3] {
-        assert!(of("popular", full + 1, "metrics") > 2.0 * of("popular", full, "metrics"), "{rows:?}");
+        assert!(of("popular", full + 1, "metrics") > 1.5 * of("popular", full, "metrics"), "{rows:?}");
         assert!(of("markov", full + 1, "metrics") > of("markov", full, "metrics"), "{rows:?}");
     }
     let text = desk.run(&line).done().out;

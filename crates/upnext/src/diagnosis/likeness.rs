@@ -6,7 +6,7 @@ use upnext_features::Content;
 use upnext_math::seed::{Random, mix};
 use upnext_models::{Modality, Training};
 
-/// Pairs that are compared, drawn by the seed.
+/// About so many pairs are compared at most, drawn by the seed.
 const PAIRS_MAX: usize = 20_000;
 
 /// Cosines in one space, of the same last videos with three kinds of other.

@@ -183,4 +183,5 @@ fn a_set_without_order_times_or_content_says_what_it_lacks() {
     }
     assert!(holds(&of, Question::OrderAddsNothing) && of.remarks[0].contains("no validation part"));
     assert_eq!(json["models"][0]["model"], "popular");
+    assert!(!of.suggested.contains(&Kind::Slit), "it reads an order");
 }

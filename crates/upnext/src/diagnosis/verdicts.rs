@@ -90,7 +90,7 @@ pub(super) fn verdicts(of: &Diagnosis) -> Vec<Verdict> {
     [
         last_decides(of, ordered),
         order_adds_nothing(of, ordered),
-        unordered.and_then(long_histories),
+        unordered.and_then(|histories| long_histories(of, histories)),
         content_smooth(of),
         popularity_drifts(of),
         easy(&of.models),
@@ -156,7 +156,7 @@ fn order_adds_nothing(of: &Diagnosis, ordered: Option<&Histories>) -> Option<Ver
     Some(Verdict::new(Question::OrderAddsNothing, lost < LOST_BY_ORDER_MAX, because, &models))
 }
 
-fn long_histories(histories: &Histories) -> Option<Verdict> {
+fn long_histories(of: &Diagnosis, histories: &Histories) -> Option<Verdict> {
     let times = over(histories.score(None)?, histories.score(Some(5))?);
     let longer = histories.shown.iter().find(|shown| shown.videos == Some(5))?.longer;
     let because = format!(
@@ -165,7 +165,10 @@ fn long_histories(histories: &Histories) -> Option<Verdict> {
         histories.model,
         100.0 * longer
     );
-    let models = [Kind::Ease, Kind::Slit];
+    let models = match of.transitions {
+        Section::There(_) => [Kind::Ease, Kind::Slit],
+        Section::Absent { .. } => [Kind::Ease, Kind::Ials],
+    };
     Some(Verdict::new(Question::LongHistories, times >= ALL_OVER_FIVE_MIN, because, &models))
 }
 
