@@ -500,7 +500,13 @@ fn mean_errors_of_users(test: &[Observation], predicted: &[f64]) -> Vec<f64> {
 fn needs_choice(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Ease | Kind::MarkovEase | Kind::Walk | Kind::Auto | Kind::Blend | Kind::ClosedBlend | Kind::Ranker
+        Kind::Ease
+            | Kind::MarkovEase
+            | Kind::Walk
+            | Kind::Auto
+            | Kind::Blend
+            | Kind::ClosedBlend
+            | Kind::Ranker
     )
 }
 

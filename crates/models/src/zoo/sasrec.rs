@@ -584,7 +584,7 @@ impl Sasrec {
         let learnt = train::learn(&&lesson, parameters, &settings.learn, training, (n_epochs, fingerprint))?;
         let Learnt { parameters, epochs, score } = learnt;
         let parameters = match &lesson.terms {
-            Some(_) => lesson.whole(&parameters).without_last("terms"),
+            Some(_) => lesson.whole(&parameters).into_owned().without_last("terms"),
             None => parameters,
         };
         Ok((Self { name, network, parameters }, epochs, score))
