@@ -119,7 +119,7 @@ impl Traits {
     /// Networks in the order of their promise: the variant of each, and its settings, unless the reader set them.
     fn networks(&self, given: &crate::Settings) -> Vec<(Kind, usize, crate::Settings)> {
         if self.order == Order::Unordered {
-            return Vec::new();
+            return vec![(Kind::Lightgcn, 0, given.clone())];
         }
         let usual = crate::Settings::default();
         let mut tried = Vec::new();
@@ -341,14 +341,13 @@ mod tests {
     }
 
     #[test]
-    fn short_histories_give_every_prefix_long_ones_are_read_far_back_and_without_an_order_no_network_is_tried()
-     {
+    fn short_histories_give_every_prefix_long_ones_are_read_far_back_and_without_an_order_a_graph_is_tried() {
         let given = crate::Settings::default();
         let short = traits(Order::Sequence, 6).networks(&given);
         assert!(short[0].0 == Kind::Bsarec && short[0].2.bsarec.prefixes && short[0].2.bsarec.length == 30);
         let long = traits(Order::Timed, 96).networks(&given);
         assert!(long[0].0 == Kind::Sasrec && !long[0].2.sasrec.prefixes && long[0].2.sasrec.length == 200);
-        assert!(traits(Order::Unordered, 96).networks(&given).is_empty());
+        assert_eq!(traits(Order::Unordered, 96).networks(&given)[0].0, Kind::Lightgcn);
     }
 
     #[test]
@@ -364,7 +363,8 @@ mod tests {
     fn what_cannot_be_counted_is_named_with_its_reason() {
         let settings = Settings { ease_videos_max: 100, ..Settings::default() };
         let (parts, left_out) = traits(Order::Sequence, 6).counting(&[(Kind::Slit, 0.5)], &settings);
-        assert_eq!(parts, [(Kind::Slit, 0.5), (Kind::Popular, 0.0), (Kind::ItemKnn, 0.0)]);
+        let known = [(Kind::Slit, 0.5), (Kind::Popular, 0.0), (Kind::ItemKnn, 0.0), (Kind::Ranker, 0.0)];
+        assert_eq!(parts, known);
         let reasons = [
             "popular-recent (no times)",
             "ease (500 videos, at most 100)",
