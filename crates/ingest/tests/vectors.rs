@@ -120,7 +120,9 @@ fn a_matrix_beside_a_log_goes_by_ids_that_are_numbers_or_by_a_file_of_ids() {
     fs::write(&matrix, npy("(4, 1)", "<f4", &bytes(&[0.5, 1.5, 2.5, 3.5]))).unwrap();
     let of = |videos: &[&str]| {
         let mut names = upnext_data::Names::new();
-        videos.iter().for_each(|video| drop(names.intern(video)));
+        videos.iter().for_each(|video| {
+            names.intern(video);
+        });
         beside(&names, &matrix)
     };
     let stored = of(&["3", "0"]).unwrap().unwrap();
