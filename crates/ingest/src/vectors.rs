@@ -663,9 +663,11 @@ pub fn beside(names: &Names, file: &Path) -> Result<Option<Stored>, VectorError>
     }
     let mend = "mend it, or move it out of the folder";
     let npy = npy::parse(&bytes).map_err(|why| given(format!("cannot be read: {why}; {mend}")))?;
+    // A matrix of something else, of users for example, has another number of rows.
     let numbers: Option<Vec<usize>> =
         (0..names.len()).map(|row| names.name(row as u32).parse().ok()).collect();
-    let Some(numbers) = numbers.filter(|numbers| !npy.is_flat && numbers.iter().all(|&at| at < npy.rows))
+    let Some(numbers) =
+        numbers.filter(|numbers| !npy.is_flat && numbers.iter().max() == Some(&npy.rows.wrapping_sub(1)))
     else {
         return Ok(None);
     };

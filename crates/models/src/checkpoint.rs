@@ -342,6 +342,18 @@ fn open(bytes: &[u8]) -> Result<(Description, SafeTensors<'_>), CheckpointError>
     Ok((description, arrays))
 }
 
+/// The name of the blend that ranks by a file, where one does.
+///
+/// # Errors
+/// When the file is not one of models.
+pub fn blend_name(bytes: &[u8]) -> Result<Option<String>, CheckpointError> {
+    let (description, _) = open(bytes)?;
+    Ok(match description.models.first() {
+        Some(Form::Blend { name, .. }) => Some(name.clone()),
+        _ => None,
+    })
+}
+
 /// The first two-tower of a file, on its own or as a part of a blend; `None` where there is none.
 ///
 /// # Errors

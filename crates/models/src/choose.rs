@@ -11,8 +11,11 @@ use crate::{Context, Recommender};
 const DEPTH: usize = 10;
 /// Each model brings its best unseen videos into the pool.
 const POOL: usize = 100;
-/// Questions scored at once by one thread.
+/// Questions scored at once by one thread, at most, and the scores that it may hold for them.
 const BLOCK: usize = 32;
+const SCORES_MAX: usize = 32 << 20;
+/// What is less is 0: steps forth and back leave such rests.
+const WEIGHT_MIN: f32 = 1e-4;
 /// At most this many validation questions are used, evenly spread.
 const QUESTIONS_MAX: usize = 25_000;
 
@@ -60,7 +63,7 @@ impl Pool {
         let step = questions.len().div_ceil(QUESTIONS_MAX).max(1);
         let chosen: Vec<&Query> = questions.iter().step_by(step).collect();
         let blocks: Vec<(Vec<PoolOfOne>, Vec<f64>)> = chosen
-            .par_chunks(BLOCK)
+            .par_chunks((SCORES_MAX / (models.len() * n_videos).max(1)).clamp(1, BLOCK))
             .map(|block| score_block(models, block, &is_candidate, n_videos))
             .collect();
         let mut deviations = vec![0.0f64; models.len()];
@@ -129,6 +132,7 @@ impl Pool {
                 break;
             }
         }
+        weights.iter_mut().filter(|weight| **weight < WEIGHT_MIN).for_each(|weight| *weight = 0.0);
         Choice { weights, hit_rate: best.0, ndcg: best.1 }
     }
 }

@@ -103,6 +103,12 @@ pub enum FitError {
         /// Steps of that epoch that were taken.
         step: usize,
     },
+    /// The time was over before an epoch was.
+    #[error("{model}: there was no time for one epoch; give it more")]
+    NoTime {
+        /// The model.
+        model: String,
+    },
     /// What was kept of a training cannot be gone on with.
     #[error("{model}: {cause}; remove it, or start over with --fresh")]
     Kept {

@@ -172,6 +172,7 @@ fn without_an_order_the_models_that_need_one_say_so() {
             | Kind::Svd
             | Kind::Sasrec
             | Kind::Bsarec
+            | Kind::Esasrec
             | Kind::TwoTower
             | Kind::Profile
             | Kind::FeatureTower

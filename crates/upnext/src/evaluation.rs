@@ -22,7 +22,7 @@ use upnext_features::Content;
 use upnext_ingest::vectors::{self, Stored};
 use upnext_math::seed::mix;
 use upnext_models::zoo::{Choices, Kind, Zoo};
-use upnext_models::{Context, Facts, FitError, Training};
+use upnext_models::{Context, Facts, FitError, Settings, Training};
 
 use crate::ablation::Ablation;
 use crate::facts::facts;
@@ -160,18 +160,24 @@ impl std::error::Error for OpenLeak {}
 
 /// Cuts, lints, fits on train, chooses on validation, and looks at the test once.
 pub(crate) fn evaluate(set: &Dataset, conditions: &Conditions) -> Result<Evaluation> {
-    let mut split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
-    let mut conditions = conditions.clone();
-    if let Some(max) = conditions.questions_max.filter(|&max| max < split.test.len()) {
-        conditions.remarks.push(format!("{max} of {} questions, drawn by the seed", split.test.len()));
-        draw(&mut split.test, max, conditions.seed);
-        draw(&mut split.validation, max, conditions.seed);
-    }
-    evaluate_split(set, &split, &conditions)
+    let split = Split::new(set, &conditions.relevance, conditions.split, conditions.seed)?;
+    evaluate_split(set, &split, conditions)
+}
+
+/// The same for a set that is cut already: of so many questions as the conditions allow.
+pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditions) -> Result<Evaluation> {
+    let Some(max) = conditions.questions_max.filter(|&max| max < split.test.len()) else {
+        return evaluate_all(set, split, conditions);
+    };
+    let (mut split, mut conditions) = (split.clone(), conditions.clone());
+    conditions.remarks.push(format!("{max} of {} questions, drawn by the seed", split.test.len()));
+    draw(&mut split.test, max, conditions.seed);
+    draw(&mut split.validation, max, conditions.seed);
+    evaluate_all(set, &split, &conditions)
 }
 
 /// Keeps `n` of some questions, in their order.
-pub(crate) fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
+fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
     let mut by_lot: Vec<(u64, usize)> =
         (0..questions.len()).map(|at| (mix(seed ^ mix(at as u64)), at)).collect();
     by_lot.sort_unstable();
@@ -180,8 +186,7 @@ pub(crate) fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
     questions.retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
 }
 
-/// The same for a set that is cut already.
-pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditions) -> Result<Evaluation> {
+fn evaluate_all(set: &Dataset, split: &Split, conditions: &Conditions) -> Result<Evaluation> {
     let candidates = match conditions.candidates {
         CandidateRule::Occurring => {
             let mut occurring = set.videos_in_events();
@@ -366,7 +371,10 @@ fn lint_with_evidence(
     conditions: &Conditions,
 ) -> Vec<Finding> {
     let mut features = attribute_features(set);
-    features.extend(label_features(&set.videos, conditions.models.iter().any(|kind| reads_labels(*kind))));
+    features.extend(label_features(
+        &set.videos,
+        conditions.models.iter().any(|kind| reads_labels(*kind, &conditions.learning.settings)),
+    ));
     let read = conditions.models.contains(&Kind::ContentScores);
     let days = scores.filter(|_| read).map_or(&[][..], |scores| &scores.days);
     features.extend(days.last().map(|&day| FeatureTable {
@@ -393,26 +401,35 @@ fn lint_with_evidence(
 const DAY_MS: i64 = 86_400_000;
 
 /// Whether a model compares videos by their labels, where there are any.
-fn reads_labels(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Content
-            | Kind::ContentNeighbours
-            | Kind::DirectedCosineContent
-            | Kind::Smoothed
-            | Kind::TwoTower
-            | Kind::FeatureTower
-            | Kind::Fusion
-            | Kind::Profile
-            | Kind::WatchTowers
-            | Kind::WatchIds
-            | Kind::WatchD2q
-            | Kind::WatchLogistic
-            | Kind::WatchTasks
-            | Kind::Auto
-            | Kind::ClosedBlend
-            | Kind::Ranker
-    )
+fn reads_labels(kind: Kind, settings: &Settings) -> bool {
+    let of_network = match kind {
+        Kind::Sasrec => settings.sasrec.content,
+        Kind::Bsarec => settings.bsarec.content,
+        Kind::Esasrec => settings.esasrec.content,
+        _ => false,
+    };
+    of_network
+        || matches!(
+            kind,
+            Kind::Content
+                | Kind::ContentNeighbours
+                | Kind::DirectedCosineContent
+                | Kind::Smoothed
+                | Kind::Walk
+                | Kind::LightGcn
+                | Kind::TwoTower
+                | Kind::FeatureTower
+                | Kind::Fusion
+                | Kind::Profile
+                | Kind::WatchTowers
+                | Kind::WatchIds
+                | Kind::WatchD2q
+                | Kind::WatchLogistic
+                | Kind::WatchTasks
+                | Kind::Auto
+                | Kind::ClosedBlend
+                | Kind::Ranker
+        )
 }
 
 /// All vectors of videos that a run holds, for the linter.

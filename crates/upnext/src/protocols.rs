@@ -13,7 +13,7 @@ use upnext_eval::{LeftOut, Report};
 use upnext_math::seed::mix;
 
 use crate::WrongUse;
-use crate::evaluation::{Conditions, Evaluation, OpenLeak, draw, evaluate_split};
+use crate::evaluation::{Conditions, Evaluation, OpenLeak, evaluate_split};
 use crate::sampled::Negatives;
 
 /// A split and what is ranked.
@@ -231,6 +231,9 @@ pub(crate) fn side_by_side(
     })
 }
 
+/// What these protocols ask differently from `eval --split`; it stands in each, so that their fingerprints differ.
+const ONE_WANTED: &str = "one wanted video a question, the first of the user's or where parts are random one by lot; the others are masked";
+
 /// The reports of each window of a split: over all candidates, then over each kind of sampled ones. The inner error is why the
 /// split is left out.
 fn tables(
@@ -247,12 +250,11 @@ fn tables(
     for (at, mut split) in splits.into_iter().enumerate() {
         tracing::info!("measuring under {}, cut {}", conditions.split, at + 1);
         ask_for_one(&mut split, all, conditions.seed);
-        if let Some(max) = conditions.questions_max {
-            draw(&mut split.test, max, conditions.seed);
-        }
         // A network starts anew on every cut.
         let learning = conditions.learning.under(&format!("{}-{}", conditions.split, at + 1));
-        match evaluate_split(set, &split, &Conditions { learning, ..conditions.clone() }) {
+        let mut conditions = Conditions { learning, ..conditions.clone() };
+        conditions.remarks.push(ONE_WANTED.into());
+        match evaluate_split(set, &split, &conditions) {
             Ok(Evaluation { report, sampled, .. }) => {
                 tables.push([report].into_iter().chain(sampled).collect());
             }

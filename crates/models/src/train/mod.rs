@@ -260,10 +260,9 @@ pub(crate) fn learn(
         // What is judged, kept and served multiplies exactly.
         state.parameters.set_precision(Precision::F32);
         if is_over && state.step < n_steps {
-            // An epoch that was cut off is not judged, unless it is the first, and is not kept as a whole one.
-            if state.best.is_none() && judged {
-                state.best = task.judge(state.result()).map(|score| (1, score));
-                state.best_parameters = Some(state.result().clone());
+            // An epoch that was cut off is not judged, and is not kept as a whole one.
+            if state.epoch == 0 {
+                return Err(FitError::NoTime { model: name.into() });
             }
             break;
         }

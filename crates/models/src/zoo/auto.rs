@@ -15,17 +15,20 @@ use crate::{FitError, Pool, Recommender, Training};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Minutes for what is tried and weighed, from its beginning; counting models, which take seconds, are always fitted.
+    /// Minutes for what is tried and weighed, from its beginning. Counting models are always fitted, whatever they take; so the
+    /// same seed may give another model on another machine.
     pub minutes: f64,
     /// Networks at most.
     pub networks_max: usize,
     /// Videos at most for which EASE inverts a matrix.
     pub ease_videos_max: usize,
+    /// Videos at most for which networks are tried: each step of theirs compares with all of them.
+    pub networks_videos_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { minutes: 15.0, networks_max: 3, ease_videos_max: 20_000 }
+        Self { minutes: 15.0, networks_max: 3, ease_videos_max: 20_000, networks_videos_max: 100_000 }
     }
 }
 
@@ -98,6 +101,7 @@ impl Traits {
         let (mut parts, mut left_out) = (closed.to_vec(), Vec::new());
         let mut add = |kind: Kind, is_tried: bool, why: &str| {
             if !is_tried {
+                parts.retain(|&(known, _)| known != kind);
                 left_out.push(format!("{kind} ({why})"));
             } else if !parts.iter().any(|&(known, _)| known == kind) {
                 parts.push((kind, 0.0));
@@ -116,74 +120,138 @@ impl Traits {
         (parts, left_out)
     }
 
-    /// Networks in the order of their promise: the variant of each, and its settings, unless the reader set them.
-    fn networks(&self, given: &crate::Settings) -> Vec<(Kind, usize, crate::Settings)> {
-        if self.order == Order::Unordered {
-            return vec![(Kind::Lightgcn, 0, given.clone())];
+    /// Networks in the order of their promise.
+    fn networks(&self, settings: &Settings) -> Result<Vec<Recipe>, &'static str> {
+        if self.n_videos > settings.networks_videos_max {
+            return Err("more videos than networks_videos_max");
         }
-        let usual = crate::Settings::default();
-        let mut tried = Vec::new();
-        let mut add = |kind: Kind, variant: usize, of_set: sasrec::Settings| {
-            let mut settings = given.clone();
-            let (asked, usual) = match kind {
-                Kind::Bsarec => (&mut settings.bsarec, &usual.bsarec),
-                _ => (&mut settings.sasrec, &usual.sasrec),
-            };
-            if asked == usual {
-                *asked = of_set;
-            } else if variant > 0 {
-                return;
-            }
-            tried.push((kind, variant, settings));
-        };
         let content = self.has_content;
-        if self.median_length <= SHORT {
-            let length = self.long_length.next_multiple_of(10).clamp(20, 50);
-            add(Kind::Bsarec, 0, sasrec::Settings { length, content, ..sasrec::Settings::for_short(true) });
-            add(Kind::Sasrec, 0, sasrec::Settings { length, ..sasrec::Settings::for_short(false) });
-        } else {
-            let length = self.long_length.next_multiple_of(50).clamp(50, 200);
-            add(Kind::Sasrec, 0, sasrec::Settings { length, content, ..sasrec::Settings::for_long() });
-            let recent = sasrec::Settings { length: 50, ..sasrec::Settings::for_long() };
-            add(Kind::Sasrec, 1, recent);
+        let recipe = |form, length: usize, content| Recipe { form, length, content };
+        Ok(match self.order {
+            Order::Unordered => vec![recipe(Form::Graph, 0, false)],
+            _ if self.median_length <= SHORT => {
+                let length = self.long_length.next_multiple_of(10).clamp(20, 50);
+                vec![recipe(Form::Filtered, length, content), recipe(Form::Prefixes, length, false)]
+            }
+            _ => {
+                let length = self.long_length.next_multiple_of(50).clamp(50, 200);
+                vec![recipe(Form::Long, length, content), recipe(Form::Long, 50, false)]
+            }
+        })
+    }
+}
+
+/// The form of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Filtered,
+    Prefixes,
+    Long,
+    Graph,
+}
+
+const FORMS: [Form; 4] = [Form::Filtered, Form::Prefixes, Form::Long, Form::Graph];
+
+/// How a network is made: all that is needed to make it again on a set that has grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Recipe {
+    form: Form,
+    length: usize,
+    content: bool,
+}
+
+impl Recipe {
+    fn kind(self) -> Kind {
+        match self.form {
+            Form::Filtered => Kind::Bsarec,
+            Form::Prefixes | Form::Long => Kind::Sasrec,
+            Form::Graph => Kind::LightGcn,
         }
-        tried
+    }
+
+    /// Its settings: those of the reader where they are not the defaults.
+    fn settings(self, given: &crate::Settings) -> crate::Settings {
+        let (mut settings, usual) = (given.clone(), crate::Settings::default());
+        let of_set = match self.form {
+            Form::Filtered => sasrec::Settings::for_short(true),
+            Form::Prefixes => sasrec::Settings::for_short(false),
+            Form::Long => sasrec::Settings::for_long(),
+            Form::Graph => return settings,
+        };
+        let (asked, usual) = match self.kind() {
+            Kind::Bsarec => (&mut settings.bsarec, &usual.bsarec),
+            _ => (&mut settings.sasrec, &usual.sasrec),
+        };
+        if asked == usual {
+            *asked = sasrec::Settings { length: self.length, content: self.content, ..of_set };
+        }
+        settings
+    }
+
+    fn name(self) -> String {
+        match self.form {
+            Form::Graph => self.kind().to_string(),
+            _ => format!(
+                "{} reading {}{}",
+                self.kind(),
+                self.length,
+                if self.content { " with content" } else { "" }
+            ),
+        }
+    }
+
+    fn to_numbers(self) -> [f32; 3] {
+        let form = FORMS.iter().position(|form| *form == self.form).unwrap_or(0);
+        [form as f32, self.length as f32, f32::from(u8::from(self.content))]
+    }
+
+    fn of_numbers([form, length, content]: [f32; 3]) -> Self {
+        Self { form: FORMS[form as usize % FORMS.len()], length: length as usize, content: content > 0.0 }
     }
 }
 
 /// One model of the blend to be.
 struct Tried {
     kind: Kind,
-    variant: usize,
-    epochs: f32,
+    /// Of a network, with the epochs that it has seen.
+    network: Option<(Recipe, f32)>,
     start: f32,
     model: Arc<dyn Recommender>,
 }
 
 impl Tried {
     fn name(&self) -> String {
-        named(self.kind, self.variant)
+        self.network.map_or_else(|| self.kind.to_string(), |(recipe, _)| recipe.name())
     }
 }
 
-fn named(kind: Kind, variant: usize) -> String {
-    if variant == 0 { kind.name().into() } else { format!("{kind} {}", variant + 1) }
+/// Why a model is not there, where that need not end everything.
+fn reason(error: FitError) -> Result<String, FitError> {
+    match error {
+        FitError::Needs { needs, .. } => Ok(format!("needs {needs}")),
+        FitError::Diverged { .. } | FitError::Numbers { .. } | FitError::NoTime { .. } => {
+            Ok(error.to_string())
+        }
+        error => Err(error),
+    }
 }
 
 impl Zoo<'_> {
     /// Tries, weighs, and says what it did; or makes again what was chosen before.
     pub(super) fn auto(&mut self) -> Result<(Arc<dyn Recommender>, String), FitError> {
-        let traits = Traits::of(&self.training);
         if let Some(chosen) = self.choices.get(&Kind::Auto).cloned() {
-            return self.auto_again(&traits, &chosen);
+            return self.auto_again(&chosen);
         }
+        let traits = Traits::of(&self.training);
         let settings = self.training.settings.auto.clone();
         let watch = self.training.watch;
-        let begun = watch.seconds();
+        let until = watch.seconds() + TRAINING_SHARE * 60.0 * settings.minutes;
         let closed = self.closed_forms();
         let (counting, mut left_out) = traits.counting(&closed, &settings);
         if self.training.validation.is_empty() {
             let (model, note) = self.blend(Kind::ClosedBlend, &closed)?;
+            let parts = vec![Part { weight: 1.0, deviation: 1.0, model }];
+            let model = Arc::new(Blend::new("auto", parts));
             return Ok((
                 model,
                 format!("no validation to choose by, so the closed forms as they are: {note}"),
@@ -192,28 +260,32 @@ impl Zoo<'_> {
         let mut tried = Vec::new();
         for (kind, start) in counting {
             match self.fit(kind, &[]) {
-                Ok(fitted) => {
-                    tried.push(Tried { kind, variant: 0, epochs: 0.0, start, model: fitted.model });
-                }
-                Err(FitError::Needs { needs, .. }) => left_out.push(format!("{kind} (needs {needs})")),
-                Err(error) => return Err(error),
+                Ok(fitted) => tried.push(Tried { kind, network: None, start, model: fitted.model }),
+                Err(error) => left_out.push(format!("{kind} ({})", reason(error)?)),
             }
         }
-        let until = begun + TRAINING_SHARE * 60.0 * settings.minutes;
-        for (kind, variant, of_set) in
-            traits.networks(&self.training.settings).into_iter().take(settings.networks_max)
-        {
-            let left = until - watch.seconds();
-            if left < SECONDS_MIN {
-                left_out.push(format!(
-                    "{} (no time left of {} minutes)",
-                    named(kind, variant),
-                    settings.minutes
-                ));
+        let networks = traits.networks(&settings).unwrap_or_else(|why| {
+            left_out.push(format!("networks ({why})"));
+            Vec::new()
+        });
+        let n_networks = networks.len().min(settings.networks_max);
+        for (at, recipe) in networks.into_iter().take(n_networks).enumerate() {
+            let now = watch.seconds();
+            if until - now < SECONDS_MIN {
+                left_out.push(format!("{} (no time left of {} minutes)", recipe.name(), settings.minutes));
                 continue;
             }
-            let (model, epochs) = self.network(kind, variant, of_set, until, None)?;
-            tried.push(Tried { kind, variant, epochs, start: 1.0, model });
+            // What one leaves of its share is there for the next.
+            let share = now + (until - now) / (n_networks - at) as f64;
+            match self.network(recipe, share, None) {
+                Ok((model, epochs)) => tried.push(Tried {
+                    kind: recipe.kind(),
+                    network: Some((recipe, epochs)),
+                    start: 1.0,
+                    model,
+                }),
+                Err(error) => left_out.push(format!("{} ({})", recipe.name(), reason(error)?)),
+            }
         }
         let models: Vec<&dyn Recommender> = tried.iter().map(|one| one.model.as_ref()).collect();
         let pool = Pool::new(&models, self.training.validation, self.training.candidates);
@@ -227,7 +299,9 @@ impl Zoo<'_> {
         let written = chosen
             .flat_map(|(one, &weight)| {
                 let at = Kind::ALL.iter().position(|kind| *kind == one.kind).expect("all kinds are listed");
-                [at as f32, one.variant as f32, weight, one.epochs]
+                let (recipe, epochs) = one.network.unwrap_or((NONE, 0.0));
+                let [form, length, content] = recipe.to_numbers();
+                [at as f32, weight, epochs, form, length, content]
             })
             .collect();
         self.choices.insert(Kind::Auto, written);
@@ -237,49 +311,37 @@ impl Zoo<'_> {
     }
 
     /// The blend that was chosen before, fitted on what there is now.
-    fn auto_again(
-        &mut self,
-        traits: &Traits,
-        chosen: &[f32],
-    ) -> Result<(Arc<dyn Recommender>, String), FitError> {
+    fn auto_again(&mut self, chosen: &[f32]) -> Result<(Arc<dyn Recommender>, String), FitError> {
         let (mut models, mut weights) = (Vec::new(), Vec::new());
-        let networks = traits.networks(&self.training.settings);
-        for part in chosen.as_chunks::<4>().0 {
-            let [at, variant, weight, epochs] = *part;
-            let (kind, variant) = (Kind::ALL[at as usize], variant as usize);
+        for part in chosen.as_chunks::<6>().0 {
+            let [at, weight, epochs, form, length, content] = *part;
+            let kind = Kind::ALL[at as usize % Kind::ALL.len()];
             let model = if epochs > 0.0 {
-                let same = networks.iter().find(|(other, of, _)| (*other, *of) == (kind, variant));
-                let settings = same
-                    .map_or_else(|| (*self.training.settings).clone(), |(_, _, settings)| settings.clone());
-                self.network(kind, variant, settings, f64::INFINITY, Some(epochs))?.0
+                self.network(Recipe::of_numbers([form, length, content]), f64::INFINITY, Some(epochs))?.0
             } else {
                 self.fit(kind, &[])?.model
             };
             models.push(model);
             weights.push(weight);
         }
-        let (blend, weights) = Blend::choose("auto", models, &weights, Some(&weights), &[], &self.training);
+        let (blend, _) = Blend::choose("auto", models, &weights, Some(&weights), &[], &self.training);
         let parts: Vec<String> =
             blend.parts().iter().map(|part| format!("{:.2} {}", part.weight, part.model.name())).collect();
-        debug_assert_eq!(weights.len(), parts.len(), "only what has a weight was written down");
         Ok((Arc::new(blend), format!("{}, chosen before", parts.join(" + "))))
     }
 
     /// Trains one network until a moment, or for so many epochs; how many it has seen.
     fn network(
         &self,
-        kind: Kind,
-        variant: usize,
-        settings: crate::Settings,
+        recipe: Recipe,
         until: f64,
         epochs: Option<f32>,
     ) -> Result<(Arc<dyn Recommender>, f32), FitError> {
-        let watch = Until {
-            watch: self.training.watch,
-            seconds: until,
-            name: format!("auto.{kind}.{}", variant + 1),
-        };
-        let training = Training { settings: Arc::new(settings), watch: &watch, ..self.training.clone() };
+        let kind = recipe.kind();
+        let name = format!("auto.{}", recipe.name().replace(' ', "-"));
+        let watch = Until { watch: self.training.watch, seconds: until, name };
+        let settings = Arc::new(recipe.settings(&self.training.settings));
+        let training = Training { settings, watch: &watch, ..self.training.clone() };
         let given = epochs.map(|epochs| (kind, vec![epochs])).into_iter();
         let mut zoo = Zoo::with_choices(training, Choices::from_iter(given));
         let model = zoo.fit(kind, &[])?.model;
@@ -287,6 +349,9 @@ impl Zoo<'_> {
         Ok((model, seen))
     }
 }
+
+/// Stands where a part is no network.
+const NONE: Recipe = Recipe { form: Form::Graph, length: 0, content: false };
 
 /// What was tried and why, what each comes to alone, what is lost without it, and what was left out.
 fn told(traits: &Traits, tried: &[Tried], pool: &Pool, choice: &Choice, left_out: &[String]) -> String {
@@ -307,8 +372,8 @@ fn told(traits: &Traits, tried: &[Tried], pool: &Pool, choice: &Choice, left_out
         } else {
             line += ", adds nothing";
         }
-        if one.epochs > 0.0 {
-            line += &format!(" ({} epochs)", one.epochs);
+        if let Some((_, epochs)) = one.network {
+            line += &format!(" ({epochs} epochs)");
         }
         lines.push(line);
     }
@@ -342,21 +407,31 @@ mod tests {
 
     #[test]
     fn short_histories_give_every_prefix_long_ones_are_read_far_back_and_without_an_order_a_graph_is_tried() {
-        let given = crate::Settings::default();
-        let short = traits(Order::Sequence, 6).networks(&given);
-        assert!(short[0].0 == Kind::Bsarec && short[0].2.bsarec.prefixes && short[0].2.bsarec.length == 30);
-        let long = traits(Order::Timed, 96).networks(&given);
-        assert!(long[0].0 == Kind::Sasrec && !long[0].2.sasrec.prefixes && long[0].2.sasrec.length == 200);
-        assert_eq!(traits(Order::Unordered, 96).networks(&given)[0].0, Kind::Lightgcn);
+        let (settings, given) = (Settings::default(), crate::Settings::default());
+        let first = |order, median| traits(order, median).networks(&settings).unwrap()[0];
+        let short = first(Order::Sequence, 6).settings(&given).bsarec;
+        assert!(short.prefixes && short.length == 30 && short.filter > 0.0);
+        let long = first(Order::Timed, 96).settings(&given).sasrec;
+        assert!(!long.prefixes && long.length == 200);
+        assert_eq!(first(Order::Unordered, 96).kind(), Kind::LightGcn);
+        let few = Settings { networks_videos_max: 100, ..settings };
+        assert!(traits(Order::Sequence, 6).networks(&few).is_err(), "500 videos are too many");
+    }
+
+    #[test]
+    fn a_recipe_comes_back_from_its_numbers_whatever_the_set_has_become() {
+        for form in FORMS {
+            let recipe = Recipe { form, length: 50, content: true };
+            assert_eq!(Recipe::of_numbers(recipe.to_numbers()), recipe);
+        }
     }
 
     #[test]
     fn what_the_reader_has_set_stays() {
         let mut given = crate::Settings::default();
         given.sasrec.dimension = 8;
-        let tried = traits(Order::Sequence, 96).networks(&given);
-        assert_eq!(tried.len(), 1, "one variant, as it was set");
-        assert_eq!(tried[0].2.sasrec, given.sasrec);
+        let recipe = Recipe { form: Form::Long, length: 200, content: false };
+        assert_eq!(recipe.settings(&given).sasrec, given.sasrec);
     }
 
     #[test]
@@ -371,5 +446,7 @@ mod tests {
             "directed-cosine-content (no content in order)",
         ];
         assert_eq!(left_out, reasons);
+        let (parts, _) = traits(Order::Unordered, 6).counting(&[(Kind::Ease, 0.5)], &settings);
+        assert!(!parts.iter().any(|&(kind, _)| kind == Kind::Ease), "the closed forms' own is left out too");
     }
 }

@@ -35,8 +35,12 @@ pub(crate) fn by_modality(training: &Training, model: &str, k: usize) -> Result<
     if k == 0 || (brought.is_empty() && training.content.is_none()) {
         return Ok(Vec::new());
     }
-    check(n_videos, model)?;
-    let graph = |of: &Modality| nearest(&of.matrix, &of.present, k).map(|_, _, _| 1.0);
+    if !brought.is_empty() {
+        check(n_videos, model)?;
+    }
+    let graph = |of: &Modality| {
+        nearest(&of.matrix, &of.present, k).filter(|_, _, cosine| cosine > 0.0).map(|_, _, _| 1.0)
+    };
     let mut all: Vec<Neighbours> =
         brought.iter().map(|of| Neighbours { name: of.name.clone(), graph: graph(of) }).collect();
     if let Some(content) = &training.content {

@@ -68,7 +68,11 @@ pub(super) fn walk(training: &Training, chosen: Option<Chosen>) -> Result<(Linea
         Linear { name: NAME.into(), decay: 1.0, last: usize::MAX, weights }
     };
     let is_judged = chosen.is_none() && !training.validation.is_empty();
-    let chosen = chosen.unwrap_or_default();
+    let mut chosen = chosen.unwrap_or_default();
+    if alike.is_none() {
+        // It was chosen where something was known of the videos.
+        chosen.share = 0.0;
+    }
     let mut best: Option<(f64, Linear, Chosen)> = None;
     let shares = if is_judged { &SHARES[..] } else { &[chosen.share] };
     for &share in shares.iter().filter(|&&share| share == 0.0 || alike.is_some()) {
@@ -94,7 +98,6 @@ pub(super) fn walk(training: &Training, chosen: Option<Chosen>) -> Result<(Linea
             }
         }
     }
-    // A share that was chosen where content was known, and is asked for where it is not.
     Ok(best.map_or_else(|| (model(&by_pairs, chosen.penalty), chosen), |(_, model, chosen)| (model, chosen)))
 }
 

@@ -91,7 +91,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE", requires = "sweep")]
     plot: Option<std::path::PathBuf>,
     /// Learn the ranker again without each group of its features, and on each alone; judged on validation
-    #[arg(long, value_name = "MODEL", value_parser = ["ranker"])]
+    #[arg(long, value_name = "MODEL", value_parser = ["ranker"], conflicts_with_all = ["protocols", "diagnose"])]
     ablate: Option<String>,
     /// The same models under several protocols, side by side, and by how much each inflates a figure: all, or splits
     /// (global-time, rolling, leave-last-out, random), rankings (full, sampled-uniform, sampled-popular: one wanted video among

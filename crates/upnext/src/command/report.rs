@@ -48,6 +48,8 @@ const NUMBERS: &str = "data-report.json";
 
 /// A diagnosis holds all events: beyond so many it is a command of its own.
 const DIAGNOSED_EVENTS_MAX: usize = 2_000_000;
+/// The same for videos: each question costs a score for every one.
+const DIAGNOSED_VIDEOS_MAX: usize = 50_000;
 
 /// Events between two moves of the bar.
 const STEP: u64 = 1 << 16;
@@ -166,14 +168,25 @@ impl ReportArgs {
                  RUN --diagnose"
             )));
         }
+        let dataset = run::open(run)?.dataset;
+        if dataset.videos.len() > DIAGNOSED_VIDEOS_MAX {
+            return Ok(absent(format!(
+                "each question costs a score for every video, of which there are more than {DIAGNOSED_VIDEOS_MAX}, and a page \
+                 should not take minutes: use upnext eval RUN --diagnose"
+            )));
+        }
+        let vectors = match vectors_of(run) {
+            Ok(vectors) => vectors,
+            Err(error) => return Ok(absent(format!("{error:#}"))),
+        };
         let conditions = Conditions {
             split,
             relevance: relevance.clone(),
             seed: self.seed,
-            vectors: vectors_of(run)?,
+            vectors,
             ..Conditions::default()
         };
-        Ok(match diagnosis::of_set(&run::open(run)?.dataset, &conditions) {
+        Ok(match diagnosis::of_set(&dataset, &conditions) {
             Ok(diagnosis) => Section::There(diagnosis),
             Err(error) => absent(error.to_string()),
         })

@@ -10,15 +10,17 @@ use upnext_eval::Report;
 use upnext_ingest::pictures;
 use upnext_ingest::run::{self, RunFolder};
 use upnext_ingest::vectors::{self, Vectors};
+use upnext_models::checkpoint;
 use upnext_models::zoo::Kind;
 use upnext_pipeline::Request;
 
 use crate::command::eval::parse_models;
 use crate::command::recommend::now;
 use crate::command::serve::open_version;
-use crate::command::train::{conditions, train};
+use crate::command::train::{MODEL_FILE, conditions, train};
 use crate::config::Config;
 use crate::evaluation::vectors_of;
+use crate::learning::Learning;
 use crate::loading::bytes_of;
 use crate::retraining::{Added, Versions, grown};
 use crate::stores::Place;
@@ -49,9 +51,12 @@ pub(crate) struct Terms {
     /// Models of the results table
     #[arg(long, value_delimiter = ',', default_value = "popular,markov,item-knn,ease,closed-blend")]
     models: Vec<String>,
-    /// What ranks requests
-    #[arg(long, default_value = "closed-blend", value_name = "MODEL")]
-    ranker: String,
+    /// What ranks requests; without it `auto` where that ranks now, else closed-blend
+    #[arg(long, value_name = "MODEL")]
+    ranker: Option<String>,
+    /// Minutes in which `auto` tries and weighs (15)
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
     /// Measure on at most so many questions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     questions: Option<u32>,
@@ -80,10 +85,11 @@ impl Terms {
     ///
     /// # Errors
     /// Names the argument that cannot be meant.
-    pub(crate) fn check(&self) -> Result<(Vec<Kind>, Kind)> {
-        let ranker: Kind = self.ranker.parse().map_err(|error| WrongUse::of("--ranker", error))?;
+    pub(crate) fn check(&self) -> Result<(Vec<Kind>, Option<Kind>)> {
+        let ranker = self.ranker.as_deref().map(str::parse).transpose();
+        let ranker: Option<Kind> = ranker.map_err(|error| WrongUse::of("--ranker", error))?;
         let mut models = parse_models(&self.models)?;
-        if !models.contains(&ranker) {
+        if let Some(ranker) = ranker.filter(|ranker| !models.contains(ranker)) {
             models.push(ranker);
         }
         if self.floor != "none" {
@@ -96,6 +102,7 @@ impl Terms {
             return Err(WrongUse::of("--keep", "expected at least 1").into());
         }
         self.memory_max()?;
+        Learning::default().within(self.minutes)?;
         Ok((models, ranker))
     }
 
@@ -118,13 +125,21 @@ struct Retrained {
     seconds: f64,
 }
 
+/// `auto` where it ranks what is served, else the closed blend.
+fn ranks_now(versions: &Versions) -> Kind {
+    let served = versions.current().map(|number| versions.folder(number));
+    let bytes = served.ok().and_then(|folder| fs::read(folder.join(MODEL_FILE)).ok());
+    let name = bytes.and_then(|bytes| checkpoint::blend_name(&bytes).ok().flatten());
+    if name.as_deref() == Some(Kind::Auto.name()) { Kind::Auto } else { Kind::ClosedBlend }
+}
+
 impl RetrainArgs {
     /// Runs the command.
     ///
     /// # Errors
     /// When the run or its store cannot be read, the models cannot be fitted, or what was fitted does not pass.
     pub(crate) fn run(self) -> Result<()> {
-        let (models, ranker) = self.terms.check()?;
+        let (mut models, ranker) = self.terms.check()?;
         if std::env::var_os(OF_SERVICE).is_some() {
             end_with_parent()?;
         }
@@ -135,6 +150,10 @@ impl RetrainArgs {
         let begun = Instant::now();
         let versions = Versions::of(&self.run);
         let base = run::open(&self.run)?;
+        let ranker = ranker.unwrap_or_else(|| ranks_now(&versions));
+        if !models.contains(&ranker) {
+            models.push(ranker);
+        }
         let _alone = versions.alone()?;
         let place = Place::of(self.store.as_deref(), &config.store, &self.run);
         if let Place::File(file) = &place {
@@ -203,6 +222,7 @@ impl RetrainArgs {
         (conditions.models, conditions.ranker) = (models.to_vec(), ranker);
         conditions.questions_max = self.terms.questions.map(|n| n as usize);
         conditions.vectors = vectors_of(folder)?;
+        conditions.learning = conditions.learning.within(self.terms.minutes)?;
         train(folder, &opened, &conditions)
     }
 

@@ -40,7 +40,12 @@ pub(crate) struct Drift {
 pub(super) fn drift(train: &Interactions, validation: &[Query], seed: u64) -> Option<Drift> {
     let mut rows: Vec<(i64, u32)> =
         train.rows().iter().filter(|row| row.is_positive()).map(|row| (row.time, row.video)).collect();
-    rows.sort_unstable();
+    // Equal times in an order by lot: by their rows, a day that spans two tenths would be cut into two sets of videos.
+    let mut by_lot = 0u64;
+    rows.sort_by_cached_key(|row| {
+        by_lot += 1;
+        (row.0, mix(seed ^ mix(by_lot)))
+    });
     let (oldest, newest) = (rows.first()?.0, rows.last()?.0);
     let videos: Vec<u32> = rows.iter().map(|&(_, video)| video).collect();
     let n_occurring = videos.iter().collect::<BTreeSet<_>>().len();

@@ -153,7 +153,8 @@ fn order_adds_nothing(of: &Diagnosis, ordered: Option<&Histories>) -> Option<Ver
     if !lost_ndcg.excludes_zero() {
         because += ", which these questions do not tell from nothing";
     }
-    Some(Verdict::new(Question::OrderAddsNothing, lost < LOST_BY_ORDER_MAX, because, &models))
+    let holds = lost < LOST_BY_ORDER_MAX || !lost_ndcg.excludes_zero();
+    Some(Verdict::new(Question::OrderAddsNothing, holds, because, &models))
 }
 
 fn long_histories(of: &Diagnosis, histories: &Histories) -> Option<Verdict> {

@@ -120,7 +120,8 @@ struct Drawn {
 
 impl Lesson<'_> {
     /// The viewer as the weighted sum of what they watched beside the one in question, over the root of their number; and what
-    /// each of those weighs. Nothing of what is asked for is told.
+    /// each of those weighs. The video in question is left out of the sum; the graph still joins it to the others through this
+    /// viewer, as LightGCN has it, which makes training easier than a real question.
     fn viewer(&self, spread: &Matrix, (user, place): (u32, u32)) -> (Vec<f32>, Vec<(u32, f32)>) {
         let history = &self.histories[user as usize];
         let asked = history[place as usize];
