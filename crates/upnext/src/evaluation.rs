@@ -177,7 +177,7 @@ pub(crate) fn evaluate_split(set: &Dataset, split: &Split, conditions: &Conditio
 }
 
 /// Keeps `n` of some questions, in their order.
-fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
+pub(crate) fn draw(questions: &mut Vec<Query>, n: usize, seed: u64) {
     let mut by_lot: Vec<(u64, usize)> =
         (0..questions.len()).map(|at| (mix(seed ^ mix(at as u64)), at)).collect();
     by_lot.sort_unstable();

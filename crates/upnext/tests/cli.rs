@@ -456,7 +456,7 @@ fn from_a_log_to_a_personal_and_explained_slate() {
         (&json!(30), &json!(20), &json!(240))
     );
     let report = desk.run("train run --json").json();
-    assert_eq!(names(&report["models"]).last(), Some(&"closed-blend"));
+    assert_eq!(names(&report["models"]).last(), Some(&"auto"));
     assert_eq!(serde_json::from_str::<Value>(&desk.read("run/report.json")).unwrap(), report);
 
     let personal = desk.run("recommend run --user u1 --n 5 --json").json();

@@ -159,7 +159,7 @@ fn a_search_prints_its_protocol_and_its_best_is_a_file_of_settings() {
 fn the_report_of_a_run_draws_how_its_networks_learnt() {
     let desk = desk();
     desk.run("import log.csv --out run --relevance any").done();
-    desk.run("train run --models popular,sasrec --set sasrec.dimension=8 --set sasrec.learn.epochs_max=3")
+    desk.run("train run --models popular,sasrec --ranker closed-blend --set sasrec.dimension=8 --set sasrec.learn.epochs_max=3")
         .done();
     let told = epochs(&desk, "run/training/sasrec.jsonl");
     assert_eq!(told.len(), 3);

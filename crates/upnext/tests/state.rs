@@ -45,7 +45,7 @@ fn a_service_follows_what_was_retrained_and_goes_back_when_told() {
     let done = desk.run("retrain run --floor none --json").json();
     assert_eq!((&done["version"], &done["removed"]), (&json!(1), &json!([])));
     assert_eq!(done["added"], json!({"events": 60, "users": 30, "videos": 1, "dropped": 0}));
-    assert_eq!(done["ranker"][0], "closed-blend");
+    assert_eq!(done["ranker"][0], "auto");
     let of_model = |service: &Service| {
         let (status, body) = service.ask("GET", "/api/v2/recommend/new-face?n=5&pick=v3", "");
         assert_eq!(status, 200, "{body}");

@@ -100,7 +100,7 @@ impl Settings {
             l2: 1e-4,
             average: 0.999,
             patience: 8,
-            slower_after: 3,
+            slower_after: 2,
             ..Self::default().learn
         };
         let wiring = Wiring::PostNorm;
