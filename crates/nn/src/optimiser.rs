@@ -143,7 +143,8 @@ mod tests {
     fn l2_goes_through_the_scaling_and_moves_what_nothing_asks_for() {
         let (mut parameters, id) = table(Kind::Dense);
         let mut adam = Adam::new(&parameters, Settings { l2: 1e-4, ..Settings::default() });
-        adam.step(&mut parameters, &Gradients::zeros(&parameters), 0.1);
+        let gradients = Gradients::zeros(&parameters);
+        adam.step(&mut parameters, &gradients, 0.1);
         // The gradient of both is 1e-4, and Adam's first step is the rate.
         let found = parameters.get(id).values();
         assert!(found.iter().all(|x| (x - 0.9).abs() < 1e-4), "{found:?}");

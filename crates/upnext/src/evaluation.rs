@@ -27,7 +27,7 @@ use upnext_models::{Context, Facts, FitError, Settings, Training};
 use crate::ablation::Ablation;
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
-use crate::lists::{Ranking, cases_of_pools};
+use crate::lists::{PoolOf, Ranking, cases_of_pools};
 use crate::new_videos::{NewVideos, new_videos};
 use crate::progress;
 use crate::sampled::{NEGATIVES, Negatives, Sampler};
@@ -603,7 +603,7 @@ fn fit_and_measure(
         seed: ranking.seed,
     });
     let pools: Vec<_> = samplers.map(|sampler| move |query: &Query| sampler.of(query)).collect();
-    let pools: Vec<&(dyn Fn(&Query) -> Vec<u32> + Sync)> =
+    let pools: Vec<&PoolOf<'_>> =
         pools.iter().map(|pool| pool as &(dyn Fn(&Query) -> Vec<u32> + Sync)).collect();
     let mut by_pool =
         cases_of_pools(model.as_ref(), &split.test, ranking, &pools, &|n| bar.inc(n as u64)).into_iter();

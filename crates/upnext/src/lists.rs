@@ -36,13 +36,16 @@ pub(crate) fn cases(
     })
 }
 
+/// The rows among which a question's wanted videos are ranked.
+pub(crate) type PoolOf<'a> = dyn Fn(&Query) -> Vec<u32> + Sync + 'a;
+
 /// The same for several sets of candidates at once: the cases of all candidates, then those of each of `pools`, which names the
 /// rows that one question ranks.
 pub(crate) fn cases_of_pools(
     model: &dyn Recommender,
     questions: &[Query],
     ranking: &Ranking,
-    pools: &[&(dyn Fn(&Query) -> Vec<u32> + Sync)],
+    pools: &[&PoolOf<'_>],
     done: &(dyn Fn(usize) + Sync),
 ) -> Vec<Vec<Case>> {
     let score = |block: &[Query], scores: &mut Matrix| of_model(model, block, ranking, scores);
@@ -271,7 +274,7 @@ mod tests {
         let query =
             Query { user: 0, history: History::default(), masked: vec![1], relevant: vec![5], at: None };
         let ranking = Ranking { candidates: &candidates, depth: 3, ties: Ties::Pessimistic, seed: 1 };
-        let pools: [&(dyn Fn(&Query) -> Vec<u32> + Sync); 1] = [&|_| vec![3, 5, 6, 7]];
+        let pools: [&PoolOf<'_>; 1] = [&|_| vec![3, 5, 6, 7]];
         let by_pool = cases_of_pools(model.as_ref(), &[query], &ranking, &pools, &|_| {});
         let told = |at: usize| (by_pool[at][0].ranks[0], by_pool[at][0].n_candidates);
         assert_eq!((told(0), told(1)), ((4, 7), (1, 4)), "the seen video 1 stands in nobody's way");

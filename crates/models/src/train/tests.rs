@@ -230,7 +230,7 @@ fn other_settings_start_over_and_a_broken_checkpoint_says_which_and_what() {
     // Of another network, under the same name.
     let mut parameters = Parameters::new();
     parameters.add("slope", Kind::Dense, Matrix::zeros(2, 2));
-    let other = State::new(parameters, optimiser::Settings::default(), Plateau::new(0.5, 1, 1));
+    let other = State::new(parameters, optimiser::Settings::default(), 0.0, Plateau::new(0.5, 1, 1));
     let fingerprint = mix(2 ^ mix(1));
     watch.files.lock().unwrap().insert(Which::Last, other.last(fingerprint));
     let error = learn_line(&watch, None, 2).err().unwrap().to_string();

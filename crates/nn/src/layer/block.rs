@@ -60,7 +60,7 @@ pub struct BlockTape(Taped);
 
 #[derive(Clone, Debug)]
 enum Taped {
-    PreNorm(PreNormTape),
+    PreNorm(Box<PreNormTape>),
     PostNorm(Box<PostNormTape>),
     Gated(Box<GatedBlockTape>),
 }
@@ -84,7 +84,7 @@ impl Block {
         random: Option<&mut Random>,
     ) -> BlockTape {
         BlockTape(match &self.0 {
-            Wired::PreNorm(block) => Taped::PreNorm(block.forward(parameters, x, there, random)),
+            Wired::PreNorm(block) => Taped::PreNorm(Box::new(block.forward(parameters, x, there, random))),
             Wired::PostNorm(block) => Taped::PostNorm(Box::new(block.forward(parameters, x, there, random))),
             Wired::Gated(block) => Taped::Gated(Box::new(block.forward(parameters, x, there, random))),
         })

@@ -142,8 +142,7 @@ impl Lesson<'_> {
         random: &mut Random,
         of_spread: &mut Matrix,
     ) -> f64 {
-        let viewers: Vec<(Vec<f32>, Vec<(u32, f32)>)> =
-            examples.iter().map(|&example| self.viewer(spread, example)).collect();
+        let viewers: Vec<_> = examples.iter().map(|&example| self.viewer(spread, example)).collect();
         let asked = |&(user, place): &(u32, u32)| self.histories[user as usize][place as usize];
         let (mut loss, n) = (0.0, self.settings.negatives);
         let of_viewers = if n == 0 {
