@@ -72,7 +72,10 @@ impl ByVideo {
                 // Tried again with the next commit; questions by video look through more rows meanwhile.
                 _ => Round::None,
             },
-            Round::None if last - self.until > self.config.unsorted_rows_max as i64 => self.sort(last),
+            // No more at once, however many wait: they are held in memory.
+            Round::None if last - self.until > self.config.unsorted_rows_max as i64 => {
+                self.sort(last.min(self.until + self.config.unsorted_rows_max.max(1) as i64))
+            }
             round => round,
         };
     }
@@ -98,5 +101,22 @@ impl Drop for ByVideo {
         if let Round::Sorting { thread, .. } = std::mem::replace(&mut self.round, Round::None) {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_rows_wait_a_round_takes_no_more_than_may_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StoreConfig { unsorted_rows_max: 10, ..StoreConfig::default() };
+        let path = folder.path().join("none.sqlite");
+        let mut by_video = ByVideo { path, config, until: 5, round: Round::None };
+        by_video.committed(0, 15);
+        assert!(matches!(by_video.round, Round::None), "ten rows may wait");
+        by_video.committed(0, 1_000_000);
+        assert!(matches!(by_video.round, Round::Sorting { to: 15, .. }));
     }
 }
