@@ -84,7 +84,7 @@ fn auto_says_what_it_tried_what_each_part_adds_and_what_there_was_no_time_for() 
     let hasty = desk.run("eval log.csv --split leave-last-out --models auto --minutes 0 --json").json();
     let note = hasty["models"][0]["notes"][0].as_str().unwrap();
     assert!(note.contains("bsarec reading 20 (no time left of 0 minutes)"), "{note}");
-    desk.run("eval log.csv --models auto --minutes -1").wrong(&["--minutes"]);
+    desk.run("eval log.csv --models auto --minutes=-1").wrong(&["--minutes"]);
     // Without a validation part it chooses on a tenth of train, and fits what it chose again on all of it.
     parts(&desk, "parts", true);
     std::fs::remove_file(desk.path("parts/val.csv")).unwrap();

@@ -135,7 +135,6 @@ fn where_each_time_has_its_own_hits_popularity_drifts_and_where_hits_stay_it_doe
     assert!(of.suggested.contains(&Kind::PopularRecent));
     let of = diagnosed(&hits(0), None);
     assert!(!holds(&of, Question::PopularityDrifts), "{}", of.in_words());
-    assert!(!of.suggested.contains(&Kind::PopularRecent));
 }
 
 /// Labels as vectors: a video of group `g` has a one there.
