@@ -112,11 +112,11 @@ impl Traits {
         add(Kind::ItemKnn, true, "");
         let why = format!("{} videos, at most {}", self.n_videos, settings.ease_videos_max);
         add(Kind::Ease, self.n_videos <= settings.ease_videos_max, &why);
-        add(
-            Kind::DirectedCosineContent,
-            self.has_content && self.order != Order::Unordered,
-            "no content in order",
-        );
+        let is_ordered = self.order != Order::Unordered;
+        add(Kind::DirectedCosineContent, self.has_content && is_ordered, "no content in order");
+        add(Kind::Walk, !is_ordered, "an order tells more");
+        // Last: it orders the candidates of the closed blend, which is fitted by then.
+        add(Kind::Ranker, true, "");
         (parts, left_out)
     }
 
@@ -444,6 +444,7 @@ mod tests {
             "popular-recent (no times)",
             "ease (500 videos, at most 100)",
             "directed-cosine-content (no content in order)",
+            "walk (an order tells more)",
         ];
         assert_eq!(left_out, reasons);
         let (parts, _) = traits(Order::Unordered, 6).counting(&[(Kind::Ease, 0.5)], &settings);
