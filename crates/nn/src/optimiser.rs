@@ -17,7 +17,7 @@ pub struct Settings {
     /// 2019). 0 is plain Adam.
     pub weight_decay: f32,
     /// The share of each number that is added to its gradient (L2, before Adam's scaling): what is hardly ever asked for has
-    /// small gradients, so this pulls it to 0 as fast as anything moves.
+    /// small gradients, so this pulls it to 0 as fast as anything moves; of tables with lazy steps, rows that are touched.
     pub l2: f32,
     /// Whether of tables only the rows that were touched move, moments included: LazyAdam. Else each row moves on by its
     /// moments in every step, as Adam does.
