@@ -30,6 +30,13 @@ pub struct Choice {
     pub ndcg: f64,
 }
 
+impl Choice {
+    /// HR@10 + NDCG@10, which is what is chosen by.
+    pub fn score(&self) -> f64 {
+        self.hit_rate + self.ndcg
+    }
+}
+
 /// Every model's z-scores of the videos that any model would show, for each validation question.
 ///
 /// A held-out video that no model brings into the pool stays out of it and counts as a miss: weights fitted on
@@ -88,6 +95,15 @@ impl Pool {
         self.measure_sums(|at, _| sums[at].clone())
     }
 
+    /// HR@10 and NDCG@10 of each question, in their order.
+    pub fn judged(&self, weights: &[f32]) -> Vec<[f64; 2]> {
+        let one = |pool: &PoolOfOne| {
+            let (hit, ndcg) = pool.measure(&pool.blend(weights));
+            [hit, ndcg]
+        };
+        self.questions.par_iter().with_min_len(64).map(one).collect()
+    }
+
     fn measure_sums(&self, scores: impl Fn(usize, &PoolOfOne) -> Vec<f32> + Sync) -> (f64, f64) {
         let (hit, ndcg) = self
             .questions
@@ -105,15 +121,20 @@ impl Pool {
     /// Coordinate ascent on HR@10 + NDCG@10: steps of `step` up or down, each kept when it gains more than
     /// 2e-5, until no weight moves. Weights stay at or above 0: negative ones exploit a pool.
     pub fn ascend(&self, start: &[f32], step: f32) -> Choice {
+        self.ascend_some(start, step, &vec![true; self.n_models])
+    }
+
+    /// [`Pool::ascend`] where only some models may move.
+    pub fn ascend_some(&self, start: &[f32], step: f32, may_move: &[bool]) -> Choice {
         const GAIN_MIN: f64 = 2e-5;
         const ROUNDS_MAX: usize = 20;
-        assert_eq!(start.len(), self.n_models, "one weight for each model");
+        assert!(start.len() == self.n_models && may_move.len() == self.n_models, "one for each model");
         let mut weights = start.to_vec();
         let mut sums: Vec<Vec<f32>> = self.questions.iter().map(|pool| pool.blend(&weights)).collect();
         let mut best = self.measure_sums(|at, _| sums[at].clone());
         for _ in 0..ROUNDS_MAX {
             let mut moved = false;
-            for model in 0..self.n_models {
+            for model in (0..self.n_models).filter(|&model| may_move[model]) {
                 for change in [step, -step] {
                     while weights[model] + change > -1e-6 {
                         let stepped = |at: usize, pool: &PoolOfOne| pool.moved(&sums[at], model, change);

@@ -24,7 +24,7 @@ use upnext_math::seed::mix;
 use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, Facts, FitError, Settings, Training};
 
-use crate::ablation::Ablation;
+use crate::ablation::{Ablation, Features, Parts};
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
 use crate::lists::{PoolOf, Ranking, cases_of_pools};
@@ -80,8 +80,8 @@ pub(crate) struct Conditions {
     pub(crate) sweep: Option<sweep::Asked>,
     /// At most so many questions of validation and of test each, drawn by the seed; `None` asks all.
     pub(crate) questions_max: Option<usize>,
-    /// Whether the ranker is learnt again without each group of its features, and on each alone.
-    pub(crate) ablate: bool,
+    /// The model that is taken apart.
+    pub(crate) ablate: Option<Kind>,
     /// Sampled candidates that are ranked beside all of them, each a report of its own.
     pub(crate) negatives: Vec<Negatives>,
 }
@@ -106,7 +106,7 @@ impl Default for Conditions {
             remarks: Vec::new(),
             sweep: None,
             questions_max: None,
-            ablate: false,
+            ablate: None,
             negatives: Vec::new(),
         }
     }
@@ -124,7 +124,7 @@ pub(crate) struct Evaluation {
     pub(crate) sweep: Option<Sweep>,
     /// Videos first seen in the test, where the split is by that.
     pub(crate) new_videos: Option<NewVideos>,
-    /// What each group of features adds, where that was asked for.
+    /// What each part of a model adds, where that was asked for.
     pub(crate) ablation: Option<Ablation>,
 }
 
@@ -296,13 +296,19 @@ fn evaluate_all(set: &Dataset, split: &Split, conditions: &Conditions) -> Result
         Some(asked) => Some(swept(asked, &mut zoo, set, split, &ranking, &report.protocol, conditions)?),
         None => None,
     };
-    let ablation = if conditions.ablate {
-        let wheel = progress::wheel("learning without each group of features");
-        let judged = zoo.ablate_ranker(&conditions.models)?;
-        wheel.finish_and_clear();
-        Some(Ablation::new(&judged, report.protocol.bootstrap, conditions.seed)?)
-    } else {
-        None
+    let judged_by = (report.protocol.bootstrap, conditions.seed);
+    let ablation = match conditions.ablate {
+        None => None,
+        Some(Kind::Ranker) => {
+            let wheel = progress::wheel("learning without each group of features");
+            let judged = zoo.ablate_ranker(&conditions.models)?;
+            wheel.finish_and_clear();
+            Some(Ablation::Features(Features::new(&judged, judged_by)?))
+        }
+        Some(kind) => {
+            let model = zoo.fit(kind, &conditions.models)?.model;
+            Parts::new(model.as_ref(), &split.test, &candidates, judged_by)?.map(Ablation::Parts)
+        }
     };
     let new_videos = match conditions.split {
         SplitRule::FirstSeen => {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use upnext_data::Order;
 
-use super::{Blend, Choices, Kind, Part, Zoo, sasrec};
+use super::ranker::{HeldOut, Ranker};
+use super::{Blend, Choices, Fitted, Kind, Part, Zoo, sasrec};
 use crate::choose::Choice;
 use crate::train::Until;
 use crate::{FitError, Pool, Recommender, Training};
@@ -48,10 +49,16 @@ impl Settings {
 const NETWORKS_MAX: usize = 16;
 /// The share of the budget after which nothing new is trained: weighing takes the rest.
 const TRAINING_SHARE: f64 = 0.85;
+/// The share of what is left of that for a network: its twin, from which the second stage learns, takes about as long.
+const NETWORK_SHARE: f64 = 0.55;
+/// A twin that saw less than this share of its network's epochs is none.
+const TWIN_SHARE: f32 = 0.6;
 /// Below so many seconds a training is not begun.
 const SECONDS_MIN: f64 = 5.0;
 /// A history of at most so many wanted videos, in the middle of all, is short: each of its prefixes is an example.
 const SHORT: usize = 30;
+/// What a blend around the second stage must gain over it alone, in HR@10 + NDCG@10: it costs each part once more.
+const GAIN_MIN: f64 = 5e-4;
 /// Steps in which weights move, one after another.
 const STEPS: [f32; 5] = [1.6, 0.8, 0.4, 0.2, 0.1];
 
@@ -115,8 +122,6 @@ impl Traits {
         let is_ordered = self.order != Order::Unordered;
         add(Kind::DirectedCosineContent, self.has_content && is_ordered, "no content in order");
         add(Kind::Walk, !is_ordered, "an order tells more");
-        // Last: it orders the candidates of the closed blend, which is fitted by then.
-        add(Kind::Ranker, true, "");
         (parts, left_out)
     }
 
@@ -215,6 +220,8 @@ struct Tried {
     kind: Kind,
     /// Of a network, with the epochs that it has seen.
     network: Option<(Recipe, f32)>,
+    /// Of a network, what it is on the pairs that the second stage does not learn to find.
+    twin: Option<Arc<dyn Recommender>>,
     start: f32,
     model: Arc<dyn Recommender>,
 }
@@ -222,6 +229,11 @@ struct Tried {
 impl Tried {
     fn name(&self) -> String {
         self.network.map_or_else(|| self.kind.to_string(), |(recipe, _)| recipe.name())
+    }
+
+    /// Whether the second stage can learn from it.
+    fn is_in_stage(&self) -> bool {
+        self.network.is_none() || self.twin.is_some()
     }
 }
 
@@ -239,13 +251,13 @@ fn reason(error: FitError) -> Result<String, FitError> {
 impl Zoo<'_> {
     /// Tries, weighs, and says what it did; or makes again what was chosen before.
     pub(super) fn auto(&mut self) -> Result<(Arc<dyn Recommender>, String), FitError> {
-        if let Some(chosen) = self.choices.get(&Kind::Auto).cloned() {
+        let before = self.choices.get(&Kind::Auto).and_then(|numbers| Chosen::of_numbers(numbers));
+        if let Some(chosen) = before {
             return self.auto_again(&chosen);
         }
         let traits = Traits::of(&self.training);
         let settings = self.training.settings.auto.clone();
-        let watch = self.training.watch;
-        let until = watch.seconds() + TRAINING_SHARE * 60.0 * settings.minutes;
+        let until = self.training.watch.seconds() + TRAINING_SHARE * 60.0 * settings.minutes;
         let closed = self.closed_forms();
         let (counting, mut left_out) = traits.counting(&closed, &settings);
         if self.training.validation.is_empty() {
@@ -260,7 +272,9 @@ impl Zoo<'_> {
         let mut tried = Vec::new();
         for (kind, start) in counting {
             match self.fit(kind, &[]) {
-                Ok(fitted) => tried.push(Tried { kind, network: None, start, model: fitted.model }),
+                Ok(Fitted { model, .. }) => {
+                    tried.push(Tried { kind, network: None, twin: None, start, model });
+                }
                 Err(error) => left_out.push(format!("{kind} ({})", reason(error)?)),
             }
         }
@@ -268,61 +282,179 @@ impl Zoo<'_> {
             left_out.push(format!("networks ({why})"));
             Vec::new()
         });
-        let n_networks = networks.len().min(settings.networks_max);
-        for (at, recipe) in networks.into_iter().take(n_networks).enumerate() {
-            let now = watch.seconds();
-            if until - now < SECONDS_MIN {
-                left_out.push(format!("{} (no time left of {} minutes)", recipe.name(), settings.minutes));
-                continue;
-            }
-            // What one leaves of its share is there for the next.
-            let share = now + (until - now) / (n_networks - at) as f64;
-            match self.network(recipe, share, None) {
-                Ok((model, epochs)) => tried.push(Tried {
-                    kind: recipe.kind(),
-                    network: Some((recipe, epochs)),
-                    start: 1.0,
-                    model,
-                }),
+        let held = HeldOut::new(&self.training, &self.training.settings.ranker);
+        for recipe in networks.into_iter().take(settings.networks_max) {
+            match self.with_twin(recipe, &held, until) {
+                Ok(one) => {
+                    if one.twin.is_none() {
+                        left_out.push(format!("{} in the second stage (no time for it)", recipe.name()));
+                    }
+                    tried.push(one);
+                }
                 Err(error) => left_out.push(format!("{} ({})", recipe.name(), reason(error)?)),
             }
         }
         let models: Vec<&dyn Recommender> = tried.iter().map(|one| one.model.as_ref()).collect();
-        let pool = Pool::new(&models, self.training.validation, self.training.candidates);
+        let pool = self.pool(&models);
         let start: Vec<f32> = tried.iter().map(|one| one.start).collect();
-        let choice = STEPS.iter().fold(None, |from: Option<Choice>, &step| {
-            Some(pool.ascend(from.as_ref().map_or(&start, |choice| &choice.weights), step))
-        });
-        let choice = choice.expect("there are steps");
-        let note = told(&traits, &tried, &pool, &choice, &left_out);
-        let chosen = tried.iter().zip(&choice.weights).filter(|(_, weight)| **weight > 0.0);
-        let written = chosen
-            .flat_map(|(one, &weight)| {
-                let at = Kind::ALL.iter().position(|kind| *kind == one.kind).expect("all kinds are listed");
-                let (recipe, epochs) = one.network.unwrap_or((NONE, 0.0));
-                let [form, length, content] = recipe.to_numbers();
-                [at as f32, weight, epochs, form, length, content]
-            })
-            .collect();
-        self.choices.insert(Kind::Auto, written);
-        let parts = tried.into_iter().zip(choice.weights.iter().zip(pool.deviations()));
-        let parts = parts.map(|(one, (&weight, &deviation))| Part { weight, deviation, model: one.model });
-        Ok((Arc::new(Blend::new("auto", parts.collect())), note))
+        let plain = ascend(&pool, &start, &vec![true; tried.len()]);
+        let ranker = match self.second_stage(&tried, &pool, &plain, &held) {
+            Ok(ranker) => Some(ranker),
+            Err(error) => {
+                left_out.push(format!("{} ({})", Kind::Ranker, reason(error)?));
+                None
+            }
+        };
+        let Some(ranker) = ranker else {
+            let note = told(&traits, &tried, &pool, &plain, &left_out);
+            return Ok((self.chosen(&tried, &pool, &plain.weights, None), note));
+        };
+        let (ranker, of_stage, learnt) = ranker;
+        tried.push(Tried { kind: Kind::Ranker, network: None, twin: None, start: 1.0, model: ranker });
+        let models: Vec<&dyn Recommender> = tried.iter().map(|one| one.model.as_ref()).collect();
+        let pool = self.pool(&models);
+        // From the second stage alone, and from all that it stands on.
+        let alone: Vec<f32> = tried.iter().map(|one| if one.kind == Kind::Ranker { 1.0 } else { 0.0 }).collect();
+        let beside: Vec<f32> = plain.weights.iter().copied().chain([1.0]).collect();
+        let choices = [alone, beside].map(|start| ascend(&pool, &start, &vec![true; tried.len()]));
+        let [alone, beside] = &choices;
+        let choice = if beside.score() > alone.score() + GAIN_MIN { beside } else { alone };
+        let note = told(&traits, &tried, &pool, choice, &left_out);
+        Ok((self.chosen(&tried, &pool, &choice.weights, Some((&of_stage, learnt))), note))
     }
 
-    /// The blend that was chosen before, fitted on what there is now.
-    fn auto_again(&mut self, chosen: &[f32]) -> Result<(Arc<dyn Recommender>, String), FitError> {
-        let (mut models, mut weights) = (Vec::new(), Vec::new());
-        for part in chosen.as_chunks::<6>().0 {
-            let [at, weight, epochs, form, length, content] = *part;
-            let kind = Kind::ALL[at as usize % Kind::ALL.len()];
-            let model = if epochs > 0.0 {
-                self.network(Recipe::of_numbers([form, length, content]), f64::INFINITY, Some(epochs))?.0
-            } else {
-                self.fit(kind, &[])?.model
+    fn pool(&self, models: &[&dyn Recommender]) -> Pool {
+        Pool::new(models, self.training.validation, self.training.candidates)
+    }
+
+    /// The blend of what has a weight, written down so that it can be made again.
+    fn chosen(
+        &mut self,
+        tried: &[Tried],
+        pool: &Pool,
+        weights: &[f32],
+        stage: Option<(&[f32], Vec<f32>)>,
+    ) -> Arc<dyn Recommender> {
+        let of_ranker = tried.iter().zip(weights).find(|(one, _)| one.kind == Kind::Ranker);
+        let of_ranker = of_ranker.map_or(0.0, |(_, &weight)| weight);
+        let in_stage = |at: usize| match &stage {
+            Some((of_stage, _)) if of_ranker > 0.0 => of_stage.get(at).copied().unwrap_or(0.0),
+            _ => 0.0,
+        };
+        let part = |(at, one): (usize, &Tried)| ChosenPart {
+            kind: one.kind,
+            network: one.network,
+            weight: weights[at],
+            in_stage: in_stage(at),
+        };
+        let parts = tried.iter().enumerate().filter(|(_, one)| one.kind != Kind::Ranker).map(part);
+        let chosen = Chosen {
+            parts: parts.filter(|part| part.weight > 0.0 || part.in_stage > 0.0).collect(),
+            ranker: stage.filter(|_| of_ranker > 0.0).map(|(_, learnt)| (of_ranker, learnt)),
+        };
+        self.choices.insert(Kind::Auto, chosen.to_numbers());
+        let parts = tried.iter().zip(weights.iter().zip(pool.deviations()));
+        let parts = parts.map(|(one, (&weight, &deviation))| {
+            Part { weight, deviation, model: Arc::clone(&one.model) }
+        });
+        Arc::new(Blend::new("auto", parts.collect()))
+    }
+
+    /// A network, and if there is time for it its twin.
+    fn with_twin(&self, recipe: Recipe, held: &HeldOut, until: f64) -> Result<Tried, FitError> {
+        let watch = self.training.watch;
+        let now = watch.seconds();
+        if until - now < SECONDS_MIN {
+            return Err(FitError::NoTime { model: recipe.name() });
+        }
+        let (model, epochs) = self.network(recipe, (now + NETWORK_SHARE * (until - now), ""), None)?;
+        let training = Training {
+            interactions: &held.left,
+            validation: &[],
+            validation_values: &[],
+            start: None,
+            ..self.training.clone()
+        };
+        let twin = Zoo::new(training).network(recipe, (until, ".twin"), Some(epochs));
+        let twin = match twin {
+            Ok((twin, seen)) => (seen >= TWIN_SHARE * epochs).then_some(twin),
+            Err(error) => reason(error).map(|_| None)?,
+        };
+        Ok(Tried { kind: recipe.kind(), network: Some((recipe, epochs)), twin, start: 1.0, model })
+    }
+
+    /// The order learnt over the candidates of all that can be asked on less than everything: the ranker, the weights of
+    /// what it stands on, and what it learnt.
+    fn second_stage(
+        &self,
+        tried: &[Tried],
+        pool: &Pool,
+        plain: &Choice,
+        held: &HeldOut,
+    ) -> Result<(Arc<dyn Recommender>, Vec<f32>, Vec<f32>), FitError> {
+        let is_in: Vec<bool> = tried.iter().map(Tried::is_in_stage).collect();
+        let weights = if is_in.iter().all(|&is_in| is_in) {
+            plain.weights.clone()
+        } else {
+            let without = plain.weights.iter().zip(&is_in);
+            let start: Vec<f32> = without.map(|(&weight, &is_in)| if is_in { weight } else { 0.0 }).collect();
+            ascend(pool, &start, &is_in).weights
+        };
+        let stage: Vec<usize> = (0..tried.len()).filter(|&at| weights[at] > 0.0).collect();
+        let part = |at: usize, model: Arc<dyn Recommender>| Part {
+            weight: weights[at],
+            deviation: pool.deviations()[at],
+            model,
+        };
+        let outer = stage.iter().map(|&at| part(at, Arc::clone(&tried[at].model)));
+        let outer: Arc<dyn Recommender> = Arc::new(Blend::new("blend", outer.collect()));
+        let training = Training {
+            interactions: &held.left,
+            validation: &[],
+            validation_values: &[],
+            start: None,
+            watch: &crate::train::Unwatched,
+            ..self.training.clone()
+        };
+        // What was chosen for a part holds for its twin.
+        let mut zoo = Zoo { likeness: self.likeness.clone(), ..Zoo::with_choices(training, self.choices.clone()) };
+        let mut inner = Vec::new();
+        for &at in &stage {
+            let model = match &tried[at].twin {
+                Some(twin) => Arc::clone(twin),
+                None => zoo.fit(tried[at].kind, &[])?.model,
+            };
+            inner.push(part(at, model));
+        }
+        let inner = Blend::new("blend", inner);
+        let watch = Until { watch: self.training.watch, seconds: f64::INFINITY, name: "auto.ranker".into() };
+        let training = Training { watch: &watch, ..self.training.clone() };
+        let ground = Ranker::ground(&training, held, &inner, outer.as_ref());
+        let (ranker, told) = Ranker::fit(&training, outer, &ground, None)?;
+        if told.choice.get(1) == Some(&0.0) {
+            return Err(FitError::Needs { model: "ranker".into(), needs: "an order that beats the blend's" });
+        }
+        let learnt = ranker.learnt();
+        Ok((Arc::new(ranker), weights, learnt))
+    }
+
+    /// The blend that was chosen before, fitted on what there is now; the order of the second stage stays as it was learnt.
+    fn auto_again(&mut self, chosen: &Chosen) -> Result<(Arc<dyn Recommender>, String), FitError> {
+        let (mut models, mut weights, mut in_stage) = (Vec::new(), Vec::new(), Vec::new());
+        for part in &chosen.parts {
+            let model = match part.network {
+                Some((recipe, epochs)) => self.network(recipe, (f64::INFINITY, ""), Some(epochs))?.0,
+                None => self.fit(part.kind, &[])?.model,
             };
             models.push(model);
-            weights.push(weight);
+            weights.push(part.weight);
+            in_stage.push(part.in_stage);
+        }
+        if let Some((weight, learnt)) = &chosen.ranker {
+            let (stage, _) =
+                Blend::choose("blend", models.clone(), &in_stage, Some(&in_stage), &[], &self.training);
+            models.push(Arc::new(Ranker::of_learnt(&self.training, Arc::new(stage), learnt)?));
+            weights.push(*weight);
         }
         let (blend, _) = Blend::choose("auto", models, &weights, Some(&weights), &[], &self.training);
         let parts: Vec<String> =
@@ -334,11 +466,11 @@ impl Zoo<'_> {
     fn network(
         &self,
         recipe: Recipe,
-        until: f64,
+        (until, suffix): (f64, &str),
         epochs: Option<f32>,
     ) -> Result<(Arc<dyn Recommender>, f32), FitError> {
         let kind = recipe.kind();
-        let name = format!("auto.{}", recipe.name().replace(' ', "-"));
+        let name = format!("auto.{}{suffix}", recipe.name().replace(' ', "-"));
         let watch = Until { watch: self.training.watch, seconds: until, name };
         let settings = Arc::new(recipe.settings(&self.training.settings));
         let training = Training { settings, watch: &watch, ..self.training.clone() };
@@ -350,12 +482,68 @@ impl Zoo<'_> {
     }
 }
 
+/// What was chosen: enough to make it again on a set that has grown.
+#[derive(Debug, PartialEq)]
+struct Chosen {
+    parts: Vec<ChosenPart>,
+    /// The weight of the second stage, and what it learnt.
+    ranker: Option<(f32, Vec<f32>)>,
+}
+
+#[derive(Debug, PartialEq)]
+struct ChosenPart {
+    kind: Kind,
+    /// Of a network, with its epochs.
+    network: Option<(Recipe, f32)>,
+    /// Its weight in the blend, and in what the second stage stands on.
+    weight: f32,
+    in_stage: f32,
+}
+
+impl Chosen {
+    fn to_numbers(&self) -> Vec<f32> {
+        let mut numbers = vec![self.parts.len() as f32];
+        for part in &self.parts {
+            let at = Kind::ALL.iter().position(|kind| *kind == part.kind).expect("all kinds are listed");
+            let (recipe, epochs) = part.network.unwrap_or((NONE, 0.0));
+            let [form, length, content] = recipe.to_numbers();
+            numbers.extend([at as f32, part.weight, part.in_stage, epochs, form, length, content]);
+        }
+        if let Some((weight, learnt)) = &self.ranker {
+            numbers.push(*weight);
+            numbers.extend(learnt);
+        }
+        numbers
+    }
+
+    /// `None` where they are no such numbers.
+    fn of_numbers(numbers: &[f32]) -> Option<Self> {
+        let (&n, rest) = numbers.split_first()?;
+        let (parts, rest) = rest.split_at_checked(7 * n as usize)?;
+        let part = |&[at, weight, in_stage, epochs, form, length, content]: &[f32; 7]| {
+            let recipe = (epochs > 0.0).then(|| (Recipe::of_numbers([form, length, content]), epochs));
+            Some(ChosenPart { kind: *Kind::ALL.get(at as usize)?, network: recipe, weight, in_stage })
+        };
+        let parts = parts.as_chunks::<7>().0.iter().map(part).collect::<Option<Vec<_>>>()?;
+        let ranker = rest.split_first().map(|(&weight, learnt)| (weight, learnt.to_vec()));
+        Some(Self { parts, ranker })
+    }
+}
+
+/// Coordinate ascent in steps that become smaller; only what may move does.
+fn ascend(pool: &Pool, start: &[f32], may_move: &[bool]) -> Choice {
+    let choice = STEPS.iter().fold(None, |from: Option<Choice>, &step| {
+        Some(pool.ascend_some(from.as_ref().map_or(start, |choice| &choice.weights), step, may_move))
+    });
+    choice.expect("there are steps")
+}
+
 /// Stands where a part is no network.
 const NONE: Recipe = Recipe { form: Form::Graph, length: 0, content: false };
 
 /// What was tried and why, what each comes to alone, what is lost without it, and what was left out.
 fn told(traits: &Traits, tried: &[Tried], pool: &Pool, choice: &Choice, left_out: &[String]) -> String {
-    let whole = choice.hit_rate + choice.ndcg;
+    let whole = choice.score();
     let measure = |weights: &[f32]| {
         let (hit_rate, ndcg) = pool.measure(weights);
         hit_rate + ndcg
@@ -427,6 +615,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_chosen_comes_back_from_its_numbers() {
+        let recipe = Recipe { form: Form::Filtered, length: 30, content: false };
+        let part = |kind, network| ChosenPart { kind, network, weight: 0.5, in_stage: 1.5 };
+        let parts = || vec![part(Kind::Slit, None), part(Kind::Bsarec, Some((recipe, 27.0)))];
+        for ranker in [None, Some((2.0, vec![0.1, 0.2]))] {
+            let chosen = Chosen { parts: parts(), ranker };
+            assert_eq!(Chosen::of_numbers(&chosen.to_numbers()), Some(chosen));
+        }
+        assert_eq!(Chosen::of_numbers(&[3.0, 1.0]), None, "three parts are more than one number");
+        assert_eq!(Chosen::of_numbers(&[]), None);
+    }
+
+    #[test]
     fn what_the_reader_has_set_stays() {
         let mut given = crate::Settings::default();
         given.sasrec.dimension = 8;
@@ -438,7 +639,7 @@ mod tests {
     fn what_cannot_be_counted_is_named_with_its_reason() {
         let settings = Settings { ease_videos_max: 100, ..Settings::default() };
         let (parts, left_out) = traits(Order::Sequence, 6).counting(&[(Kind::Slit, 0.5)], &settings);
-        let known = [(Kind::Slit, 0.5), (Kind::Popular, 0.0), (Kind::ItemKnn, 0.0), (Kind::Ranker, 0.0)];
+        let known = [(Kind::Slit, 0.5), (Kind::Popular, 0.0), (Kind::ItemKnn, 0.0)];
         assert_eq!(parts, known);
         let reasons = [
             "popular-recent (no times)",

@@ -90,8 +90,9 @@ pub(crate) struct EvalArgs {
     /// Draw the sweep here: one HTML page that needs no network
     #[arg(long, value_name = "FILE", requires = "sweep")]
     plot: Option<std::path::PathBuf>,
-    /// Learn the ranker again without each group of its features, and on each alone; judged on validation
-    #[arg(long, value_name = "MODEL", value_parser = ["ranker"], conflicts_with_all = ["protocols", "diagnose"])]
+    /// Take a model apart. Of ranker: learnt again without each group of its features, and on each alone, judged on
+    /// validation. Of auto, blend and closed-blend: each of their models alone and left out, on the test, and its cost
+    #[arg(long, value_name = "MODEL", value_parser = ["auto", "blend", "closed-blend", "ranker"], conflicts_with_all = ["protocols", "diagnose"])]
     ablate: Option<String>,
     /// The same models under several protocols, side by side, and by how much each inflates a figure: all, or splits
     /// (global-time, rolling, leave-last-out, random), rankings (full, sampled-uniform, sampled-popular: one wanted video among
@@ -143,9 +144,8 @@ impl EvalArgs {
     pub(crate) fn run(self) -> Result<()> {
         let k = parse_k(&self.k)?;
         let mut models = parse_models(&self.models)?;
-        if self.ablate.is_some() && !models.contains(&Kind::Ranker) {
-            models.push(Kind::Ranker);
-        }
+        let ablate = self.ablate.as_deref().map(str::parse::<Kind>).transpose()?;
+        models.extend(ablate.filter(|kind| !models.contains(kind)));
         let split = parse_split(self.split.as_deref())?;
         self.check()?;
         let protocols = match &self.protocols[..] {
@@ -182,7 +182,7 @@ impl EvalArgs {
             remarks: Vec::new(),
             sweep,
             questions_max: self.questions.map(|n| n as usize),
-            ablate: self.ablate.is_some(),
+            ablate,
             negatives: Vec::new(),
         };
         let told = match protocols {

@@ -152,7 +152,7 @@ impl Ranker {
         let (share, told) = match share {
             Some(share) => (share, "as chosen before".to_string()),
             None if n == 0 => (1.0, "no validation to compare its order by".to_string()),
-            None => choose_share(&lesson, &parameters, ground, &training.settings.ranker),
+            None => choose_share(&lesson, &parameters, ground, stage.name()),
         };
         lesson.network.keep_share(&mut parameters, share);
         let signals = Signals::new(training.interactions, training);
@@ -183,6 +183,40 @@ impl Ranker {
     ) -> Ground {
         let signals = Signals::new(training.interactions, training);
         Ground::new(training, &training.settings.ranker, held, inner, (stage, &signals))
+    }
+
+    /// What it learnt, as numbers: the scale of the features, then the network.
+    pub(super) fn learnt(&self) -> Vec<f32> {
+        let of_network = self.parameters.ids().into_iter().flat_map(|id| self.parameters.get(id).values());
+        self.scale.iter().flat_map(|&(mean, by)| [mean, by]).chain(of_network.copied()).collect()
+    }
+
+    /// The same order over candidates of a stage of as many parts, which may know more by now.
+    pub(super) fn of_learnt(
+        training: &Training,
+        stage: Arc<dyn Recommender>,
+        learnt: &[f32],
+    ) -> Result<Self, FitError> {
+        let settings = training.settings.ranker.clone();
+        let n_columns = columns(n_parts(stage.as_ref())).len();
+        let mut parameters = Parameters::new();
+        let shape = (n_columns, &settings.hidden[..], settings.dropout);
+        let network = Network::new(&mut parameters, shape, true, &mut Random::new(0));
+        let n: usize = parameters.ids().into_iter().map(|id| parameters.get(id).values().len()).sum();
+        if learnt.len() != 2 * n_columns + n {
+            let needs = "as many parts and layers as when its order was learnt";
+            return Err(FitError::Needs { model: "ranker".into(), needs });
+        }
+        let (scale, mut rest) = learnt.split_at(2 * n_columns);
+        for id in parameters.ids() {
+            let values = parameters.get_mut(id).values_mut();
+            let (of_this, after) = rest.split_at(values.len());
+            values.copy_from_slice(of_this);
+            rest = after;
+        }
+        let signals = Signals::new(training.interactions, training);
+        let scale = scale.as_chunks::<2>().0.iter().map(|&[mean, by]| (mean, by)).collect();
+        Ok(Self { stage, settings, signals, scale, network, parameters })
     }
 
     /// From a file: the stage one that was in it, and what gives the arrays of a name.
@@ -241,7 +275,7 @@ fn choose_share(
     lesson: &Lesson,
     parameters: &Parameters,
     ground: &Ground,
-    settings: &Settings,
+    stage: &str,
 ) -> (f32, String) {
     let n = ground.validation.n_questions as f64;
     let judged = SHARES.map(|share| {
@@ -253,7 +287,6 @@ fn choose_share(
     let best =
         (0..SHARES.len()).fold(0, |best, at| if sum(&judged[at]) > sum(&judged[best]) { at } else { best });
     let mean = |at: usize, of: usize| judged[at].iter().map(|one| one[of]).sum::<f64>() / n;
-    let stage = settings.stage_one;
     let of_stage = format!("HR@10 {:.4} and NDCG@10 {:.4}", mean(0, 0), mean(0, 1));
     if best == 0 {
         let learnt = format!("{:.4} and {:.4}", mean(SHARES.len() - 1, 0), mean(SHARES.len() - 1, 1));

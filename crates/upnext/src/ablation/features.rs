@@ -1,14 +1,15 @@
-//! `upnext eval --ablate ranker`: what each group of features adds to the second stage, each difference with the interval of
-//! resampled viewers who answer both. Judged on validation: the test is not looked at.
+//! What each group of features adds to the second stage. Judged on validation: the test is not looked at.
 
 use anyhow::Result;
 use serde::Serialize;
 use upnext_eval::{Bootstrap, Interval};
 use upnext_models::zoo::Ablation as Judged;
 
+use super::{difference, mean};
+
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Ablation {
+pub(crate) struct Features {
     /// The model that was taken apart.
     pub(crate) model: &'static str,
     /// The model whose candidates it orders.
@@ -18,7 +19,7 @@ pub(crate) struct Ablation {
     /// The order of stage one, and that of all groups.
     pub(crate) orders: [Row; 2],
     /// Each group left out, and alone.
-    pub(crate) groups: Vec<Group>,
+    pub(crate) groups: Vec<OfGroup>,
     /// Groups of which nothing is known on this set.
     pub(crate) empty: Vec<&'static str>,
 }
@@ -40,7 +41,7 @@ pub(crate) struct Row {
 
 /// A group of features.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Group {
+pub(crate) struct OfGroup {
     /// Its name.
     pub(crate) group: &'static str,
     /// Learnt from all others.
@@ -49,24 +50,23 @@ pub(crate) struct Group {
     pub(crate) alone: Row,
 }
 
-impl Ablation {
+impl Features {
     /// Resamples the questions of all orders together.
     ///
     /// # Errors
     /// When the bootstrap has settings that make no interval.
-    pub(crate) fn new(judged: &Judged, bootstrap: Bootstrap, seed: u64) -> Result<Self> {
+    pub(crate) fn new(judged: &Judged, (bootstrap, seed): (Bootstrap, u64)) -> Result<Self> {
         let mut orders = vec![&judged.stage_one, &judged.whole];
         orders.extend(judged.groups.iter().flat_map(|of| [&of.without, &of.alone]));
         let columns: Vec<&[f64]> = orders.iter().map(|[_, ndcg]| &ndcg[..]).collect();
         let resampled = bootstrap.resample(&columns, seed)?;
-        let mean = |column: &[f64]| column.iter().sum::<f64>() / column.len().max(1) as f64;
         let row = |at: usize| Row {
             hr: mean(&orders[at][0]),
             ndcg: mean(&orders[at][1]),
             against_stage_one: resampled.difference(at, 0),
             against_all: resampled.difference(at, 1),
         };
-        let group = |(at, of): (usize, &upnext_models::zoo::Ablated)| Group {
+        let group = |(at, of): (usize, &upnext_models::zoo::Ablated)| OfGroup {
             group: of.group.name(),
             without: row(2 + 2 * at),
             alone: row(3 + 2 * at),
@@ -84,8 +84,7 @@ impl Ablation {
     /// The table.
     pub(crate) fn in_words(&self) -> String {
         let line = |name: &str, row: &Row, against: &Interval| {
-            let difference = format!("{:+.4} [{:+.4}, {:+.4}]", against.mean, against.low, against.high);
-            format!("{name:<26} {:>8.4} {:>8.4}   {difference}\n", row.hr, row.ndcg)
+            format!("{name:<26} {:>8.4} {:>8.4}   {}\n", row.hr, row.ndcg, difference(against))
         };
         let [stage, all] = &self.orders;
         let mut text = format!(
@@ -113,7 +112,7 @@ impl Ablation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upnext_models::zoo::{Ablated, Group as Features};
+    use upnext_models::zoo::{Ablated, Group};
 
     #[test]
     fn a_group_that_changes_nothing_differs_by_nothing() {
@@ -123,11 +122,11 @@ mod tests {
             stage_one: worse.clone(),
             stage_name: "closed-blend".into(),
             whole: same.clone(),
-            groups: vec![Ablated { group: Features::Content, without: same.clone(), alone: worse }],
-            empty: vec![Features::Video],
+            groups: vec![Ablated { group: Group::Content, without: same.clone(), alone: worse }],
+            empty: vec![Group::Video],
         };
         let bootstrap = Bootstrap { samples: 100, level: 0.95 };
-        let ablation = Ablation::new(&judged, bootstrap, 1).unwrap();
+        let ablation = Features::new(&judged, (bootstrap, 1)).unwrap();
         assert_eq!(ablation.groups[0].without.against_all, Interval::default());
         assert!((ablation.orders[1].against_stage_one.mean - 0.5).abs() < 1e-9);
         let words = ablation.in_words();
