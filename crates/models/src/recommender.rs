@@ -53,6 +53,11 @@ pub trait Recommender: Send + Sync {
     /// Writes what the model is made of, for [`crate::checkpoint`].
     fn save(&self, out: &mut Writer<'_>) -> Form;
 
+    /// The model whose candidates it orders, where it is a second stage.
+    fn stage(&self) -> Option<&dyn Recommender> {
+        None
+    }
+
     /// A model for serving that takes less memory: of every video, the `neighbours` strongest entries stay.
     /// `None` where the model is small as it is, and exact.
     fn compact(&self, _neighbours: usize) -> Option<Arc<dyn Recommender>> {

@@ -125,6 +125,7 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::UserKnn,
         Kind::Markov,
         Kind::Ease,
+        Kind::EaseDecayed,
         Kind::MarkovEase,
         Kind::DirectedCosine,
         Kind::DirectedCosineContent,
@@ -165,6 +166,7 @@ fn without_an_order_the_models_that_need_one_say_so() {
             Kind::PopularRecent
             | Kind::Markov
             | Kind::Markov1
+            | Kind::EaseDecayed
             | Kind::MarkovEase
             | Kind::DirectedCosine
             | Kind::DirectedCosineContent

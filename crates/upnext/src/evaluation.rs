@@ -25,6 +25,7 @@ use upnext_models::zoo::{Choices, Kind, Zoo};
 use upnext_models::{Context, Facts, FitError, Settings, Training};
 
 use crate::ablation::{Ablation, Features, Parts};
+use crate::diagnosis;
 use crate::facts::facts;
 use crate::learning::{Learning, Watcher};
 use crate::lists::{PoolOf, Ranking, cases_of_pools};
@@ -524,6 +525,7 @@ fn needs_choice(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Ease
+            | Kind::EaseDecayed
             | Kind::MarkovEase
             | Kind::Walk
             | Kind::Auto
@@ -599,6 +601,14 @@ fn fit_and_measure(
         model = compact;
     }
     let fit_seconds = started.elapsed().as_secs_f64();
+    if kind == Kind::Auto {
+        let wheel = progress::wheel("diagnosing the set");
+        notes.push(match diagnosis::diagnose(zoo.training(), Some(set.events())) {
+            Ok(found) => found.in_short(),
+            Err(error) => format!("the set cannot be diagnosed: {error}"),
+        });
+        wheel.finish_and_clear();
+    }
     let started = Instant::now();
     let bar = progress::bar(split.test.len(), &format!("asking {kind}"));
     let popularity = if conditions.negatives.is_empty() { Vec::new() } else { split.train.popularity() };

@@ -79,11 +79,20 @@ fn auto_says_what_it_tried_what_each_part_adds_and_what_there_was_no_time_for() 
     for part in ["30 viewers", "in order", "markov-1", "alone", "adds", "bsarec", "epochs)"] {
         assert!(note.contains(part), "`{part}` is missing in: {note}");
     }
+    let of_set = auto["notes"][1].as_str().unwrap();
+    assert!(of_set.contains("the last video"), "what kind of set it is stands beside it: {of_set}");
     let ndcg = |at: usize| report["models"][at]["metrics"]["ndcg@10"]["mean"].as_f64().unwrap();
     assert!(ndcg(2) > 1.5 * ndcg(0), "{} {}", ndcg(0), ndcg(2));
+    let apart = desk.run("eval log.csv --split leave-last-out --models popular --ablate auto --json").json();
+    let found = &apart["ablation"];
+    assert_eq!((&found["model"], &found["questions"]), (&json!("auto"), &json!(30)));
+    assert_eq!(found["whole"]["ndcg@10"]["mean"], apart["report"]["models"][1]["metrics"]["ndcg@10"]["mean"]);
+    assert!(
+        found["parts"].as_array().unwrap().iter().all(|part| part["score_milliseconds"].as_f64() > Some(0.0))
+    );
     let hasty = desk.run("eval log.csv --split leave-last-out --models auto --minutes 0 --json").json();
     let note = hasty["models"][0]["notes"][0].as_str().unwrap();
-    assert!(note.contains("bsarec reading 20 (no time left of 0 minutes)"), "{note}");
+    assert!(note.contains("bsarec reading 20 (no time left)"), "{note}");
     desk.run("eval log.csv --models auto --minutes=-1").wrong(&["--minutes"]);
     // Without a validation part it chooses on a tenth of train, and fits what it chose again on all of it.
     parts(&desk, "parts", true);

@@ -53,10 +53,15 @@ const TRAINING_SHARE: f64 = 0.85;
 const NETWORK_SHARE: f64 = 0.55;
 /// A twin that saw less than this share of its network's epochs is none.
 const TWIN_SHARE: f32 = 0.6;
-/// Below so many seconds a training is not begun.
+/// Below this share of the whole budget, or so many seconds, a training is not begun: it would see too few epochs.
+const LEAST_SHARE: f64 = 0.1;
 const SECONDS_MIN: f64 = 5.0;
 /// A history of at most so many wanted videos, in the middle of all, is short: each of its prefixes is an example.
 const SHORT: usize = 30;
+/// Wanted videos times videos, beyond which a softmax over all of these takes most of an epoch: it is sampled then, against so
+/// many. (On Beauty, where nothing is gained by it, 2,000 drawn videos cost 0.005 of 0.198 on validation.)
+const LOGITS_MAX: usize = 8_000_000_000;
+const NEGATIVES: usize = 3_000;
 /// What a blend around the second stage must gain over it alone, in HR@10 + NDCG@10: it costs each part once more.
 const GAIN_MIN: f64 = 5e-4;
 /// Steps in which weights move, one after another.
@@ -68,6 +73,8 @@ struct Traits {
     order: Order,
     n_users: usize,
     n_videos: usize,
+    /// Wanted videos of all viewers.
+    n_wanted: usize,
     /// Wanted videos of the viewer in the middle, and of the one whom nine in ten do not exceed.
     median_length: usize,
     long_length: usize,
@@ -84,6 +91,7 @@ impl Traits {
             order: training.order,
             n_users: lengths.len(),
             n_videos: training.interactions.n_videos(),
+            n_wanted: lengths.iter().sum(),
             median_length: at(0.5),
             long_length: at(0.9),
             has_content: training.content.is_some(),
@@ -118,8 +126,10 @@ impl Traits {
         add(Kind::PopularRecent, self.order == Order::Timed, "no times");
         add(Kind::ItemKnn, true, "");
         let why = format!("{} videos, at most {}", self.n_videos, settings.ease_videos_max);
-        add(Kind::Ease, self.n_videos <= settings.ease_videos_max, &why);
         let is_ordered = self.order != Order::Unordered;
+        // Where there is an order, asked with newer videos counting more.
+        let ease = if is_ordered { Kind::EaseDecayed } else { Kind::Ease };
+        add(ease, self.n_videos <= settings.ease_videos_max, &why);
         add(Kind::DirectedCosineContent, self.has_content && is_ordered, "no content in order");
         add(Kind::Walk, !is_ordered, "an order tells more");
         (parts, left_out)
@@ -130,8 +140,10 @@ impl Traits {
         if self.n_videos > settings.networks_videos_max {
             return Err("more videos than networks_videos_max");
         }
-        let content = self.has_content;
-        let recipe = |form, length: usize, content| Recipe { form, length, content };
+        let is_sampled = self.n_wanted.saturating_mul(self.n_videos) > LOGITS_MAX;
+        // What is compared with a few videos cannot have the vectors of labels and words.
+        let content = self.has_content && !is_sampled;
+        let recipe = |form, length: usize, content| Recipe { form, length, content, is_sampled };
         Ok(match self.order {
             Order::Unordered => vec![recipe(Form::Graph, 0, false)],
             _ if self.median_length <= SHORT => {
@@ -163,6 +175,8 @@ struct Recipe {
     form: Form,
     length: usize,
     content: bool,
+    /// Compared with videos that are drawn, not with all.
+    is_sampled: bool,
 }
 
 impl Recipe {
@@ -188,7 +202,9 @@ impl Recipe {
             _ => (&mut settings.sasrec, &usual.sasrec),
         };
         if asked == usual {
-            *asked = sasrec::Settings { length: self.length, content: self.content, ..of_set };
+            let Self { length, content, is_sampled, .. } = self;
+            let negatives = if is_sampled { NEGATIVES } else { 0 };
+            *asked = sasrec::Settings { length, content, negatives, ..of_set };
         }
         settings
     }
@@ -197,21 +213,24 @@ impl Recipe {
         match self.form {
             Form::Graph => self.kind().to_string(),
             _ => format!(
-                "{} reading {}{}",
+                "{} reading {}{}{}",
                 self.kind(),
                 self.length,
-                if self.content { " with content" } else { "" }
+                if self.content { " with content" } else { "" },
+                if self.is_sampled { " sampled" } else { "" }
             ),
         }
     }
 
-    fn to_numbers(self) -> [f32; 3] {
+    fn to_numbers(self) -> [f32; 4] {
         let form = FORMS.iter().position(|form| *form == self.form).unwrap_or(0);
-        [form as f32, self.length as f32, f32::from(u8::from(self.content))]
+        let flag = |is: bool| f32::from(u8::from(is));
+        [form as f32, self.length as f32, flag(self.content), flag(self.is_sampled)]
     }
 
-    fn of_numbers([form, length, content]: [f32; 3]) -> Self {
-        Self { form: FORMS[form as usize % FORMS.len()], length: length as usize, content: content > 0.0 }
+    fn of_numbers([form, length, content, is_sampled]: [f32; 4]) -> Self {
+        let form = FORMS[form as usize % FORMS.len()];
+        Self { form, length: length as usize, content: content > 0.0, is_sampled: is_sampled > 0.0 }
     }
 }
 
@@ -241,9 +260,8 @@ impl Tried {
 fn reason(error: FitError) -> Result<String, FitError> {
     match error {
         FitError::Needs { needs, .. } => Ok(format!("needs {needs}")),
-        FitError::Diverged { .. } | FitError::Numbers { .. } | FitError::NoTime { .. } => {
-            Ok(error.to_string())
-        }
+        FitError::NoTime { .. } => Ok("no time left".into()),
+        FitError::Diverged { .. } | FitError::Numbers { .. } => Ok(error.to_string()),
         error => Err(error),
     }
 }
@@ -306,7 +324,7 @@ impl Zoo<'_> {
             }
         };
         let Some(ranker) = ranker else {
-            let note = told(&traits, &tried, &pool, &plain, &left_out);
+            let note = told(&traits, &tried, &pool, &plain, None, &left_out);
             return Ok((self.chosen(&tried, &pool, &plain.weights, None), note));
         };
         let (ranker, of_stage, learnt) = ranker;
@@ -314,12 +332,13 @@ impl Zoo<'_> {
         let models: Vec<&dyn Recommender> = tried.iter().map(|one| one.model.as_ref()).collect();
         let pool = self.pool(&models);
         // From the second stage alone, and from all that it stands on.
-        let alone: Vec<f32> = tried.iter().map(|one| if one.kind == Kind::Ranker { 1.0 } else { 0.0 }).collect();
+        let alone: Vec<f32> =
+            tried.iter().map(|one| if one.kind == Kind::Ranker { 1.0 } else { 0.0 }).collect();
         let beside: Vec<f32> = plain.weights.iter().copied().chain([1.0]).collect();
         let choices = [alone, beside].map(|start| ascend(&pool, &start, &vec![true; tried.len()]));
         let [alone, beside] = &choices;
         let choice = if beside.score() > alone.score() + GAIN_MIN { beside } else { alone };
-        let note = told(&traits, &tried, &pool, choice, &left_out);
+        let note = told(&traits, &tried, &pool, choice, Some((&plain, &of_stage)), &left_out);
         Ok((self.chosen(&tried, &pool, &choice.weights, Some((&of_stage, learnt))), note))
     }
 
@@ -354,8 +373,10 @@ impl Zoo<'_> {
         };
         self.choices.insert(Kind::Auto, chosen.to_numbers());
         let parts = tried.iter().zip(weights.iter().zip(pool.deviations()));
-        let parts = parts.map(|(one, (&weight, &deviation))| {
-            Part { weight, deviation, model: Arc::clone(&one.model) }
+        let parts = parts.map(|(one, (&weight, &deviation))| Part {
+            weight,
+            deviation,
+            model: Arc::clone(&one.model),
         });
         Arc::new(Blend::new("auto", parts.collect()))
     }
@@ -364,7 +385,8 @@ impl Zoo<'_> {
     fn with_twin(&self, recipe: Recipe, held: &HeldOut, until: f64) -> Result<Tried, FitError> {
         let watch = self.training.watch;
         let now = watch.seconds();
-        if until - now < SECONDS_MIN {
+        let least = LEAST_SHARE * 60.0 * self.training.settings.auto.minutes;
+        if until - now < least.max(SECONDS_MIN) {
             return Err(FitError::NoTime { model: recipe.name() });
         }
         let (model, epochs) = self.network(recipe, (now + NETWORK_SHARE * (until - now), ""), None)?;
@@ -417,7 +439,8 @@ impl Zoo<'_> {
             ..self.training.clone()
         };
         // What was chosen for a part holds for its twin.
-        let mut zoo = Zoo { likeness: self.likeness.clone(), ..Zoo::with_choices(training, self.choices.clone()) };
+        let mut zoo =
+            Zoo { likeness: self.likeness.clone(), ..Zoo::with_choices(training, self.choices.clone()) };
         let mut inner = Vec::new();
         for &at in &stage {
             let model = match &tried[at].twin {
@@ -506,8 +529,8 @@ impl Chosen {
         for part in &self.parts {
             let at = Kind::ALL.iter().position(|kind| *kind == part.kind).expect("all kinds are listed");
             let (recipe, epochs) = part.network.unwrap_or((NONE, 0.0));
-            let [form, length, content] = recipe.to_numbers();
-            numbers.extend([at as f32, part.weight, part.in_stage, epochs, form, length, content]);
+            numbers.extend([at as f32, part.weight, part.in_stage, epochs]);
+            numbers.extend(recipe.to_numbers());
         }
         if let Some((weight, learnt)) = &self.ranker {
             numbers.push(*weight);
@@ -519,12 +542,12 @@ impl Chosen {
     /// `None` where they are no such numbers.
     fn of_numbers(numbers: &[f32]) -> Option<Self> {
         let (&n, rest) = numbers.split_first()?;
-        let (parts, rest) = rest.split_at_checked(7 * n as usize)?;
-        let part = |&[at, weight, in_stage, epochs, form, length, content]: &[f32; 7]| {
-            let recipe = (epochs > 0.0).then(|| (Recipe::of_numbers([form, length, content]), epochs));
-            Some(ChosenPart { kind: *Kind::ALL.get(at as usize)?, network: recipe, weight, in_stage })
+        let (parts, rest) = rest.split_at_checked(8 * n as usize)?;
+        let part = |&[at, weight, in_stage, epochs, ref recipe @ ..]: &[f32; 8]| {
+            let network = (epochs > 0.0).then(|| (Recipe::of_numbers(*recipe), epochs));
+            Some(ChosenPart { kind: *Kind::ALL.get(at as usize)?, network, weight, in_stage })
         };
-        let parts = parts.as_chunks::<7>().0.iter().map(part).collect::<Option<Vec<_>>>()?;
+        let parts = parts.as_chunks::<8>().0.iter().map(part).collect::<Option<Vec<_>>>()?;
         let ranker = rest.split_first().map(|(&weight, learnt)| (weight, learnt.to_vec()));
         Some(Self { parts, ranker })
     }
@@ -539,10 +562,17 @@ fn ascend(pool: &Pool, start: &[f32], may_move: &[bool]) -> Choice {
 }
 
 /// Stands where a part is no network.
-const NONE: Recipe = Recipe { form: Form::Graph, length: 0, content: false };
+const NONE: Recipe = Recipe { form: Form::Graph, length: 0, content: false, is_sampled: false };
 
 /// What was tried and why, what each comes to alone, what is lost without it, and what was left out.
-fn told(traits: &Traits, tried: &[Tried], pool: &Pool, choice: &Choice, left_out: &[String]) -> String {
+fn told(
+    traits: &Traits,
+    tried: &[Tried],
+    pool: &Pool,
+    choice: &Choice,
+    under: Option<(&Choice, &[f32])>,
+    left_out: &[String],
+) -> String {
     let whole = choice.score();
     let measure = |weights: &[f32]| {
         let (hit_rate, ndcg) = pool.measure(weights);
@@ -558,7 +588,18 @@ fn told(traits: &Traits, tried: &[Tried], pool: &Pool, choice: &Choice, left_out
             without[at] = 0.0;
             line += &format!(", weight {weight:.2}, adds {:+.4}", whole - measure(&without));
         } else {
-            line += ", adds nothing";
+            line += if one.kind == Kind::Ranker || under.is_none() {
+                ", adds nothing"
+            } else {
+                ", not beside the ranker"
+            };
+        }
+        if let Some((_, of_stage)) = under {
+            line += &match of_stage.get(at) {
+                Some(&weight) if weight > 0.0 => format!(", under it at {weight:.2}"),
+                Some(_) => ", not under it".to_string(),
+                None => String::new(),
+            };
         }
         if let Some((_, epochs)) = one.network {
             line += &format!(" ({epochs} epochs)");
@@ -572,6 +613,9 @@ fn told(traits: &Traits, tried: &[Tried], pool: &Pool, choice: &Choice, left_out
         choice.ndcg,
         lines.join("; ")
     );
+    if let Some((plain, _)) = under {
+        note += &format!("; without the ranker {:.4} + {:.4}", plain.hit_rate, plain.ndcg);
+    }
     if !left_out.is_empty() {
         note += &format!("; not tried: {}", left_out.join(", "));
     }
@@ -587,6 +631,7 @@ mod tests {
             order,
             n_users: 100,
             n_videos: 500,
+            n_wanted: 100 * median_length,
             median_length,
             long_length: 4 * median_length,
             has_content: false,
@@ -602,6 +647,14 @@ mod tests {
         let long = first(Order::Timed, 96).settings(&given).sasrec;
         assert!(!long.prefixes && long.length == 200);
         assert_eq!(first(Order::Unordered, 96).kind(), Kind::LightGcn);
+        let wide = Traits {
+            n_videos: 100_000,
+            n_wanted: 1_000_000,
+            has_content: true,
+            ..traits(Order::Sequence, 6)
+        };
+        let wide = wide.networks(&settings).unwrap()[0].settings(&given).bsarec;
+        assert!(wide.negatives > 0 && !wide.content && wide.check("bsarec").is_ok());
         let few = Settings { networks_videos_max: 100, ..settings };
         assert!(traits(Order::Sequence, 6).networks(&few).is_err(), "500 videos are too many");
     }
@@ -609,14 +662,14 @@ mod tests {
     #[test]
     fn a_recipe_comes_back_from_its_numbers_whatever_the_set_has_become() {
         for form in FORMS {
-            let recipe = Recipe { form, length: 50, content: true };
+            let recipe = Recipe { form, length: 50, content: true, is_sampled: form == Form::Long };
             assert_eq!(Recipe::of_numbers(recipe.to_numbers()), recipe);
         }
     }
 
     #[test]
     fn what_was_chosen_comes_back_from_its_numbers() {
-        let recipe = Recipe { form: Form::Filtered, length: 30, content: false };
+        let recipe = Recipe { form: Form::Filtered, length: 30, content: false, is_sampled: false };
         let part = |kind, network| ChosenPart { kind, network, weight: 0.5, in_stage: 1.5 };
         let parts = || vec![part(Kind::Slit, None), part(Kind::Bsarec, Some((recipe, 27.0)))];
         for ranker in [None, Some((2.0, vec![0.1, 0.2]))] {
@@ -631,7 +684,7 @@ mod tests {
     fn what_the_reader_has_set_stays() {
         let mut given = crate::Settings::default();
         given.sasrec.dimension = 8;
-        let recipe = Recipe { form: Form::Long, length: 200, content: false };
+        let recipe = Recipe { form: Form::Long, length: 200, content: false, is_sampled: false };
         assert_eq!(recipe.settings(&given).sasrec, given.sasrec);
     }
 
@@ -643,7 +696,7 @@ mod tests {
         assert_eq!(parts, known);
         let reasons = [
             "popular-recent (no times)",
-            "ease (500 videos, at most 100)",
+            "ease-decayed (500 videos, at most 100)",
             "directed-cosine-content (no content in order)",
             "walk (an order tells more)",
         ];

@@ -16,6 +16,10 @@ const LAMBDAS: [f32; 4] = [50.0, 200.0, 500.0, 1000.0];
 /// Where there is no validation to choose by.
 const LAMBDA_DEFAULT: f32 = 200.0;
 
+/// What an older video of a history counts against the next newer, tried on validation.
+const DECAYS: [f32; 5] = [1.0, 0.9, 0.8, 0.6, 0.4];
+const DECAY_DEFAULT: f32 = 0.8;
+
 /// Users and their positives, `(users, videos)`, all ones.
 pub(super) fn binary(training: &Training) -> Sparse {
     let rows = training.interactions.sequences().into_iter().map(|videos| {
@@ -53,6 +57,33 @@ pub(super) fn ease(training: &Training) -> Result<(Linear, f32), FitError> {
         }
     }
     Ok((best.1, best.2))
+}
+
+/// EASE asked with a history in which a video counts `decay` for each newer one, the decay chosen on validation; lambda and
+/// decay may be given. Returns the model and its lambda.
+pub(super) fn decayed(
+    training: &Training,
+    (lambda, decay): (Option<f32>, Option<f32>),
+) -> Result<(Linear, f32), FitError> {
+    training.needs_order("ease-decayed")?;
+    let (model, lambda) = match lambda {
+        Some(lambda) => (with_lambda(&binary(training), training, lambda)?, lambda),
+        None => ease(training)?,
+    };
+    let mut model = Linear { name: "ease-decayed".into(), decay: decay.unwrap_or(DECAY_DEFAULT), ..model };
+    if decay.is_none() && !training.validation.is_empty() {
+        let mut best = f64::NEG_INFINITY;
+        let mut chosen = model.decay;
+        for decay in DECAYS {
+            model.decay = decay;
+            let score = validation_score(&model, training.validation, training.candidates);
+            if score > best {
+                (best, chosen) = (score, decay);
+            }
+        }
+        model.decay = chosen;
+    }
+    Ok((model, lambda))
 }
 
 /// `B = I - P diag(1/P_jj)` with `P = (X'X + lambda I)^-1`, through whichever of the two Gram matrices is

@@ -105,6 +105,8 @@ pub enum Kind {
     Markov1,
     /// The linear auto-encoder.
     Ease,
+    /// The same, asked with a history whose older videos count less.
+    EaseDecayed,
     /// Markov plus EASE on the scale of their maxima, the share of EASE chosen on validation.
     MarkovEase,
     /// Co-occurrence with direction.
@@ -173,7 +175,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -186,6 +188,7 @@ impl Kind {
         Self::Markov,
         Self::Markov1,
         Self::Ease,
+        Self::EaseDecayed,
         Self::MarkovEase,
         Self::DirectedCosine,
         Self::DirectedCosineContent,
@@ -234,6 +237,7 @@ impl Kind {
             Self::Markov => "markov",
             Self::Markov1 => "markov-1",
             Self::Ease => "ease",
+            Self::EaseDecayed => "ease-decayed",
             Self::MarkovEase => "markov-ease",
             Self::DirectedCosine => "directed-cosine",
             Self::DirectedCosineContent => "directed-cosine-content",
@@ -481,6 +485,17 @@ impl<'a> Zoo<'a> {
                 let how = self.how(kind);
                 self.choices.insert(kind, vec![lambda]);
                 (Arc::new(model), format!("lambda {lambda}, {how}"))
+            }
+            Kind::EaseDecayed => {
+                let chosen = match self.choices.get(&kind).map(Vec::as_slice) {
+                    Some(&[lambda, decay, ..]) => (Some(lambda), Some(decay)),
+                    // What is best with all videos counting alike is known where `ease` was fitted.
+                    _ => (self.choices.get(&Kind::Ease).and_then(|chosen| chosen.first()).copied(), None),
+                };
+                let (model, lambda) = ease::decayed(t, chosen)?;
+                let (decay, how) = (model.decay, self.how(kind));
+                self.choices.insert(kind, vec![lambda, decay]);
+                (Arc::new(model), format!("lambda {lambda}, decay {decay}, {how}"))
             }
             Kind::DirectedCosine => plain(directed_cosine::directed_cosine(t)?),
             Kind::DirectedCosineContent => plain(directed_cosine::reweighted(t, self.likeness(kind)?)?),

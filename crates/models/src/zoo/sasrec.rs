@@ -114,10 +114,17 @@ impl Settings {
         Self { filter, learn, ..Self::filtered() }
     }
 
-    /// For long histories: all places of a history are asked at once, and little is left out.
+    /// For long histories: all places of a history are asked at once. Few of them make a step, since each has many places: with
+    /// 128 instead of 32 as much is learnt from twice the epochs.
     pub(crate) fn for_long() -> Self {
-        let learn = Loop { precision: Precision::Bf16, ..Self::default().learn };
-        Self { length: 200, dropout: 0.1, learn, ..Self::default() }
+        let learn = Loop {
+            batch: 32,
+            beta2: 0.999,
+            average: 0.999,
+            precision: Precision::Bf16,
+            ..Self::default().learn
+        };
+        Self { length: 200, dropout: 0.2, learn, ..Self::default() }
     }
 
     /// Those of eSASRec: gated blocks, and a softmax against a few videos that are drawn.

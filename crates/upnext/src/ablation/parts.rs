@@ -29,8 +29,13 @@ pub(crate) struct Parts {
     pub(crate) questions: usize,
     /// All parts at their weights.
     pub(crate) whole: Row,
+    /// Milliseconds in which one thread scores the catalogue for a viewer, 32 at once.
+    pub(crate) score_milliseconds: f64,
     /// Each part, in the order of the blend.
     pub(crate) parts: Vec<OfPart>,
+    /// Where a second stage is among the parts: the blend whose candidates it orders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stage: Option<Stage>,
 }
 
 /// One order of the catalogue.
@@ -42,8 +47,9 @@ pub(crate) struct Row {
     /// NDCG@10.
     #[serde(rename = "ndcg@10")]
     pub(crate) ndcg: Interval,
-    /// NDCG@10 minus that of the whole blend, by the same viewers.
-    pub(crate) against_whole: Interval,
+    /// NDCG@10 minus that of the blend that it is part of, by the same viewers; of what a second stage stands on, minus that of
+    /// the whole.
+    pub(crate) against: Interval,
 }
 
 /// A model of the blend.
@@ -55,10 +61,20 @@ pub(crate) struct OfPart {
     pub(crate) weight: f32,
     /// It alone.
     pub(crate) alone: Row,
-    /// All others at their weights.
-    pub(crate) without: Row,
-    /// Milliseconds in which one thread scores the catalogue for a viewer, 32 at once.
+    /// All others at their weights; `None` where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) without: Option<Row>,
+    /// As of the whole.
     pub(crate) score_milliseconds: f64,
+}
+
+/// What a second stage stands on.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Stage {
+    /// Its own order of the catalogue.
+    pub(crate) whole: Row,
+    /// Its parts.
+    pub(crate) parts: Vec<OfPart>,
 }
 
 impl Parts {
@@ -73,23 +89,21 @@ impl Parts {
         (bootstrap, seed): (Bootstrap, u64),
     ) -> Result<Option<Self>> {
         let Shape::Blend(parts) = model.shape() else { return Ok(None) };
-        let weights: Vec<f32> = parts.iter().map(|part| part.weight).collect();
-        let mut orders = vec![weights.clone()];
-        for at in 0..parts.len() {
-            let only = |is_kept: &dyn Fn(usize) -> bool| {
-                let kept = weights.iter().enumerate();
-                kept.map(|(at, &weight)| if is_kept(at) { weight } else { 0.0 }).collect::<Vec<f32>>()
-            };
-            orders.push(only(&|other| other == at));
-            orders.push(only(&|other| other != at));
-        }
-        let models: Vec<&dyn Recommender> = parts.iter().map(|part| part.model.as_ref()).collect();
+        let stage = parts.iter().find_map(|part| match part.model.stage()?.shape() {
+            Shape::Blend(parts) => Some(parts),
+            _ => None,
+        });
+        let all = [parts, stage.unwrap_or_default()];
+        let models: Vec<&dyn Recommender> =
+            all.iter().copied().flatten().map(|part| part.model.as_ref()).collect();
+        let weights: Vec<f32> = all.iter().copied().flatten().map(|part| part.weight).collect();
+        let orders = orders(all.map(<[Part]>::len), &weights);
         let mut judged = vec![[Vec::new(), Vec::new()]; orders.len()];
         let bar = progress::bar(questions.len(), "taking the blend apart");
         for some in questions.chunks(QUESTIONS) {
             let pool = Pool::new(&models, some, candidates);
-            for (columns, weights) in judged.iter_mut().zip(&orders) {
-                for [hit, ndcg] in pool.judged(weights) {
+            for (columns, order) in judged.iter_mut().zip(&orders) {
+                for [hit, ndcg] in pool.judged(&order.weights) {
                     columns[0].push(hit);
                     columns[1].push(ndcg);
                 }
@@ -99,55 +113,102 @@ impl Parts {
         bar.finish_and_clear();
         let columns: Vec<&[f64]> = judged.iter().flat_map(|[hits, ndcg]| [&hits[..], &ndcg[..]]).collect();
         let resampled = bootstrap.resample(&columns, seed)?;
-        let row = |at: usize| Row {
+        let mut rows = orders.iter().enumerate().map(|(at, order)| Row {
             hr: resampled.interval(2 * at),
             ndcg: resampled.interval(2 * at + 1),
-            against_whole: resampled.difference(2 * at + 1, 1),
-        };
-        let names = names(parts);
-        let of_part = |(at, (part, name)): (usize, (&Part, String))| OfPart {
-            part: name,
-            weight: part.weight,
-            alone: row(1 + 2 * at),
-            without: row(2 + 2 * at),
-            score_milliseconds: milliseconds(part.model.as_ref(), questions),
+            against: resampled.difference(2 * at + 1, 2 * order.against + 1),
+        });
+        let mut next = || rows.next().expect("an order for each row");
+        let of_parts = |parts: &[Part], next: &mut dyn FnMut() -> Row| -> Vec<OfPart> {
+            let of_part = |(part, name): (&Part, String)| OfPart {
+                part: name,
+                weight: part.weight,
+                alone: next(),
+                without: (parts.len() > 1).then(&mut *next),
+                score_milliseconds: milliseconds(part.model.as_ref(), questions),
+            };
+            parts.iter().zip(names(parts)).map(of_part).collect()
         };
         Ok(Some(Self {
             model: model.name().to_string(),
             questions: questions.len(),
-            whole: row(0),
-            parts: parts.iter().zip(names).enumerate().map(of_part).collect(),
+            whole: next(),
+            score_milliseconds: milliseconds(model, questions),
+            parts: of_parts(parts, &mut next),
+            stage: stage.map(|parts| Stage { whole: next(), parts: of_parts(parts, &mut next) }),
         }))
     }
-}
 
-impl Parts {
     /// The table.
     pub(crate) fn in_words(&self) -> String {
-        let line = |name: &str, row: &Row| {
-            format!("{name:<34} {:>8.4} {:>8.4}   {}", row.hr.mean, row.ndcg.mean, difference(&row.against_whole))
-        };
         let mut text = format!(
             "\n=== what each model of {} adds ===\n\
              {} questions of the test, the weights of validation; NDCG@10 against the whole with its paired 95 % interval\n\n\
-             {:<34} {:>8} {:>8}   against the whole\n{}\n",
+             {:<34} {:>8} {:>8}   against the whole\n{}   {:.2} ms a viewer\n",
             self.model,
             self.questions,
             "order",
             "HR@10",
             "NDCG@10",
-            line("all", &self.whole)
+            line("all", &self.whole),
+            self.score_milliseconds
         );
-        for of in &self.parts {
-            text += &format!("{}\n", line(&format!("without {}", of.part), &of.without));
-        }
-        text.push('\n');
-        for of in &self.parts {
-            let name = format!("{} alone, weight {:.2}", of.part, of.weight);
-            text += &format!("{}   {:.2} ms a viewer\n", line(&name, &of.alone), of.score_milliseconds);
+        text += &lines(&self.parts);
+        if let Some(stage) = &self.stage {
+            text +=
+                &format!("\n{:<34} {:>8} {:>8}   against the whole\n", "its candidates", "HR@10", "NDCG@10");
+            text += &format!("{}\n", line("all of the blend under it", &stage.whole));
+            text +=
+                &format!("\n{:<34} {:>8} {:>8}   against that blend\n", "its candidates", "HR@10", "NDCG@10");
+            text += &lines(&stage.parts);
         }
         text
     }
+}
+
+fn line(name: &str, row: &Row) -> String {
+    format!("{name:<34} {:>8.4} {:>8.4}   {}", row.hr.mean, row.ndcg.mean, difference(&row.against))
+}
+
+fn lines(parts: &[OfPart]) -> String {
+    let mut text = String::new();
+    for of in parts {
+        if let Some(without) = &of.without {
+            text += &format!("{}\n", line(&format!("without {}", of.part), without));
+        }
+    }
+    for of in parts {
+        let name = format!("{} alone, weight {:.2}", of.part, of.weight);
+        text += &format!("{}   {:.2} ms a viewer\n", line(&name, &of.alone), of.score_milliseconds);
+    }
+    text
+}
+
+/// Weights of the blend's models, then of those under its second stage; and the order that it is held against.
+struct Order {
+    weights: Vec<f32>,
+    against: usize,
+}
+
+/// The whole, each part alone and left out; then the same of what a second stage stands on.
+fn orders([n, n_stage]: [usize; 2], weights: &[f32]) -> Vec<Order> {
+    let only = |is_kept: &dyn Fn(usize) -> bool| -> Vec<f32> {
+        let kept = weights.iter().enumerate();
+        kept.map(|(at, &weight)| if is_kept(at) { weight } else { 0.0 }).collect()
+    };
+    let mut orders: Vec<Order> = Vec::new();
+    for range in [0..n, n..n + n_stage].into_iter().filter(|range| !range.is_empty()) {
+        let whole = orders.len();
+        orders.push(Order { weights: only(&|at| range.contains(&at)), against: 0 });
+        for of in range.clone() {
+            orders.push(Order { weights: only(&|at| at == of), against: whole });
+            if range.len() > 1 {
+                let others = only(&|at| range.contains(&at) && at != of);
+                orders.push(Order { weights: others, against: whole });
+            }
+        }
+    }
+    orders
 }
 
 /// Names of parts, numbered from the second of a name on.
@@ -207,12 +268,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_second_stage_stands_on_is_held_against_itself() {
+        let orders = orders([1, 2], &[1.0, 0.3, 0.7]);
+        let told: Vec<(&[f32], usize)> = orders.iter().map(|of| (&of.weights[..], of.against)).collect();
+        let expected: [(&[f32], usize); 7] = [
+            (&[1.0, 0.0, 0.0], 0),
+            (&[1.0, 0.0, 0.0], 0),
+            (&[0.0, 0.3, 0.7], 0),
+            (&[0.0, 0.3, 0.0], 2),
+            (&[0.0, 0.0, 0.7], 2),
+            (&[0.0, 0.0, 0.7], 2),
+            (&[0.0, 0.3, 0.0], 2),
+        ];
+        assert_eq!(
+            told, expected,
+            "the second stage, it alone; then the two under it, each alone and left out"
+        );
+    }
+
+    #[test]
     fn a_part_that_misleads_costs_what_the_others_have() {
         let part = |weight, sign| Part { weight, deviation: 1.0, model: Arc::new(Rising(sign)) };
         let blend = Blend::new("blend", vec![part(2.0, 1.0), part(1.0, -1.0)]);
         // Everyone wants the last but one, which the first part has at the second place.
         let questions: Vec<Query> = (0..50)
-            .map(|user| Query { user, history: History::default(), masked: vec![], relevant: vec![38], at: None })
+            .map(|user| Query {
+                user,
+                history: History::default(),
+                masked: vec![],
+                relevant: vec![38],
+                at: None,
+            })
             .collect();
         let candidates: Vec<u32> = (0..40).collect();
         let bootstrap = Bootstrap { samples: 50, level: 0.95 };
@@ -222,8 +308,9 @@ mod tests {
         assert!((found.whole.ndcg.mean - second).abs() < 1e-9);
         assert!((found.parts[0].alone.ndcg.mean - second).abs() < 1e-9);
         assert_eq!(found.parts[1].alone.hr.mean, 0.0);
-        assert!((found.parts[0].without.against_whole.mean + second).abs() < 1e-9, "only the misleading one is left");
-        assert_eq!(found.parts[1].without.against_whole, Interval::default());
+        let without = |at: usize| found.parts[at].without.as_ref().unwrap().against;
+        assert!((without(0).mean + second).abs() < 1e-9, "only the misleading one is left");
+        assert_eq!(without(1), Interval::default());
         let words = found.in_words();
         assert!(words.contains("without rising 2") && words.contains("rising alone, weight 2.00"), "{words}");
         assert!(Parts::new(&Rising(1.0), &questions, &candidates, (bootstrap, 1)).unwrap().is_none());

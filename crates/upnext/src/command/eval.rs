@@ -36,7 +36,7 @@ pub(crate) struct EvalArgs {
     #[arg(long)]
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
-    /// markov, markov-1, ease, markov-ease, directed-cosine, directed-cosine-content, walk, slit, svd,
+    /// markov, markov-1, ease, ease-decayed, markov-ease, directed-cosine, directed-cosine-content, walk, slit, svd,
     /// ials, ials-confidence, wmf, bpr, lightgcn, sasrec, bsarec, esasrec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
     /// watch-tasks (of watch ratios), content, content-scores (daily statistics of before the first question),
     /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend, ranker (the candidates of

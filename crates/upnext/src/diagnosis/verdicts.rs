@@ -246,6 +246,13 @@ pub(super) fn suggested(of: &Diagnosis) -> Vec<Kind> {
 }
 
 impl Diagnosis {
+    /// The answers alone, with their reasons: what stands beside a model that was chosen by itself.
+    pub(crate) fn in_short(&self) -> String {
+        let answer = |verdict: &Verdict| format!("{} ({})", verdict.answer, verdict.because);
+        let answers: Vec<String> = self.verdicts.iter().map(answer).collect();
+        format!("the set, by {} validation questions: {}", self.questions, answers.join("; "))
+    }
+
     /// For a terminal: answers first, then the numbers.
     pub(crate) fn in_words(&self) -> String {
         let mut text = format!(

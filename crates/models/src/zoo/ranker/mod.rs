@@ -271,12 +271,7 @@ impl Ranker {
 const GAP: f32 = 0.1;
 
 /// The share that is best on validation, and how it compares with the order of stage one there.
-fn choose_share(
-    lesson: &Lesson,
-    parameters: &Parameters,
-    ground: &Ground,
-    stage: &str,
-) -> (f32, String) {
+fn choose_share(lesson: &Lesson, parameters: &Parameters, ground: &Ground, stage: &str) -> (f32, String) {
     let n = ground.validation.n_questions as f64;
     let judged = SHARES.map(|share| {
         let mut parameters = parameters.clone();
@@ -373,6 +368,10 @@ impl Recommender for Ranker {
             network: self.network.clone(),
             parameters: self.parameters.clone(),
         }))
+    }
+
+    fn stage(&self) -> Option<&dyn Recommender> {
+        Some(self.stage.as_ref())
     }
 
     fn because(&self, history: &History, context: &Context, row: u32) -> Vec<(u32, f32)> {
