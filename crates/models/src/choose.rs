@@ -104,6 +104,12 @@ impl Pool {
         self.questions.par_iter().with_min_len(64).map(one).collect()
     }
 
+    /// What a weighting comes to.
+    pub fn choice(&self, weights: Vec<f32>) -> Choice {
+        let (hit_rate, ndcg) = self.measure(&weights);
+        Choice { weights, hit_rate, ndcg }
+    }
+
     fn measure_sums(&self, scores: impl Fn(usize, &PoolOfOne) -> Vec<f32> + Sync) -> (f64, f64) {
         let (hit, ndcg) = self
             .questions

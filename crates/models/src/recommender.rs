@@ -54,7 +54,7 @@ pub trait Recommender: Send + Sync {
     fn save(&self, out: &mut Writer<'_>) -> Form;
 
     /// The model whose candidates it orders, where it is a second stage.
-    fn stage(&self) -> Option<&dyn Recommender> {
+    fn stage(&self) -> Option<&Arc<dyn Recommender>> {
         None
     }
 

@@ -13,7 +13,7 @@ mod parameters;
 pub mod schedule;
 mod shards;
 
-pub use parameters::{Gradient, Gradients, Id, Kind, Parameters, RowGradients};
+pub use parameters::{Gradient, Gradients, Id, Kind, Parameters, RowGradients, in_parts};
 pub use shards::Shards;
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! From gradients to smaller losses.
 
+use rayon::prelude::*;
 use upnext_math::Matrix;
 
+use crate::parameters::PART;
 use crate::{Gradient, Gradients, Parameters};
 
 /// Adam and its kin (Kingma & Ba 2015).
@@ -65,8 +67,15 @@ impl Adam {
             let values = parameters.get_mut(id);
             match gradients.get(id) {
                 Gradient::Dense(gradient) => {
-                    let moments = (means.values_mut(), squares.values_mut());
-                    step.take(values.values_mut(), gradient.values(), moments);
+                    let (values, gradient) = (values.values_mut(), gradient.values());
+                    let (means, squares) = (means.values_mut(), squares.values_mut());
+                    if values.len() <= PART {
+                        step.take(values, gradient, (means, squares));
+                        continue;
+                    }
+                    let moments = means.par_chunks_mut(PART).zip(squares.par_chunks_mut(PART));
+                    let parts = values.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(moments);
+                    parts.for_each(|((values, gradient), moments)| step.take(values, gradient, moments));
                 }
                 Gradient::Rows(rows) => {
                     if !is_lazy {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
 use upnext_math::Matrix;
 use upnext_math::linalg::Precision;
 use upnext_math::seed::Random;
@@ -176,6 +177,17 @@ impl RowGradients {
     }
 }
 
+/// Numbers that one thread works on at a time, where all of a large parameter are gone through.
+pub(crate) const PART: usize = 1 << 15;
+
+/// Changes a slice by another of the same length, in parts on several threads where it is long.
+pub fn in_parts(to: &mut [f32], by: &[f32], change: impl Fn(&mut [f32], &[f32]) + Sync) {
+    if to.len() <= PART {
+        return change(to, by);
+    }
+    to.par_chunks_mut(PART).zip(by.par_chunks(PART)).for_each(|(to, by)| change(to, by));
+}
+
 /// The gradients of all parameters of a model, to which layers add.
 #[derive(Clone, Debug)]
 pub struct Gradients(Vec<Gradient>);
@@ -234,7 +246,7 @@ impl Gradients {
         for (mine, other) in self.0.iter_mut().zip(&other.0) {
             match (mine, other) {
                 (Gradient::Dense(mine), Gradient::Dense(other)) => {
-                    add(mine.values_mut(), other.values());
+                    in_parts(mine.values_mut(), other.values(), add);
                 }
                 (Gradient::Rows(mine), Gradient::Rows(other)) => {
                     other.iter().for_each(|(row, gradient)| add(mine.row_mut(row), gradient));
@@ -251,7 +263,12 @@ impl Gradients {
 
     /// The Euclidean norm of all of them as one vector.
     pub fn norm(&self) -> f32 {
-        let square = |values: &[f32]| values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
+        let of_part = |values: &[f32]| values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
+        // In parts of one length, added in their order: the same on any number of threads.
+        let square = |values: &[f32]| match values.len() {
+            0..=PART => of_part(values),
+            _ => values.par_chunks(PART).map(of_part).collect::<Vec<_>>().iter().sum::<f64>(),
+        };
         let squares = self.0.iter().map(|gradient| match gradient {
             Gradient::Dense(gradient) => square(gradient.values()),
             Gradient::Rows(gradient) => square(&gradient.values),

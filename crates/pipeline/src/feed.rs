@@ -295,7 +295,7 @@ fn near_last(config: &FeedConfig, used: &Models, models: &FeedModels) -> Option<
     fn leaves(model: &Arc<dyn Recommender>) -> Vec<Arc<dyn Recommender>> {
         match model.shape() {
             Shape::Blend(parts) => parts.iter().flat_map(|part| leaves(&part.model)).collect(),
-            _ => vec![Arc::clone(model)],
+            _ => model.stage().map_or_else(|| vec![Arc::clone(model)], leaves),
         }
     }
     let is_large = models.main.n_videos() > config.exact_videos_max;

@@ -195,7 +195,7 @@ fn inner_models(models: &FeedModels) -> Vec<(String, Arc<dyn Recommender>)> {
         match model.shape() {
             Shape::Blend(parts) => parts.iter().for_each(|part| leaves(&part.model, out)),
             Shape::Inner(_) => out.push(Arc::clone(model)),
-            _ => {}
+            _ => model.stage().into_iter().for_each(|stage| leaves(stage, out)),
         }
     }
     let mut out = Vec::new();

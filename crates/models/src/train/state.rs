@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use upnext_math::Matrix;
-use upnext_nn::Parameters;
 use upnext_nn::optimiser::{Adam, Settings};
 use upnext_nn::schedule::Plateau;
+use upnext_nn::{Parameters, in_parts};
 
 use super::Which;
 
@@ -70,7 +70,9 @@ impl Average {
         let keeps = self.keeps.min((1.0 + n) / (10.0 + n));
         for id in parameters.ids() {
             let (mean, now) = (self.parameters.get_mut(id).values_mut(), parameters.get(id).values());
-            mean.iter_mut().zip(now).for_each(|(mean, now)| *mean += (1.0 - keeps) * (now - *mean));
+            in_parts(mean, now, |mean, now| {
+                mean.iter_mut().zip(now).for_each(|(mean, now)| *mean += (1.0 - keeps) * (now - *mean));
+            });
         }
     }
 }

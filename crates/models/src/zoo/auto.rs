@@ -16,8 +16,9 @@ use crate::{FitError, Pool, Recommender, Training};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Minutes for what is tried and weighed, from its beginning. Counting models are always fitted, whatever they take; so the
-    /// same seed may give another model on another machine.
+    /// Minutes for the networks that are tried and their twins, with a seventh for weighing them and for the second stage. Counting
+    /// models are always fitted, whatever they take, and a second stage has a minute at least; so the same seed may give
+    /// another model on another machine.
     pub minutes: f64,
     /// Networks at most.
     pub networks_max: usize,
@@ -25,11 +26,19 @@ pub struct Settings {
     pub ease_videos_max: usize,
     /// Videos at most for which networks are tried: each step of theirs compares with all of them.
     pub networks_videos_max: usize,
+    /// Videos at most over which a second stage is learnt: it asks every part for all of them, whoever asks.
+    pub second_stage_videos_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { minutes: 15.0, networks_max: 3, ease_videos_max: 20_000, networks_videos_max: 100_000 }
+        Self {
+            minutes: 15.0,
+            networks_max: 3,
+            ease_videos_max: 15_000,
+            networks_videos_max: 100_000,
+            second_stage_videos_max: 100_000,
+        }
     }
 }
 
@@ -47,12 +56,14 @@ impl Settings {
 }
 
 const NETWORKS_MAX: usize = 16;
-/// The share of the budget after which nothing new is trained: weighing takes the rest.
+/// The share of the budget after which no network is trained: weighing and the second stage take the rest.
 const TRAINING_SHARE: f64 = 0.85;
 /// The share of what is left of that for a network: its twin, from which the second stage learns, takes about as long.
 const NETWORK_SHARE: f64 = 0.55;
 /// A twin that saw less than this share of its network's epochs is none.
 const TWIN_SHARE: f32 = 0.6;
+/// What a second stage has at least, whatever is left.
+const SECOND_STAGE_SECONDS: f64 = 60.0;
 /// Below this share of the whole budget, or so many seconds, a training is not begun: it would see too few epochs.
 const LEAST_SHARE: f64 = 0.1;
 const SECONDS_MIN: f64 = 5.0;
@@ -144,8 +155,8 @@ impl Traits {
         // What is compared with a few videos cannot have the vectors of labels and words.
         let content = self.has_content && !is_sampled;
         let recipe = |form, length: usize, content| Recipe { form, length, content, is_sampled };
-        Ok(match self.order {
-            Order::Unordered => vec![recipe(Form::Graph, 0, false)],
+        let mut recipes = match self.order {
+            Order::Unordered => vec![Recipe { is_sampled: false, ..recipe(Form::Graph, 0, false) }],
             _ if self.median_length <= SHORT => {
                 let length = self.long_length.next_multiple_of(10).clamp(20, 50);
                 vec![recipe(Form::Filtered, length, content), recipe(Form::Prefixes, length, false)]
@@ -154,7 +165,9 @@ impl Traits {
                 let length = self.long_length.next_multiple_of(50).clamp(50, 200);
                 vec![recipe(Form::Long, length, content), recipe(Form::Long, 50, false)]
             }
-        })
+        };
+        recipes.dedup();
+        Ok(recipes)
     }
 }
 
@@ -175,7 +188,7 @@ struct Recipe {
     form: Form,
     length: usize,
     content: bool,
-    /// Compared with videos that are drawn, not with all.
+    /// Compared with videos that are drawn, not with all; a graph always is with all.
     is_sampled: bool,
 }
 
@@ -256,6 +269,16 @@ impl Tried {
     }
 }
 
+/// A second stage.
+struct Second {
+    model: Arc<dyn Recommender>,
+    /// The weights of what it stands on.
+    of_stage: Vec<f32>,
+    /// What it learnt, as numbers, and how, in words.
+    learnt: Vec<f32>,
+    how: String,
+}
+
 /// Why a model is not there, where that need not end everything.
 fn reason(error: FitError) -> Result<String, FitError> {
     match error {
@@ -275,7 +298,8 @@ impl Zoo<'_> {
         }
         let traits = Traits::of(&self.training);
         let settings = self.training.settings.auto.clone();
-        let until = self.training.watch.seconds() + TRAINING_SHARE * 60.0 * settings.minutes;
+        let now = self.training.watch.seconds();
+        let (until, end) = (now + TRAINING_SHARE * 60.0 * settings.minutes, now + 60.0 * settings.minutes);
         let closed = self.closed_forms();
         let (counting, mut left_out) = traits.counting(&closed, &settings);
         if self.training.validation.is_empty() {
@@ -303,10 +327,10 @@ impl Zoo<'_> {
         let held = HeldOut::new(&self.training, &self.training.settings.ranker);
         for recipe in networks.into_iter().take(settings.networks_max) {
             match self.with_twin(recipe, &held, until) {
-                Ok(one) => {
-                    if one.twin.is_none() {
-                        left_out.push(format!("{} in the second stage (no time for it)", recipe.name()));
-                    }
+                Ok((one, lacking)) => {
+                    left_out.extend(
+                        lacking.map(|why| format!("{} under the second stage ({why})", recipe.name())),
+                    );
                     tried.push(one);
                 }
                 Err(error) => left_out.push(format!("{} ({})", recipe.name(), reason(error)?)),
@@ -316,7 +340,7 @@ impl Zoo<'_> {
         let pool = self.pool(&models);
         let start: Vec<f32> = tried.iter().map(|one| one.start).collect();
         let plain = ascend(&pool, &start, &vec![true; tried.len()]);
-        let ranker = match self.second_stage(&tried, &pool, &plain, &held) {
+        let ranker = match self.second_stage(&tried, &pool, &plain, (&held, end)) {
             Ok(ranker) => Some(ranker),
             Err(error) => {
                 left_out.push(format!("{} ({})", Kind::Ranker, reason(error)?));
@@ -327,18 +351,20 @@ impl Zoo<'_> {
             let note = told(&traits, &tried, &pool, &plain, None, &left_out);
             return Ok((self.chosen(&tried, &pool, &plain.weights, None), note));
         };
-        let (ranker, of_stage, learnt) = ranker;
-        tried.push(Tried { kind: Kind::Ranker, network: None, twin: None, start: 1.0, model: ranker });
+        let Second { model, of_stage, learnt, how } = ranker;
+        tried.push(Tried { kind: Kind::Ranker, network: None, twin: None, start: 1.0, model });
+        drop(pool);
         let models: Vec<&dyn Recommender> = tried.iter().map(|one| one.model.as_ref()).collect();
         let pool = self.pool(&models);
-        // From the second stage alone, and from all that it stands on.
-        let alone: Vec<f32> =
-            tried.iter().map(|one| if one.kind == Kind::Ranker { 1.0 } else { 0.0 }).collect();
+        // The second stage alone, or a blend around it where that is worth what it costs.
+        let only = |one: &Tried| if one.kind == Kind::Ranker { 1.0 } else { 0.0 };
+        let alone = pool.choice(tried.iter().map(only).collect());
         let beside: Vec<f32> = plain.weights.iter().copied().chain([1.0]).collect();
-        let choices = [alone, beside].map(|start| ascend(&pool, &start, &vec![true; tried.len()]));
-        let [alone, beside] = &choices;
-        let choice = if beside.score() > alone.score() + GAIN_MIN { beside } else { alone };
-        let note = told(&traits, &tried, &pool, choice, Some((&plain, &of_stage)), &left_out);
+        let beside = ascend(&pool, &beside, &vec![true; tried.len()]);
+        let choice = if beside.score() > alone.score() + GAIN_MIN { &beside } else { &alone };
+        let is_ranked = choice.weights.last().is_some_and(|&weight| weight > 0.0);
+        let under = is_ranked.then_some((&plain, &of_stage[..]));
+        let note = format!("{}; ranker: {how}", told(&traits, &tried, &pool, choice, under, &left_out));
         Ok((self.chosen(&tried, &pool, &choice.weights, Some((&of_stage, learnt))), note))
     }
 
@@ -381,8 +407,13 @@ impl Zoo<'_> {
         Arc::new(Blend::new("auto", parts.collect()))
     }
 
-    /// A network, and if there is time for it its twin.
-    fn with_twin(&self, recipe: Recipe, held: &HeldOut, until: f64) -> Result<Tried, FitError> {
+    /// A network, and if there is time for it its twin; else why that is lacking.
+    fn with_twin(
+        &self,
+        recipe: Recipe,
+        held: &HeldOut,
+        until: f64,
+    ) -> Result<(Tried, Option<String>), FitError> {
         let watch = self.training.watch;
         let now = watch.seconds();
         let least = LEAST_SHARE * 60.0 * self.training.settings.auto.minutes;
@@ -390,30 +421,24 @@ impl Zoo<'_> {
             return Err(FitError::NoTime { model: recipe.name() });
         }
         let (model, epochs) = self.network(recipe, (now + NETWORK_SHARE * (until - now), ""), None)?;
-        let training = Training {
-            interactions: &held.left,
-            validation: &[],
-            validation_values: &[],
-            start: None,
-            ..self.training.clone()
+        let twin = Zoo::new(held.rest(&self.training)).network(recipe, (until, ".twin"), Some(epochs));
+        let (twin, lacking) = match twin {
+            Ok((twin, seen)) if seen >= TWIN_SHARE * epochs => (Some(twin), None),
+            Ok((_, seen)) => (None, Some(format!("time for {seen} of {epochs} epochs"))),
+            Err(error) => (None, Some(reason(error)?)),
         };
-        let twin = Zoo::new(training).network(recipe, (until, ".twin"), Some(epochs));
-        let twin = match twin {
-            Ok((twin, seen)) => (seen >= TWIN_SHARE * epochs).then_some(twin),
-            Err(error) => reason(error).map(|_| None)?,
-        };
-        Ok(Tried { kind: recipe.kind(), network: Some((recipe, epochs)), twin, start: 1.0, model })
+        let network = Some((recipe, epochs));
+        Ok((Tried { kind: recipe.kind(), network, twin, start: 1.0, model }, lacking))
     }
 
-    /// The order learnt over the candidates of all that can be asked on less than everything: the ranker, the weights of
-    /// what it stands on, and what it learnt.
+    /// The order learnt over the candidates of all that can be asked on less than everything.
     fn second_stage(
         &self,
         tried: &[Tried],
         pool: &Pool,
         plain: &Choice,
-        held: &HeldOut,
-    ) -> Result<(Arc<dyn Recommender>, Vec<f32>, Vec<f32>), FitError> {
+        (held, until): (&HeldOut, f64),
+    ) -> Result<Second, FitError> {
         let is_in: Vec<bool> = tried.iter().map(Tried::is_in_stage).collect();
         let weights = if is_in.iter().all(|&is_in| is_in) {
             plain.weights.clone()
@@ -423,6 +448,16 @@ impl Zoo<'_> {
             ascend(pool, &start, &is_in).weights
         };
         let stage: Vec<usize> = (0..tried.len()).filter(|&at| weights[at] > 0.0).collect();
+        if tried[0].model.n_videos() > self.training.settings.auto.second_stage_videos_max {
+            let needs = "at most second_stage_videos_max videos";
+            return Err(FitError::Needs { model: "ranker".into(), needs });
+        }
+        if stage.is_empty() {
+            return Err(FitError::Needs {
+                model: "ranker".into(),
+                needs: "a part whose candidates are worth something",
+            });
+        }
         let part = |at: usize, model: Arc<dyn Recommender>| Part {
             weight: weights[at],
             deviation: pool.deviations()[at],
@@ -430,17 +465,7 @@ impl Zoo<'_> {
         };
         let outer = stage.iter().map(|&at| part(at, Arc::clone(&tried[at].model)));
         let outer: Arc<dyn Recommender> = Arc::new(Blend::new("blend", outer.collect()));
-        let training = Training {
-            interactions: &held.left,
-            validation: &[],
-            validation_values: &[],
-            start: None,
-            watch: &crate::train::Unwatched,
-            ..self.training.clone()
-        };
-        // What was chosen for a part holds for its twin.
-        let mut zoo =
-            Zoo { likeness: self.likeness.clone(), ..Zoo::with_choices(training, self.choices.clone()) };
+        let mut zoo = self.twin(held);
         let mut inner = Vec::new();
         for &at in &stage {
             let model = match &tried[at].twin {
@@ -450,7 +475,9 @@ impl Zoo<'_> {
             inner.push(part(at, model));
         }
         let inner = Blend::new("blend", inner);
-        let watch = Until { watch: self.training.watch, seconds: f64::INFINITY, name: "auto.ranker".into() };
+        let watch = self.training.watch;
+        let until = until.max(watch.seconds() + SECOND_STAGE_SECONDS);
+        let watch = Until { watch, seconds: until, name: "auto.ranker".into() };
         let training = Training { watch: &watch, ..self.training.clone() };
         let ground = Ranker::ground(&training, held, &inner, outer.as_ref());
         let (ranker, told) = Ranker::fit(&training, outer, &ground, None)?;
@@ -458,7 +485,7 @@ impl Zoo<'_> {
             return Err(FitError::Needs { model: "ranker".into(), needs: "an order that beats the blend's" });
         }
         let learnt = ranker.learnt();
-        Ok((Arc::new(ranker), weights, learnt))
+        Ok(Second { model: Arc::new(ranker), of_stage: weights, learnt, how: told.note })
     }
 
     /// The blend that was chosen before, fitted on what there is now; the order of the second stage stays as it was learnt.
@@ -588,11 +615,7 @@ fn told(
             without[at] = 0.0;
             line += &format!(", weight {weight:.2}, adds {:+.4}", whole - measure(&without));
         } else {
-            line += if one.kind == Kind::Ranker || under.is_none() {
-                ", adds nothing"
-            } else {
-                ", not beside the ranker"
-            };
+            line += if under.is_none() { ", adds nothing" } else { ", not beside the ranker" };
         }
         if let Some((_, of_stage)) = under {
             line += &match of_stage.get(at) {
@@ -617,7 +640,7 @@ fn told(
         note += &format!("; without the ranker {:.4} + {:.4}", plain.hit_rate, plain.ndcg);
     }
     if !left_out.is_empty() {
-        note += &format!("; not tried: {}", left_out.join(", "));
+        note += &format!("; left out: {}", left_out.join(", "));
     }
     note
 }

@@ -682,6 +682,12 @@ impl<'a> Zoo<'a> {
         Ok((Arc::new(blend), format!("{}, weights {how}", parts.join(" + "))))
     }
 
+    /// A zoo on what is left of train, which nobody watches: what was chosen here holds there.
+    fn twin<'t>(&'t self, held: &'t ranker::HeldOut) -> Zoo<'t> {
+        let training = Training { watch: &crate::train::Unwatched, ..held.rest(&self.training) };
+        Zoo { likeness: self.likeness.clone(), ..Zoo::with_choices(training, self.choices.clone()) }
+    }
+
     /// Fits stage one on all of train and again on what is left when the lists to learn from are held out.
     fn ranker(&mut self, beside: &[Kind]) -> Result<(Arc<dyn Recommender>, String), FitError> {
         let settings = self.training.settings.ranker.clone();
@@ -689,20 +695,7 @@ impl<'a> Zoo<'a> {
         let beside: Vec<Kind> = beside.iter().copied().filter(|&kind| kind != Kind::Ranker).collect();
         let stage = self.fit(settings.stage_one, &beside)?.model;
         let held = ranker::HeldOut::new(&self.training, &settings);
-        let inner = {
-            // What was chosen for stage one holds for its twin, which nobody watches and nothing judges.
-            let training = Training {
-                interactions: &held.left,
-                validation: &[],
-                validation_values: &[],
-                start: None,
-                watch: &crate::train::Unwatched,
-                ..self.training.clone()
-            };
-            let mut zoo =
-                Zoo { likeness: self.likeness.clone(), ..Zoo::with_choices(training, self.choices.clone()) };
-            zoo.fit(settings.stage_one, &beside)?.model
-        };
+        let inner = self.twin(&held).fit(settings.stage_one, &beside)?.model;
         let ground = Ranker::ground(&self.training, &held, inner.as_ref(), stage.as_ref());
         let name = stage.name().to_string();
         let chosen = self.choices.get(&Kind::Ranker).map(Vec::as_slice);

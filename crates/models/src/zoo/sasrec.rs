@@ -532,7 +532,7 @@ impl<'a> Task for &'a Lesson<'a> {
         // A shard goes through its histories by a few at a time, so that what is kept of them stays in the cache; where
         // each is asked at its end alone by no fewer than make a panel of the largest product.
         let longest = batch.iter().map(|history| history.len()).max().unwrap_or(1);
-        let least = if self.settings.prefixes { 32 } else { 1 };
+        let least = if self.settings.prefixes { 64 } else { 1 };
         let few = (KEPT / (longest * self.network.shape.dimension)).max(least);
         let learn = |shard: usize, part: Range<usize>, gradients: &mut Gradients| {
             let random = &mut Random::new(mix(seed ^ mix(1 + shard as u64)));

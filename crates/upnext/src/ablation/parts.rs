@@ -15,7 +15,7 @@ use super::difference;
 use crate::progress;
 
 /// Questions whose scores are held at once.
-const QUESTIONS: usize = 4_096;
+const QUESTIONS: usize = 1_024;
 /// Questions by which scoring is timed, so many at a time.
 const TIMED: usize = 256;
 const AT_ONCE: usize = 32;
@@ -228,13 +228,13 @@ fn milliseconds(model: &dyn Recommender, questions: &[Query]) -> f64 {
     let asked: Vec<_> = (questions.iter().step_by(step))
         .map(|query| (&query.history, Context { now: query.at, user: Some(query.user), seed: 0 }))
         .collect();
-    let mut scores = Matrix::zeros(AT_ONCE, model.n_videos());
+    let mut scores: Vec<Matrix> =
+        asked.chunks(AT_ONCE).map(|some| Matrix::zeros(some.len(), model.n_videos())).collect();
     let started = Instant::now();
-    for some in asked.chunks_exact(AT_ONCE) {
-        model.score_batch(some, &mut scores);
+    for (some, scores) in asked.chunks(AT_ONCE).zip(&mut scores) {
+        model.score_batch(some, scores);
     }
-    let n = asked.len() / AT_ONCE * AT_ONCE;
-    1e3 * started.elapsed().as_secs_f64() / n.max(1) as f64
+    1e3 * started.elapsed().as_secs_f64() / asked.len().max(1) as f64
 }
 
 #[cfg(test)]

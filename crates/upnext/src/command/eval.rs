@@ -92,7 +92,7 @@ pub(crate) struct EvalArgs {
     plot: Option<std::path::PathBuf>,
     /// Take a model apart. Of ranker: learnt again without each group of its features, and on each alone, judged on
     /// validation. Of auto, blend and closed-blend: each of their models alone and left out, on the test, and its cost
-    #[arg(long, value_name = "MODEL", value_parser = ["auto", "blend", "closed-blend", "ranker"], conflicts_with_all = ["protocols", "diagnose"])]
+    #[arg(long, value_name = "MODEL", value_parser = ["auto", "blend", "closed-blend", "ranker"], conflicts_with_all = ["protocols", "diagnose", "neighbours"])]
     ablate: Option<String>,
     /// The same models under several protocols, side by side, and by how much each inflates a figure: all, or splits
     /// (global-time, rolling, leave-last-out, random), rankings (full, sampled-uniform, sampled-popular: one wanted video among

@@ -250,7 +250,8 @@ impl Diagnosis {
     pub(crate) fn in_short(&self) -> String {
         let answer = |verdict: &Verdict| format!("{} ({})", verdict.answer, verdict.because);
         let answers: Vec<String> = self.verdicts.iter().map(answer).collect();
-        format!("the set, by {} validation questions: {}", self.questions, answers.join("; "))
+        let remarks: String = self.remarks.iter().map(|remark| format!(" ({remark})")).collect();
+        format!("the set, by {} questions{remarks}: {}", self.questions, answers.join("; "))
     }
 
     /// For a terminal: answers first, then the numbers.

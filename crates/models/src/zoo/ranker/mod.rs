@@ -187,7 +187,7 @@ impl Ranker {
 
     /// What it learnt, as numbers: the scale of the features, then the network.
     pub(super) fn learnt(&self) -> Vec<f32> {
-        let of_network = self.parameters.ids().into_iter().flat_map(|id| self.parameters.get(id).values());
+        let of_network = self.parameters.ids().flat_map(|id| self.parameters.get(id).values());
         self.scale.iter().flat_map(|&(mean, by)| [mean, by]).chain(of_network.copied()).collect()
     }
 
@@ -202,7 +202,7 @@ impl Ranker {
         let mut parameters = Parameters::new();
         let shape = (n_columns, &settings.hidden[..], settings.dropout);
         let network = Network::new(&mut parameters, shape, true, &mut Random::new(0));
-        let n: usize = parameters.ids().into_iter().map(|id| parameters.get(id).values().len()).sum();
+        let n: usize = parameters.ids().map(|id| parameters.get(id).values().len()).sum();
         if learnt.len() != 2 * n_columns + n {
             let needs = "as many parts and layers as when its order was learnt";
             return Err(FitError::Needs { model: "ranker".into(), needs });
@@ -370,8 +370,8 @@ impl Recommender for Ranker {
         }))
     }
 
-    fn stage(&self) -> Option<&dyn Recommender> {
-        Some(self.stage.as_ref())
+    fn stage(&self) -> Option<&Arc<dyn Recommender>> {
+        Some(&self.stage)
     }
 
     fn because(&self, history: &History, context: &Context, row: u32) -> Vec<(u32, f32)> {

@@ -59,6 +59,17 @@ impl HeldOut {
         let weights = rows.iter().map(|rows| rows.iter().map(weight).sum::<f32>() / rows.len().max(1) as f32);
         Self { weights: weights.collect(), gains, questions, left }
     }
+
+    /// A training on what is left, which nothing judges and nothing goes on from.
+    pub(crate) fn rest<'t>(&'t self, training: &Training<'t>) -> Training<'t> {
+        Training {
+            interactions: &self.left,
+            validation: &[],
+            validation_values: &[],
+            start: None,
+            ..training.clone()
+        }
+    }
 }
 
 /// The largest gain: a video that was watched four times over is worth no more.
