@@ -380,4 +380,4 @@ impl Recommender for Ranker {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use crate::train::assert_gradients_of_step;
 use crate::zoo::{Fitted, Zoo};
 use upnext_data::{Actions, Interaction, Interactions, Judgement, Order, Query};
 
-const N: u32 = 30;
+pub(in crate::zoo) const N: u32 = 30;
 
 /// Sixty viewers. What follows a video is the next one for most, but viewers of an odd video skip one: stage one, which is
 /// told to go by popularity alone, cannot know.
@@ -25,7 +25,7 @@ fn interactions() -> Interactions {
     Interactions::from_users(N as usize, users.collect())
 }
 
-fn settings(stage_one: Kind) -> Arc<crate::Settings> {
+pub(in crate::zoo) fn settings(stage_one: Kind) -> Arc<crate::Settings> {
     let learn = Loop { batch: 16, rate: 1e-2, epochs_max: 20, epochs_default: 20, ..Loop::default() };
     let ranker =
         Settings { stage_one, candidates: 20, hidden: vec![8], dropout: 0.0, learn, ..Settings::default() };
@@ -33,7 +33,7 @@ fn settings(stage_one: Kind) -> Arc<crate::Settings> {
 }
 
 /// The last video of each is asked for.
-fn questions() -> (Interactions, Vec<Query>) {
+pub(in crate::zoo) fn questions() -> (Interactions, Vec<Query>) {
     let all = interactions();
     let mut questions = Vec::new();
     let left = (0..).zip(all.users()).map(|(user, rows)| {
@@ -82,6 +82,37 @@ fn over_candidates_by_popularity_it_learns_to_go_by_transitions() {
         [Group::Content, Group::Video],
         "nothing is told of these videos, and all were there at the start"
     );
+}
+
+#[test]
+fn what_was_learnt_comes_back_from_its_numbers_and_not_over_another_stage() {
+    let (left, validation) = questions();
+    let candidates: Vec<u32> = (0..N).collect();
+    let training = Training {
+        validation: &validation,
+        candidates: &candidates,
+        settings: settings(Kind::Popular),
+        ..Training::of(&left, Order::Timed, 1)
+    };
+    let held = HeldOut::new(&training, &training.settings.ranker);
+    let stage: Arc<dyn Recommender> = Arc::new(crate::zoo::Constant::popular(&training));
+    let inner = crate::zoo::Constant::popular(&held.rest(&training));
+    let ground = Ranker::ground(&training, &held, &inner, stage.as_ref());
+    let (ranker, _) = Ranker::fit(&training, Arc::clone(&stage), &ground, None).unwrap();
+    let again = Ranker::of_learnt(&training, Arc::clone(&stage), &ranker.learnt()).unwrap();
+    let history = History::of_positives(&[3, 4]);
+    let (mut a, mut b) = (vec![0.0; N as usize], vec![0.0; N as usize]);
+    ranker.score_all(&history, &Context::default(), &mut a);
+    again.score_all(&history, &Context::default(), &mut b);
+    assert_eq!(a, b);
+    let part = |model: &Arc<dyn Recommender>| crate::zoo::Part {
+        weight: 1.0,
+        deviation: 1.0,
+        model: Arc::clone(model),
+    };
+    let two = crate::zoo::Blend::new("blend", vec![part(&stage), part(&stage)]);
+    let other = Ranker::of_learnt(&training, Arc::new(two), &ranker.learnt());
+    assert!(matches!(other, Err(FitError::Needs { .. })), "features of two parts are more numbers");
 }
 
 #[test]

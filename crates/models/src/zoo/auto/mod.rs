@@ -1,13 +1,19 @@
 //! `auto`, where nobody names a model: what a set is like says what is tried, a budget of time says how much of it, and
 //! validation says what stays and at which weight.
 
+mod chosen;
+mod recipe;
+mod traits;
+
 use std::sync::Arc;
 
+use chosen::{Chosen, ChosenPart};
+use recipe::Recipe;
 use serde::{Deserialize, Serialize};
-use upnext_data::Order;
+use traits::Traits;
 
 use super::ranker::{HeldOut, Ranker};
-use super::{Blend, Choices, Fitted, Kind, Part, Zoo, sasrec};
+use super::{Blend, Choices, Fitted, Kind, Part, Zoo};
 use crate::choose::Choice;
 use crate::train::Until;
 use crate::{FitError, Pool, Recommender, Training};
@@ -67,185 +73,10 @@ const SECOND_STAGE_SECONDS: f64 = 60.0;
 /// Below this share of the whole budget, or so many seconds, a training is not begun: it would see too few epochs.
 const LEAST_SHARE: f64 = 0.1;
 const SECONDS_MIN: f64 = 5.0;
-/// A history of at most so many wanted videos, in the middle of all, is short: each of its prefixes is an example.
-const SHORT: usize = 30;
-/// Wanted videos times videos, beyond which a softmax over all of these takes most of an epoch: it is sampled then, against so
-/// many. (On Beauty, where nothing is gained by it, 2,000 drawn videos cost 0.005 of 0.198 on validation.)
-const LOGITS_MAX: usize = 8_000_000_000;
-const NEGATIVES: usize = 3_000;
 /// What a blend around the second stage must gain over it alone, in HR@10 + NDCG@10: it costs each part once more.
 const GAIN_MIN: f64 = 5e-4;
 /// Steps in which weights move, one after another.
 const STEPS: [f32; 5] = [1.6, 0.8, 0.4, 0.2, 0.1];
-
-/// What decides what is tried.
-#[derive(Debug, PartialEq)]
-struct Traits {
-    order: Order,
-    n_users: usize,
-    n_videos: usize,
-    /// Wanted videos of all viewers.
-    n_wanted: usize,
-    /// Wanted videos of the viewer in the middle, and of the one whom nine in ten do not exceed.
-    median_length: usize,
-    long_length: usize,
-    has_content: bool,
-}
-
-impl Traits {
-    fn of(training: &Training) -> Self {
-        let wanted = |rows: &[upnext_data::Interaction]| rows.iter().filter(|row| row.is_positive()).count();
-        let mut lengths: Vec<usize> = training.interactions.users().map(wanted).filter(|&n| n > 0).collect();
-        lengths.sort_unstable();
-        let at = |share: f64| lengths.get((share * lengths.len() as f64) as usize).copied().unwrap_or(0);
-        Self {
-            order: training.order,
-            n_users: lengths.len(),
-            n_videos: training.interactions.n_videos(),
-            n_wanted: lengths.iter().sum(),
-            median_length: at(0.5),
-            long_length: at(0.9),
-            has_content: training.content.is_some(),
-        }
-    }
-
-    fn in_words(&self) -> String {
-        let order = match self.order {
-            Order::Unordered => "without an order",
-            Order::Sequence => "in order",
-            Order::Timed => "in order, with times",
-        };
-        let content = if self.has_content { ", labels or text" } else { "" };
-        format!(
-            "{} viewers, {} videos, histories of {} (median) to {} (nine in ten) {order}{content}",
-            self.n_users, self.n_videos, self.median_length, self.long_length
-        )
-    }
-
-    /// Counting models, and the weights from which they are moved: those of the closed blend where they are known, else 0.
-    fn counting(&self, closed: &[(Kind, f32)], settings: &Settings) -> (Vec<(Kind, f32)>, Vec<String>) {
-        let (mut parts, mut left_out) = (closed.to_vec(), Vec::new());
-        let mut add = |kind: Kind, is_tried: bool, why: &str| {
-            if !is_tried {
-                parts.retain(|&(known, _)| known != kind);
-                left_out.push(format!("{kind} ({why})"));
-            } else if !parts.iter().any(|&(known, _)| known == kind) {
-                parts.push((kind, 0.0));
-            }
-        };
-        add(Kind::Popular, true, "");
-        add(Kind::PopularRecent, self.order == Order::Timed, "no times");
-        add(Kind::ItemKnn, true, "");
-        let why = format!("{} videos, at most {}", self.n_videos, settings.ease_videos_max);
-        let is_ordered = self.order != Order::Unordered;
-        // Where there is an order, asked with newer videos counting more.
-        let ease = if is_ordered { Kind::EaseDecayed } else { Kind::Ease };
-        add(ease, self.n_videos <= settings.ease_videos_max, &why);
-        add(Kind::DirectedCosineContent, self.has_content && is_ordered, "no content in order");
-        add(Kind::Walk, !is_ordered, "an order tells more");
-        (parts, left_out)
-    }
-
-    /// Networks in the order of their promise.
-    fn networks(&self, settings: &Settings) -> Result<Vec<Recipe>, &'static str> {
-        if self.n_videos > settings.networks_videos_max {
-            return Err("more videos than networks_videos_max");
-        }
-        let is_sampled = self.n_wanted.saturating_mul(self.n_videos) > LOGITS_MAX;
-        // What is compared with a few videos cannot have the vectors of labels and words.
-        let content = self.has_content && !is_sampled;
-        let recipe = |form, length: usize, content| Recipe { form, length, content, is_sampled };
-        let mut recipes = match self.order {
-            Order::Unordered => vec![Recipe { is_sampled: false, ..recipe(Form::Graph, 0, false) }],
-            _ if self.median_length <= SHORT => {
-                let length = self.long_length.next_multiple_of(10).clamp(20, 50);
-                vec![recipe(Form::Filtered, length, content), recipe(Form::Prefixes, length, false)]
-            }
-            _ => {
-                let length = self.long_length.next_multiple_of(50).clamp(50, 200);
-                vec![recipe(Form::Long, length, content), recipe(Form::Long, 50, false)]
-            }
-        };
-        recipes.dedup();
-        Ok(recipes)
-    }
-}
-
-/// The form of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Filtered,
-    Prefixes,
-    Long,
-    Graph,
-}
-
-const FORMS: [Form; 4] = [Form::Filtered, Form::Prefixes, Form::Long, Form::Graph];
-
-/// How a network is made: all that is needed to make it again on a set that has grown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Recipe {
-    form: Form,
-    length: usize,
-    content: bool,
-    /// Compared with videos that are drawn, not with all; a graph always is with all.
-    is_sampled: bool,
-}
-
-impl Recipe {
-    fn kind(self) -> Kind {
-        match self.form {
-            Form::Filtered => Kind::Bsarec,
-            Form::Prefixes | Form::Long => Kind::Sasrec,
-            Form::Graph => Kind::LightGcn,
-        }
-    }
-
-    /// Its settings: those of the reader where they are not the defaults.
-    fn settings(self, given: &crate::Settings) -> crate::Settings {
-        let (mut settings, usual) = (given.clone(), crate::Settings::default());
-        let of_set = match self.form {
-            Form::Filtered => sasrec::Settings::for_short(true),
-            Form::Prefixes => sasrec::Settings::for_short(false),
-            Form::Long => sasrec::Settings::for_long(),
-            Form::Graph => return settings,
-        };
-        let (asked, usual) = match self.kind() {
-            Kind::Bsarec => (&mut settings.bsarec, &usual.bsarec),
-            _ => (&mut settings.sasrec, &usual.sasrec),
-        };
-        if asked == usual {
-            let Self { length, content, is_sampled, .. } = self;
-            let negatives = if is_sampled { NEGATIVES } else { 0 };
-            *asked = sasrec::Settings { length, content, negatives, ..of_set };
-        }
-        settings
-    }
-
-    fn name(self) -> String {
-        match self.form {
-            Form::Graph => self.kind().to_string(),
-            _ => format!(
-                "{} reading {}{}{}",
-                self.kind(),
-                self.length,
-                if self.content { " with content" } else { "" },
-                if self.is_sampled { " sampled" } else { "" }
-            ),
-        }
-    }
-
-    fn to_numbers(self) -> [f32; 4] {
-        let form = FORMS.iter().position(|form| *form == self.form).unwrap_or(0);
-        let flag = |is: bool| f32::from(u8::from(is));
-        [form as f32, self.length as f32, flag(self.content), flag(self.is_sampled)]
-    }
-
-    fn of_numbers([form, length, content, is_sampled]: [f32; 4]) -> Self {
-        let form = FORMS[form as usize % FORMS.len()];
-        Self { form, length: length as usize, content: content > 0.0, is_sampled: is_sampled > 0.0 }
-    }
-}
 
 /// One model of the blend to be.
 struct Tried {
@@ -532,54 +363,6 @@ impl Zoo<'_> {
     }
 }
 
-/// What was chosen: enough to make it again on a set that has grown.
-#[derive(Debug, PartialEq)]
-struct Chosen {
-    parts: Vec<ChosenPart>,
-    /// The weight of the second stage, and what it learnt.
-    ranker: Option<(f32, Vec<f32>)>,
-}
-
-#[derive(Debug, PartialEq)]
-struct ChosenPart {
-    kind: Kind,
-    /// Of a network, with its epochs.
-    network: Option<(Recipe, f32)>,
-    /// Its weight in the blend, and in what the second stage stands on.
-    weight: f32,
-    in_stage: f32,
-}
-
-impl Chosen {
-    fn to_numbers(&self) -> Vec<f32> {
-        let mut numbers = vec![self.parts.len() as f32];
-        for part in &self.parts {
-            let at = Kind::ALL.iter().position(|kind| *kind == part.kind).expect("all kinds are listed");
-            let (recipe, epochs) = part.network.unwrap_or((NONE, 0.0));
-            numbers.extend([at as f32, part.weight, part.in_stage, epochs]);
-            numbers.extend(recipe.to_numbers());
-        }
-        if let Some((weight, learnt)) = &self.ranker {
-            numbers.push(*weight);
-            numbers.extend(learnt);
-        }
-        numbers
-    }
-
-    /// `None` where they are no such numbers.
-    fn of_numbers(numbers: &[f32]) -> Option<Self> {
-        let (&n, rest) = numbers.split_first()?;
-        let (parts, rest) = rest.split_at_checked(8 * n as usize)?;
-        let part = |&[at, weight, in_stage, epochs, ref recipe @ ..]: &[f32; 8]| {
-            let network = (epochs > 0.0).then(|| (Recipe::of_numbers(*recipe), epochs));
-            Some(ChosenPart { kind: *Kind::ALL.get(at as usize)?, network, weight, in_stage })
-        };
-        let parts = parts.as_chunks::<8>().0.iter().map(part).collect::<Option<Vec<_>>>()?;
-        let ranker = rest.split_first().map(|(&weight, learnt)| (weight, learnt.to_vec()));
-        Some(Self { parts, ranker })
-    }
-}
-
 /// Coordinate ascent in steps that become smaller; only what may move does.
 fn ascend(pool: &Pool, start: &[f32], may_move: &[bool]) -> Choice {
     let choice = STEPS.iter().fold(None, |from: Option<Choice>, &step| {
@@ -587,9 +370,6 @@ fn ascend(pool: &Pool, start: &[f32], may_move: &[bool]) -> Choice {
     });
     choice.expect("there are steps")
 }
-
-/// Stands where a part is no network.
-const NONE: Recipe = Recipe { form: Form::Graph, length: 0, content: false, is_sampled: false };
 
 /// What was tried and why, what each comes to alone, what is lost without it, and what was left out.
 fn told(
@@ -646,85 +426,4 @@ fn told(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn traits(order: Order, median_length: usize) -> Traits {
-        Traits {
-            order,
-            n_users: 100,
-            n_videos: 500,
-            n_wanted: 100 * median_length,
-            median_length,
-            long_length: 4 * median_length,
-            has_content: false,
-        }
-    }
-
-    #[test]
-    fn short_histories_give_every_prefix_long_ones_are_read_far_back_and_without_an_order_a_graph_is_tried() {
-        let (settings, given) = (Settings::default(), crate::Settings::default());
-        let first = |order, median| traits(order, median).networks(&settings).unwrap()[0];
-        let short = first(Order::Sequence, 6).settings(&given).bsarec;
-        assert!(short.prefixes && short.length == 30 && short.filter > 0.0);
-        let long = first(Order::Timed, 96).settings(&given).sasrec;
-        assert!(!long.prefixes && long.length == 200);
-        assert_eq!(first(Order::Unordered, 96).kind(), Kind::LightGcn);
-        let wide = Traits {
-            n_videos: 100_000,
-            n_wanted: 1_000_000,
-            has_content: true,
-            ..traits(Order::Sequence, 6)
-        };
-        let wide = wide.networks(&settings).unwrap()[0].settings(&given).bsarec;
-        assert!(wide.negatives > 0 && !wide.content && wide.check("bsarec").is_ok());
-        let few = Settings { networks_videos_max: 100, ..settings };
-        assert!(traits(Order::Sequence, 6).networks(&few).is_err(), "500 videos are too many");
-    }
-
-    #[test]
-    fn a_recipe_comes_back_from_its_numbers_whatever_the_set_has_become() {
-        for form in FORMS {
-            let recipe = Recipe { form, length: 50, content: true, is_sampled: form == Form::Long };
-            assert_eq!(Recipe::of_numbers(recipe.to_numbers()), recipe);
-        }
-    }
-
-    #[test]
-    fn what_was_chosen_comes_back_from_its_numbers() {
-        let recipe = Recipe { form: Form::Filtered, length: 30, content: false, is_sampled: false };
-        let part = |kind, network| ChosenPart { kind, network, weight: 0.5, in_stage: 1.5 };
-        let parts = || vec![part(Kind::Slit, None), part(Kind::Bsarec, Some((recipe, 27.0)))];
-        for ranker in [None, Some((2.0, vec![0.1, 0.2]))] {
-            let chosen = Chosen { parts: parts(), ranker };
-            assert_eq!(Chosen::of_numbers(&chosen.to_numbers()), Some(chosen));
-        }
-        assert_eq!(Chosen::of_numbers(&[3.0, 1.0]), None, "three parts are more than one number");
-        assert_eq!(Chosen::of_numbers(&[]), None);
-    }
-
-    #[test]
-    fn what_the_reader_has_set_stays() {
-        let mut given = crate::Settings::default();
-        given.sasrec.dimension = 8;
-        let recipe = Recipe { form: Form::Long, length: 200, content: false, is_sampled: false };
-        assert_eq!(recipe.settings(&given).sasrec, given.sasrec);
-    }
-
-    #[test]
-    fn what_cannot_be_counted_is_named_with_its_reason() {
-        let settings = Settings { ease_videos_max: 100, ..Settings::default() };
-        let (parts, left_out) = traits(Order::Sequence, 6).counting(&[(Kind::Slit, 0.5)], &settings);
-        let known = [(Kind::Slit, 0.5), (Kind::Popular, 0.0), (Kind::ItemKnn, 0.0)];
-        assert_eq!(parts, known);
-        let reasons = [
-            "popular-recent (no times)",
-            "ease-decayed (500 videos, at most 100)",
-            "directed-cosine-content (no content in order)",
-            "walk (an order tells more)",
-        ];
-        assert_eq!(left_out, reasons);
-        let (parts, _) = traits(Order::Unordered, 6).counting(&[(Kind::Ease, 0.5)], &settings);
-        assert!(!parts.iter().any(|&(kind, _)| kind == Kind::Ease), "the closed forms' own is left out too");
-    }
-}
+mod tests;

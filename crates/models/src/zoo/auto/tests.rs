@@ -1,0 +1,152 @@
+use upnext_data::Order;
+
+use super::recipe::{FORMS, Form};
+use super::*;
+use crate::zoo::ranker::tests as data;
+
+fn traits(order: Order, median_length: usize) -> Traits {
+    Traits {
+        order,
+        n_users: 100,
+        n_videos: 500,
+        n_wanted: 100 * median_length,
+        median_length,
+        long_length: 4 * median_length,
+        has_content: false,
+    }
+}
+
+#[test]
+fn short_histories_give_every_prefix_long_ones_are_read_far_back_and_without_an_order_a_graph_is_tried() {
+    let (settings, given) = (Settings::default(), crate::Settings::default());
+    let first = |order, median| traits(order, median).networks(&settings).unwrap()[0];
+    let short = first(Order::Sequence, 6).settings(&given).bsarec;
+    assert!(short.prefixes && short.length == 30 && short.filter > 0.0);
+    let long = first(Order::Timed, 96).settings(&given).sasrec;
+    assert!(!long.prefixes && long.length == 200);
+    assert_eq!(first(Order::Unordered, 96).kind(), Kind::LightGcn);
+    let wide =
+        Traits { n_videos: 100_000, n_wanted: 1_000_000, has_content: true, ..traits(Order::Sequence, 6) };
+    let wide = wide.networks(&settings).unwrap()[0].settings(&given).bsarec;
+    assert!(wide.negatives > 0 && !wide.content && wide.check("bsarec").is_ok());
+    let few = Settings { networks_videos_max: 100, ..settings };
+    assert!(traits(Order::Sequence, 6).networks(&few).is_err(), "500 videos are too many");
+}
+
+#[test]
+fn a_recipe_comes_back_from_its_numbers_whatever_the_set_has_become() {
+    for form in FORMS {
+        let recipe = Recipe { form, length: 50, content: true, is_sampled: form == Form::Long };
+        assert_eq!(Recipe::of_numbers(recipe.to_numbers()), recipe);
+    }
+}
+
+#[test]
+fn what_was_chosen_comes_back_from_its_numbers() {
+    let recipe = Recipe { form: Form::Filtered, length: 30, content: false, is_sampled: false };
+    let part = |kind, network| ChosenPart { kind, network, weight: 0.5, in_stage: 1.5 };
+    let parts = || vec![part(Kind::Slit, None), part(Kind::Bsarec, Some((recipe, 27.0)))];
+    for ranker in [None, Some((2.0, vec![0.1, 0.2]))] {
+        let chosen = Chosen { parts: parts(), ranker };
+        assert_eq!(Chosen::of_numbers(&chosen.to_numbers()), Some(chosen));
+    }
+    assert_eq!(Chosen::of_numbers(&[3.0, 1.0]), None, "three parts are more than one number");
+    assert_eq!(Chosen::of_numbers(&[]), None);
+}
+
+#[test]
+fn what_the_reader_has_set_stays() {
+    let mut given = crate::Settings::default();
+    given.sasrec.dimension = 8;
+    let recipe = Recipe { form: Form::Long, length: 200, content: false, is_sampled: false };
+    assert_eq!(recipe.settings(&given).sasrec, given.sasrec);
+}
+
+#[test]
+fn what_cannot_be_counted_is_named_with_its_reason() {
+    let settings = Settings { ease_videos_max: 100, ..Settings::default() };
+    let (parts, left_out) = traits(Order::Sequence, 6).counting(&[(Kind::Slit, 0.5)], &settings);
+    let known = [(Kind::Slit, 0.5), (Kind::Popular, 0.0), (Kind::ItemKnn, 0.0)];
+    assert_eq!(parts, known);
+    let reasons = [
+        "popular-recent (no times)",
+        "ease-decayed (500 videos, at most 100)",
+        "directed-cosine-content (no content in order)",
+        "walk (an order tells more)",
+    ];
+    assert_eq!(left_out, reasons);
+    let (parts, _) = traits(Order::Unordered, 6).counting(&[(Kind::Ease, 0.5)], &settings);
+    assert!(!parts.iter().any(|&(kind, _)| kind == Kind::Ease), "the closed forms' own is left out too");
+}
+
+/// What is chosen on a small log, without time for a network; and what asks of it the same again.
+fn chosen_without_networks() -> (Vec<f32>, [Vec<f32>; 2], String) {
+    let (left, validation) = data::questions();
+    let candidates: Vec<u32> = (0..data::N).collect();
+    let mut settings = (*data::settings(Kind::ClosedBlend)).clone();
+    settings.auto.minutes = 0.0;
+    let training = Training {
+        validation: &validation,
+        candidates: &candidates,
+        settings: Arc::new(settings),
+        ..Training::of(&left, Order::Timed, 1)
+    };
+    let mut zoo = Zoo::new(training.clone());
+    let first = zoo.fit(Kind::Auto, &[]).unwrap();
+    let again = Zoo::with_choices(training, zoo.choices().clone()).fit(Kind::Auto, &[]).unwrap();
+    let scores = [first.model, again.model].map(|model| {
+        let mut scores = vec![0.0; data::N as usize];
+        let history = upnext_data::History::of_positives(&[3, 5, 7]);
+        model.score_all(&history, &crate::Context::default(), &mut scores);
+        scores
+    });
+    (zoo.choices()[&Kind::Auto].clone(), scores, first.note)
+}
+
+#[test]
+fn what_was_chosen_scores_the_same_when_it_is_made_again() {
+    let (numbers, [first, again], note) = chosen_without_networks();
+    let chosen = Chosen::of_numbers(&numbers).unwrap();
+    assert!(chosen.ranker.is_some(), "a second stage is chosen here: {note}");
+    assert!(first.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-4), "{first:?} {again:?}");
+    assert!(note.contains("under it at") && note.contains("ranker: "), "{note}");
+}
+
+#[test]
+fn a_twin_knows_what_is_left_and_one_that_was_cut_off_is_none() {
+    let (left, validation) = data::questions();
+    let mut settings = (*data::settings(Kind::ClosedBlend)).clone();
+    settings.sasrec.learn.epochs_max = 4;
+    settings.sasrec.dimension = 4;
+    let training = Training {
+        validation: &validation,
+        settings: Arc::new(settings),
+        ..Training::of(&left, Order::Timed, 1)
+    };
+    let zoo = Zoo::new(training);
+    let held = HeldOut::new(&zoo.training, &zoo.training.settings.ranker);
+    let recipe = Recipe { form: Form::Long, length: 50, content: false, is_sampled: false };
+    let (one, lacking) = zoo.with_twin(recipe, &held, f64::INFINITY).unwrap();
+    assert!(lacking.is_none() && one.is_in_stage());
+    let scores = |model: &dyn Recommender| {
+        let mut scores = vec![0.0; data::N as usize];
+        let history = upnext_data::History::of_positives(&[3, 5, 7]);
+        model.score_all(&history, &crate::Context::default(), &mut scores);
+        scores
+    };
+    assert_ne!(scores(one.model.as_ref()), scores(one.twin.unwrap().as_ref()), "they learnt from other logs");
+    // A clock that has gone on by the time the twin begins.
+    let watch = Clock(std::sync::atomic::AtomicU64::new(0));
+    let zoo = Zoo::new(Training { watch: &watch, ..zoo.training.clone() });
+    let (one, lacking) = zoo.with_twin(recipe, &held, 1_000.0).unwrap();
+    assert!(!one.is_in_stage() && lacking.is_some(), "{lacking:?}");
+}
+
+/// A clock that goes on at each look by more than a network may take.
+struct Clock(std::sync::atomic::AtomicU64);
+
+impl crate::train::Watch for Clock {
+    fn seconds(&self) -> f64 {
+        self.0.fetch_add(50, std::sync::atomic::Ordering::Relaxed) as f64
+    }
+}
