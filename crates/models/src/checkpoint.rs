@@ -113,7 +113,7 @@ pub enum Form {
     },
     /// A transformer over the history.
     Sasrec {
-        /// Its name; of files before there were three, that of whether there is a filter.
+        /// Its name; of older files, that of whether there is a filter.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         network: String,
         /// Numbers of a vector.
@@ -383,6 +383,7 @@ pub fn two_tower(bytes: &[u8]) -> Result<Option<TwoTower>, CheckpointError> {
 fn sasrec_name(network: &str, filter: f32) -> &'static str {
     match network {
         "esasrec" => "esasrec",
+        "hstu" => "hstu",
         "bsarec" => "bsarec",
         "" if filter > 0.0 => "bsarec",
         _ => "sasrec",
@@ -411,6 +412,7 @@ pub fn network(bytes: &[u8], settings: &mut Settings) -> Result<Option<NamedNetw
             let of = match name {
                 "bsarec" => &mut settings.bsarec,
                 "esasrec" => &mut settings.esasrec,
+                "hstu" => &mut settings.hstu,
                 _ => &mut settings.sasrec,
             };
             (of.dimension, of.n_blocks, of.n_heads, of.length) = (dimension, n_blocks, n_heads, length);
@@ -601,7 +603,7 @@ impl Reader<'_> {
                     && dimension.is_multiple_of(n_heads)
                     && (1..=4_096).contains(&length)
                     && (0.0..=1.0).contains(&filter)
-                    && (filter == 0.0 || wiring != Wiring::Gated);
+                    && (filter == 0.0 || !matches!(wiring, Wiring::Gated | Wiring::Pointwise));
                 if !is_sane {
                     return Err(self.broken("shape", "no such network can be"));
                 }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub bsarec: sasrec::Settings,
     /// Of `esasrec`.
     pub esasrec: sasrec::Settings,
+    /// Of `hstu`.
+    pub hstu: sasrec::Settings,
     /// Of `wmf`.
     pub wmf: ials::Settings,
     /// Of `bpr`.
@@ -54,6 +56,7 @@ impl Default for Settings {
             sasrec: sasrec::Settings::default(),
             bsarec: sasrec::Settings::filtered(),
             esasrec: sasrec::Settings::gated(),
+            hstu: sasrec::Settings::pointwise(),
             wmf: ials::Settings::default(),
             bpr: bpr::Settings::default(),
             lightgcn: lightgcn::Settings::default(),
@@ -81,6 +84,7 @@ impl Settings {
         self.sasrec.check("sasrec")?;
         self.bsarec.check("bsarec")?;
         self.esasrec.check("esasrec")?;
+        self.hstu.check("hstu")?;
         self.wmf.check()?;
         self.bpr.check()?;
         self.lightgcn.check()?;

@@ -135,6 +135,7 @@ fn personal_models_prefer_the_taste_of_the_history() {
         Kind::Wmf,
         Kind::Sasrec,
         Kind::Bsarec,
+        Kind::Hstu,
         Kind::TwoTower,
         Kind::Bpr,
         Kind::LightGcn,
@@ -175,6 +176,7 @@ fn without_an_order_the_models_that_need_one_say_so() {
             | Kind::Sasrec
             | Kind::Bsarec
             | Kind::Esasrec
+            | Kind::Hstu
             | Kind::TwoTower
             | Kind::Profile
             | Kind::FeatureTower

@@ -136,6 +136,8 @@ pub enum Kind {
     Bsarec,
     /// The same in gated blocks, told from videos that are drawn.
     Esasrec,
+    /// The same in pointwise blocks, told how long ago each video was watched.
+    Hstu,
     /// A transformer over what a user watched, layers over what a video is.
     TwoTower,
     /// Two towers over learnt vectors of buckets, categories, times and kinds of past.
@@ -175,7 +177,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, floors first.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Random,
         Self::Popular,
         Self::PopularRecent,
@@ -203,6 +205,7 @@ impl Kind {
         Self::Sasrec,
         Self::Bsarec,
         Self::Esasrec,
+        Self::Hstu,
         Self::TwoTower,
         Self::FeatureTower,
         Self::Fusion,
@@ -252,6 +255,7 @@ impl Kind {
             Self::Sasrec => "sasrec",
             Self::Bsarec => "bsarec",
             Self::Esasrec => "esasrec",
+            Self::Hstu => "hstu",
             Self::TwoTower => "two-tower",
             Self::FeatureTower => "feature-tower",
             Self::Fusion => "fusion",
@@ -301,6 +305,7 @@ impl Kind {
                 | Self::Sasrec
                 | Self::Bsarec
                 | Self::Esasrec
+                | Self::Hstu
                 | Self::TwoTower
                 | Self::FeatureTower
                 | Self::Fusion
@@ -514,10 +519,11 @@ impl<'a> Zoo<'a> {
             Kind::Ials => (Arc::new(Ials::fit(t)), String::new()),
             Kind::IalsConfidence => (Arc::new(Ials::fit_confident(t)?), String::new()),
             Kind::Wmf => (Arc::new(Ials::fit_weighted(t)?), String::new()),
-            Kind::Sasrec | Kind::Bsarec | Kind::Esasrec => {
+            Kind::Sasrec | Kind::Bsarec | Kind::Esasrec | Kind::Hstu => {
                 let settings = match kind {
                     Kind::Bsarec => &t.settings.bsarec,
                     Kind::Esasrec => &t.settings.esasrec,
+                    Kind::Hstu => &t.settings.hstu,
                     _ => &t.settings.sasrec,
                 };
                 let (model, epochs, score) = Sasrec::fit(kind.name(), settings, t, self.epochs(kind))?;

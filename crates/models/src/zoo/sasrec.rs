@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use upnext_data::History;
+use upnext_data::{History, Judgement, Order, Past};
 use upnext_math::dot::{add_scaled, dot};
 use upnext_math::linalg::{Precision, product_transposed_into};
 use upnext_math::seed::{Random, mix};
 use upnext_math::{Matrix, Sparse};
 use upnext_nn::layer::{
-    Block, BlockShape, BlockTape, Dropout, Dropped, Embedding, LayerNorm, Mask, NormTape, Wiring,
+    Block, BlockShape, BlockTape, Dropout, Dropped, Elapsed, Embedding, LayerNorm, Mask, NormTape, Sequences,
+    Wiring,
 };
 use upnext_nn::loss::{Candidates, Table, sampled_softmax, softmax};
 use upnext_nn::{Gradients, Id, Kind, Parameters, Shards};
@@ -34,6 +35,13 @@ pub(crate) struct Shape {
     pub(crate) wiring: Wiring,
 }
 
+impl Shape {
+    /// Whether blocks are told how long ago videos were watched.
+    fn reads_times(self) -> bool {
+        self.wiring == Wiring::Pointwise
+    }
+}
+
 /// How it is made and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -52,8 +60,9 @@ pub struct Settings {
     pub filter: f32,
     /// The lowest frequencies, which pass the filter.
     pub filter_low: usize,
-    /// Where norms stand: `pre-norm`, `post-norm` (after each sum, and of what goes into the first block), or `gated` (with
-    /// SwiGLU, as in eSASRec; without a filter).
+    /// Where norms stand: `pre-norm`, `post-norm` (after each sum, and of what goes into the first block), `gated` (with
+    /// SwiGLU, as in eSASRec; without a filter), or `pointwise` (one gated attention without a softmax, told how long ago each
+    /// video was watched, as in HSTU; without a filter).
     pub wiring: Wiring,
     /// Whether each place of a history is an example of its own, asked at its last place alone. Else all places of a
     /// history are asked at once, which costs less.
@@ -133,6 +142,12 @@ impl Settings {
         Self { wiring: Wiring::Gated, dropout: 0.2, negatives: 256, learn, ..Self::default() }
     }
 
+    /// Those of HSTU: pointwise blocks, told of time, and the whole catalogue at every place.
+    pub(crate) fn pointwise() -> Self {
+        let learn = Loop { batch: 64, beta2: 0.999, average: 0.999, patience: 10, ..Self::default().learn };
+        Self { wiring: Wiring::Pointwise, dropout: 0.2, learn, ..Self::default() }
+    }
+
     /// Checks what cannot be meant.
     pub(crate) fn check(&self, model: &'static str) -> Result<(), FitError> {
         let checks = [
@@ -154,9 +169,9 @@ impl Settings {
             (self.negatives <= 100_000, "negatives", "at most 100000"),
             (!self.content || self.negatives == 0, "content", "false where negatives are drawn"),
             (
-                self.filter == 0.0 || self.wiring != Wiring::Gated,
+                self.filter == 0.0 || !matches!(self.wiring, Wiring::Gated | Wiring::Pointwise),
                 "filter",
-                "0 in gated blocks, which have none",
+                "0 in gated and pointwise blocks, which have none",
             ),
         ];
         train::check(model, &checks, &self.learn)
@@ -176,7 +191,8 @@ const SORTED: usize = 16;
 
 /// SASRec (Kang & McAuley 2018) in the form that Klenitskiy & Vasilev (2023) showed to be strong: cross-entropy over all
 /// videos at every place. Pre-norm blocks, GELU, places counted from the newest video, and a learnt start, so that an empty
-/// history has an answer too. Videos have one vector, read and predicted by. With a filter it is BSARec (Shin et al. 2024).
+/// history has an answer too. Videos have one vector, read and predicted by. With a filter it is BSARec (Shin et al. 2024),
+/// in pointwise blocks HSTU (Zhai et al. 2024).
 #[derive(Clone, Debug)]
 pub struct Sasrec {
     name: &'static str,
@@ -197,12 +213,40 @@ struct Network {
     last: Option<LayerNorm>,
 }
 
+/// Videos of a history, oldest first, and when each was watched, in milliseconds since 1970, 0 where that is not known; no
+/// times where none are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Watched<'a> {
+    videos: &'a [u32],
+    times: &'a [i64],
+}
+
+impl Watched<'_> {
+    fn len(&self) -> usize {
+        self.videos.len()
+    }
+
+    fn part(self, range: Range<usize>) -> Self {
+        let times = self.times.get(range.clone()).unwrap_or_default();
+        Self { videos: &self.videos[range], times }
+    }
+
+    /// What asks for the last video when that was watched.
+    fn without_last(&self) -> Question<'_> {
+        (self.part(0..self.len() - 1), self.times.last().copied().unwrap_or(0))
+    }
+}
+
+/// What was watched, and when it is asked what comes next, in milliseconds since 1970; 0 where that is not known.
+type Question<'a> = (Watched<'a>, i64);
+
 /// Histories in rows of `length` places: a start, then videos, oldest first, then padding.
 struct Batch {
     length: usize,
     n_there: Vec<usize>,
     videos: Vec<Option<u32>>,
     places: Vec<Option<u32>>,
+    elapsed: Option<Elapsed>,
 }
 
 struct Tape {
@@ -214,14 +258,15 @@ struct Tape {
 
 impl Batch {
     /// Of histories of at most `length` videos each.
-    fn new(histories: &[&[u32]], shape: Shape) -> Self {
-        let length = 1 + histories.iter().map(|history| history.len()).max().unwrap_or(0);
-        let mut batch = Self { length, n_there: Vec::new(), videos: Vec::new(), places: Vec::new() };
-        for history in histories {
+    fn new(questions: &[Question], shape: Shape) -> Self {
+        let length = 1 + questions.iter().map(|(history, _)| history.len()).max().unwrap_or(0);
+        let elapsed = elapsed(questions, length);
+        let mut batch = Self { length, n_there: Vec::new(), videos: Vec::new(), places: Vec::new(), elapsed };
+        for (history, _) in questions {
             let n = history.len();
             batch.n_there.push(n + 1);
             batch.videos.push(None);
-            batch.videos.extend(history.iter().copied().map(Some));
+            batch.videos.extend(history.videos.iter().copied().map(Some));
             // Places count from the newest: the last has the last number.
             let first = (shape.length - n) as u32;
             batch.places.extend((first..=shape.length as u32).map(Some));
@@ -231,9 +276,27 @@ impl Batch {
         batch
     }
 
-    fn there(&self) -> (usize, &[usize]) {
-        (self.length, &self.n_there)
+    fn sequences(&self) -> Sequences<'_> {
+        Sequences { length: self.length, n_there: &self.n_there, elapsed: self.elapsed.as_ref() }
     }
+}
+
+/// How long ago what was watched is at each place of `length`: each asks when the next video is watched, the last when the
+/// question is asked. `None` where no times are read.
+fn elapsed(questions: &[Question], length: usize) -> Option<Elapsed> {
+    if questions.iter().all(|(history, _)| history.times.is_empty()) {
+        return None;
+    }
+    let known = |&time: &i64| (time != 0).then_some(time);
+    let (mut events, mut asked) = (Vec::new(), Vec::new());
+    for (at, (history, now)) in questions.iter().enumerate() {
+        events.push(None);
+        events.extend(history.times.iter().map(known));
+        asked.extend(history.times.iter().chain([now]).map(known));
+        events.resize((at + 1) * length, None);
+        asked.resize((at + 1) * length, None);
+    }
+    Some(Elapsed::new(length, &events, &asked))
 }
 
 impl Network {
@@ -249,9 +312,9 @@ impl Network {
         let start = parameters.add_normal("start", Kind::Dense, (1, d), 0.02, random);
         let dropout = Dropout { probability: dropout };
         let (share, n_low) = shape.filter;
-        let filter = (share > 0.0).then_some((length + 1, n_low, share));
-        let of_block =
-            BlockShape { dimension: d, n_heads, mask: Mask::Causal, dropout, filter, wiring: shape.wiring };
+        let filter = (share > 0.0).then_some((n_low, share));
+        let (window, mask, wiring) = (length + 1, Mask::Causal, shape.wiring);
+        let of_block = BlockShape { dimension: d, n_heads, window, mask, dropout, filter, wiring };
         let blocks =
             (0..shape.n_blocks).map(|at| Block::new(parameters, &format!("block.{at}"), of_block, random));
         let blocks = blocks.collect();
@@ -284,7 +347,8 @@ impl Network {
             tape
         });
         let dropped = self.dropout.forward(&mut x, random.as_deref_mut());
-        let forward = |block: &Block| block.forward(parameters, &mut x, batch.there(), random.as_deref_mut());
+        let forward =
+            |block: &Block| block.forward(parameters, &mut x, batch.sequences(), random.as_deref_mut());
         let blocks = self.blocks.iter().map(forward).collect();
         let last = self.last.map(|norm| {
             let (normed, tape) = norm.forward(parameters, &x);
@@ -313,7 +377,7 @@ impl Network {
             _ => gradient.clone(),
         };
         for (block, tape) in self.blocks.iter().zip(&tape.blocks).rev() {
-            block.backward(parameters, batch.there(), tape, &mut of_x, gradients);
+            block.backward(parameters, batch.sequences(), tape, &mut of_x, gradients);
         }
         Dropout::backward(tape.dropped.as_ref(), &mut of_x);
         if let (Some(norm), Some(tape)) = (&self.first, &tape.first) {
@@ -369,8 +433,23 @@ struct Lesson<'a> {
     settings: &'a Settings,
     training: &'a Training<'a>,
     terms: Option<Terms>,
-    /// Wanted videos, oldest first, and how many of them were known before.
-    histories: Vec<(Vec<u32>, usize)>,
+    histories: Vec<Kept>,
+}
+
+/// A history that is learnt from.
+struct Kept {
+    /// Wanted videos, oldest first.
+    videos: Vec<u32>,
+    /// When each was watched; empty where no times are read.
+    times: Vec<i64>,
+    /// How many of them were known before.
+    n_known: usize,
+}
+
+impl Kept {
+    fn watched(&self) -> Watched<'_> {
+        Watched { videos: &self.videos, times: &self.times }
+    }
 }
 
 /// What targets are compared with.
@@ -386,7 +465,7 @@ enum Others<'a> {
 #[derive(Clone, Copy)]
 struct Part<'a> {
     /// Each with the videos to be predicted at its end: the last alone, or all.
-    histories: &'a [&'a [u32]],
+    histories: &'a [Watched<'a>],
     /// Targets of the whole batch.
     n_targets: usize,
     others: Others<'a>,
@@ -410,7 +489,7 @@ impl Lesson<'_> {
         gradients: &mut Gradients,
     ) -> f64 {
         let (network, histories) = (self.network, part.histories);
-        let asked: Vec<&[u32]> = histories.iter().map(|history| &history[..history.len() - 1]).collect();
+        let asked: Vec<Question> = histories.iter().map(Watched::without_last).collect();
         let mut batch = Batch::new(&asked, network.shape);
         let augment = self.settings.augment;
         batch.videos.iter_mut().filter(|_| augment.hides(random)).for_each(|video| *video = None);
@@ -425,8 +504,8 @@ impl Lesson<'_> {
         let values = there.iter().flat_map(|&row| output.row(row)).copied().collect();
         let asking = Matrix::from_rows(there.len(), d, values);
         let targets: Vec<u32> = match self.settings.prefixes {
-            true => histories.iter().filter_map(|history| history.last()).copied().collect(),
-            false => histories.iter().copied().flatten().copied().collect(),
+            true => histories.iter().filter_map(|history| history.videos.last()).copied().collect(),
+            false => histories.iter().flat_map(|history| history.videos).copied().collect(),
         };
         let weights = vec![1.0 / part.n_targets as f32; targets.len()];
         let (loss, of_asking) = match part.others {
@@ -478,17 +557,19 @@ impl Lesson<'_> {
     }
 
     /// All histories once, the newest of each, or each of their prefixes once.
-    fn examples(&self, random: &mut Random) -> Vec<&[u32]> {
+    fn examples(&self, random: &mut Random) -> Vec<Watched<'_>> {
         let length = self.network.shape.length + 1;
-        let mut all: Vec<&[u32]> = Vec::new();
-        for (history, n_known) in &self.histories {
+        let mut all: Vec<Watched> = Vec::new();
+        for kept in &self.histories {
+            let history = kept.watched();
             if self.settings.prefixes {
                 all.extend(
-                    (n_known + 1..=history.len()).map(|end| &history[end.saturating_sub(length)..end]),
+                    (kept.n_known + 1..=history.len())
+                        .map(|end| history.part(end.saturating_sub(length)..end)),
                 );
             } else {
-                let newest = &history[history.len().saturating_sub(length)..];
-                all.push(&newest[self.settings.augment.crop(newest.len(), random)]);
+                let newest = history.part(history.len().saturating_sub(length)..history.len());
+                all.push(newest.part(self.settings.augment.crop(newest.len(), random)));
             }
         }
         all
@@ -496,7 +577,7 @@ impl Lesson<'_> {
 }
 
 impl<'a> Task for &'a Lesson<'a> {
-    type Epoch = Vec<Vec<&'a [u32]>>;
+    type Epoch = Vec<Vec<Watched<'a>>>;
 
     fn name(&self) -> &'static str {
         self.name
@@ -572,13 +653,15 @@ impl Sasrec {
         let start = training.start_of(name);
         // Of a model that goes on, histories without anything new are known already.
         let since = start.map_or(i64::MIN, |start| start.since);
-        let histories: Vec<(Vec<u32>, usize)> = (training.interactions.users())
+        let reads_times = settings.shape().reads_times() && training.order == Order::Timed;
+        let histories: Vec<Kept> = (training.interactions.users())
             .map(|rows| {
                 let wanted: Vec<_> = rows.iter().filter(|row| row.is_positive()).collect();
+                let times = wanted.iter().filter(|_| reads_times).map(|row| row.time).collect();
                 let n_known = wanted.partition_point(|row| row.time < since);
-                (wanted.iter().map(|row| row.video).collect(), n_known)
+                Kept { videos: wanted.iter().map(|row| row.video).collect(), times, n_known }
             })
-            .filter(|(history, n_known): &(Vec<u32>, usize)| history.len() > *n_known)
+            .filter(|kept| kept.videos.len() > kept.n_known)
             .collect();
         let mut parameters = Parameters::new();
         let n_videos = training.interactions.n_videos();
@@ -631,23 +714,27 @@ impl Sasrec {
         Ok(Self { name, network, parameters })
     }
 
-    /// The videos that are read of a history, oldest first.
-    fn read(&self, history: &History) -> Vec<u32> {
-        let n_videos = self.n_videos() as u32;
-        let mut videos: Vec<u32> =
-            history.positives().iter().rev().copied().filter(|&video| video < n_videos).collect();
-        videos.truncate(self.network.shape.length);
-        videos.reverse();
-        videos
+    /// The videos that are read of a history, oldest first, and their times, where these are read.
+    fn read(&self, history: &History) -> (Vec<u32>, Vec<i64>) {
+        let (shape, n_videos) = (self.network.shape, self.n_videos() as u32);
+        let is_read = |past: &&Past| past.judgement == Judgement::Positive && past.video < n_videos;
+        let mut read: Vec<&Past> = history.past().iter().rev().filter(is_read).take(shape.length).collect();
+        read.reverse();
+        let times = read.iter().filter(|_| shape.reads_times()).map(|past| past.time).collect();
+        (read.iter().map(|past| past.video).collect(), times)
     }
 
-    /// One row for each history: what its last place asks for.
-    fn questions(&self, histories: &[&History]) -> Matrix {
-        let read: Vec<Vec<u32>> = histories.iter().map(|history| self.read(history)).collect();
-        let read: Vec<&[u32]> = read.iter().map(Vec::as_slice).collect();
-        let batch = Batch::new(&read, self.network.shape);
+    /// One row for each history: what its last place asks for, now or, where that is not known, just after its newest event.
+    fn questions(&self, asked: &[(&History, Context)]) -> Matrix {
+        let read: Vec<(Vec<u32>, Vec<i64>)> = asked.iter().map(|(history, _)| self.read(history)).collect();
+        let mut questions: Vec<Question> = Vec::with_capacity(asked.len());
+        for ((videos, times), (history, context)) in read.iter().zip(asked) {
+            let newest = || history.past().last().map_or(0, |past| past.time);
+            questions.push((Watched { videos, times }, context.now.unwrap_or_else(newest)));
+        }
+        let batch = Batch::new(&questions, self.network.shape);
         let (output, _) = self.network.forward(&self.parameters, &batch, None);
-        let mut questions = Matrix::zeros(histories.len(), self.network.shape.dimension);
+        let mut questions = Matrix::zeros(asked.len(), self.network.shape.dimension);
         for (at, n) in batch.n_there.iter().enumerate() {
             questions.row_mut(at).copy_from_slice(output.row(at * batch.length + n - 1));
         }
@@ -660,11 +747,11 @@ impl Sasrec {
 }
 
 /// Examples in batches of like length, in an order that chance decides.
-fn batches<'a>(mut examples: Vec<&'a [u32]>, size: usize, random: &mut Random) -> Vec<Vec<&'a [u32]>> {
+fn batches<'a>(mut examples: Vec<Watched<'a>>, size: usize, random: &mut Random) -> Vec<Vec<Watched<'a>>> {
     shuffle(&mut examples, random);
     let mut batches = Vec::new();
     for group in examples.chunks_mut(SORTED * size) {
-        group.sort_by_key(|history| history.len());
+        group.sort_by_key(Watched::len);
         batches.extend(group.chunks(size).map(<[_]>::to_vec));
     }
     shuffle(&mut batches, random);
@@ -680,23 +767,22 @@ impl Recommender for Sasrec {
         self.table().n_rows()
     }
 
-    fn score_all(&self, history: &History, _context: &Context, scores: &mut [f32]) {
-        let question = self.questions(&[history]);
+    fn score_all(&self, history: &History, context: &Context, scores: &mut [f32]) {
+        let question = self.questions(&[(history, *context)]);
         for (video, score) in scores.iter_mut().enumerate() {
             *score = dot(question.row(0), self.table().row(video));
         }
     }
 
-    fn score(&self, history: &History, _context: &Context, rows: &[u32], scores: &mut [f32]) {
-        let question = self.questions(&[history]);
+    fn score(&self, history: &History, context: &Context, rows: &[u32], scores: &mut [f32]) {
+        let question = self.questions(&[(history, *context)]);
         for (score, &row) in scores.iter_mut().zip(rows) {
             *score = dot(question.row(0), self.table().row(row as usize));
         }
     }
 
     fn score_batch(&self, questions: &[(&History, Context)], scores: &mut Matrix) {
-        let histories: Vec<&History> = questions.iter().map(|(history, _)| *history).collect();
-        product_transposed_into(&self.questions(&histories), self.table(), scores.values_mut());
+        product_transposed_into(&self.questions(questions), self.table(), scores.values_mut());
     }
 
     fn save(&self, out: &mut Writer<'_>) -> Form {

@@ -19,6 +19,16 @@ pub enum Mask {
     Causal,
 }
 
+impl Mask {
+    /// How many positions, from the first, a row sees of those that are there.
+    pub(super) fn n_seen(self, row: usize, n_there: usize) -> usize {
+        match self {
+            Self::Full => n_there,
+            Self::Causal => n_there.min(row + 1),
+        }
+    }
+}
+
 /// Queries, keys and values from one input, heads side by side, and a last projection.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention {
@@ -94,7 +104,7 @@ impl Attention {
                 add(weights, &bias[head * square..(head + 1) * square]);
             }
             for (row, weights) in weights.chunks_exact_mut(length).enumerate() {
-                softmax_of_seen(weights, self.n_seen(row, n_there[sequence]));
+                softmax_of_seen(weights, self.mask.n_seen(row, n_there[sequence]));
             }
         }
         let dropped = self.dropout.draw(random);
@@ -114,14 +124,6 @@ impl Attention {
         let output = self.output.forward(parameters, &mixed);
         let weights = weights.into_values();
         (output, AttentionTape { queries, keys, values, weights, dropped, mixed })
-    }
-
-    /// How many positions, from the first, a row sees.
-    fn n_seen(&self, row: usize, n_there: usize) -> usize {
-        match self.mask {
-            Mask::Full => n_there,
-            Mask::Causal => n_there.min(row + 1),
-        }
     }
 
     /// The gradient of the input; that of the bias is added to `of_bias`.
@@ -167,7 +169,7 @@ impl Attention {
             // Through the softmax: w (g - Σ w g).
             let rows = of_weights.chunks_exact_mut(length).zip(weights.chunks_exact(length));
             for (row, (of_weights, weights)) in rows.enumerate() {
-                let n = self.n_seen(row, n_there[sequence]);
+                let n = self.mask.n_seen(row, n_there[sequence]);
                 let along: f32 = of_weights[..n].iter().zip(weights).map(|(g, w)| g * w).sum();
                 of_weights.iter_mut().zip(weights).for_each(|(g, w)| *g = w * (*g - along));
                 of_weights[n..].fill(0.0);

@@ -1,13 +1,14 @@
-//! A block of a transformer: attention over a sequence, then a wide layer over each place, in one of three wirings.
+//! A block of a transformer: attention over a sequence, then a wide layer over each place, in one of four wirings.
 
 use serde::{Deserialize, Serialize};
 use upnext_math::Matrix;
 use upnext_math::seed::Random;
 
 use super::gated::{Gated, GatedBlockTape};
+use super::pointwise::{Pointwise, PointwiseTape};
 use super::post_norm::{PostNorm, PostNormTape};
 use super::pre_norm::{PreNorm, PreNormTape};
-use super::{Dropout, Mask};
+use super::{Dropout, Elapsed, Mask};
 use crate::{Gradients, Parameters};
 
 /// Numbers of the wide layer for each of the dimension.
@@ -24,6 +25,8 @@ pub enum Wiring {
     PostNorm,
     /// A norm before each layer, gates on what is added, SwiGLU (LiGR, Borisyuk et al. 2025; eSASRec).
     Gated,
+    /// One gated attention without a softmax and without a wide layer, told of time (HSTU, Zhai et al. 2024).
+    Pointwise,
 }
 
 /// How a block is made.
@@ -33,14 +36,33 @@ pub struct BlockShape {
     pub dimension: usize,
     /// Heads of the attention.
     pub n_heads: usize,
+    /// Rows of a sequence at most; what is not told of places does not ask.
+    pub window: usize,
     /// Which positions a position sees.
     pub mask: Mask,
     /// Of weights and of what is added.
     pub dropout: Dropout,
-    /// Window, frequencies that pass, and share of the filter; without it attention is alone. A gated block has none.
-    pub filter: Option<(usize, usize, f32)>,
+    /// Frequencies that pass, and share of the filter; without it attention is alone. Gated and pointwise blocks have none.
+    pub filter: Option<(usize, f32)>,
     /// Where norms stand.
     pub wiring: Wiring,
+}
+
+/// What a block is told of a batch: rows of sequences, one sequence after another.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequences<'a> {
+    /// Rows of each, with padding.
+    pub length: usize,
+    /// How many rows of each are there, from its first; the others are padding.
+    pub n_there: &'a [usize],
+    /// How long ago events were, where that is known. Pointwise blocks alone read it.
+    pub elapsed: Option<&'a Elapsed>,
+}
+
+impl<'a> From<(usize, &'a [usize])> for Sequences<'a> {
+    fn from((length, n_there): (usize, &'a [usize])) -> Self {
+        Self { length, n_there, elapsed: None }
+    }
 }
 
 /// One block.
@@ -52,6 +74,7 @@ enum Wired {
     PreNorm(PreNorm),
     PostNorm(PostNorm),
     Gated(Gated),
+    Pointwise(Pointwise),
 }
 
 /// What backward needs of a block.
@@ -63,6 +86,7 @@ enum Taped {
     PreNorm(Box<PreNormTape>),
     PostNorm(Box<PostNormTape>),
     Gated(Box<GatedBlockTape>),
+    Pointwise(Box<PointwiseTape>),
 }
 
 impl Block {
@@ -72,21 +96,25 @@ impl Block {
             Wiring::PreNorm => Wired::PreNorm(PreNorm::new(parameters, name, shape, random)),
             Wiring::PostNorm => Wired::PostNorm(PostNorm::new(parameters, name, shape, random)),
             Wiring::Gated => Wired::Gated(Gated::new(parameters, name, shape, random)),
+            Wiring::Pointwise => Wired::Pointwise(Pointwise::new(parameters, name, shape, random)),
         })
     }
 
-    /// Changes the rows of sequences: of each, `there` has the length with padding, and how many places are there.
-    pub fn forward(
+    /// Changes the rows of sequences.
+    pub fn forward<'a>(
         &self,
         parameters: &Parameters,
         x: &mut Matrix,
-        there: (usize, &[usize]),
+        of: impl Into<Sequences<'a>>,
         random: Option<&mut Random>,
     ) -> BlockTape {
+        let of = of.into();
+        let there = (of.length, of.n_there);
         BlockTape(match &self.0 {
             Wired::PreNorm(block) => Taped::PreNorm(Box::new(block.forward(parameters, x, there, random))),
             Wired::PostNorm(block) => Taped::PostNorm(Box::new(block.forward(parameters, x, there, random))),
             Wired::Gated(block) => Taped::Gated(Box::new(block.forward(parameters, x, there, random))),
+            Wired::Pointwise(block) => Taped::Pointwise(Box::new(block.forward(parameters, x, of, random))),
         })
     }
 
@@ -94,14 +122,16 @@ impl Block {
     ///
     /// # Panics
     /// With the tape of a block of another wiring.
-    pub fn backward(
+    pub fn backward<'a>(
         &self,
         parameters: &Parameters,
-        there: (usize, &[usize]),
+        of: impl Into<Sequences<'a>>,
         tape: &BlockTape,
         of_x: &mut Matrix,
         gradients: &mut Gradients,
     ) {
+        let of = of.into();
+        let there = (of.length, of.n_there);
         match (&self.0, &tape.0) {
             (Wired::PreNorm(block), Taped::PreNorm(tape)) => {
                 block.backward(parameters, there, tape, of_x, gradients);
@@ -111,6 +141,9 @@ impl Block {
             }
             (Wired::Gated(block), Taped::Gated(tape)) => {
                 block.backward(parameters, there, tape, of_x, gradients);
+            }
+            (Wired::Pointwise(block), Taped::Pointwise(tape)) => {
+                block.backward(parameters, of, tape, of_x, gradients);
             }
             _ => panic!("the tape is of another block"),
         }
@@ -124,18 +157,27 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_small_differences_with_a_filter_and_without() {
-        let filter = Some((5, 2, 0.7));
+        let filter = Some((2, 0.7));
         let kinds = [
             (Wiring::PreNorm, None),
             (Wiring::PreNorm, filter),
             (Wiring::PostNorm, None),
             (Wiring::PostNorm, filter),
             (Wiring::Gated, None),
+            (Wiring::Pointwise, None),
         ];
         for (wiring, filter) in kinds {
             let mut parameters = Parameters::new();
             let dropout = Dropout { probability: 0.0 };
-            let shape = BlockShape { dimension: 4, n_heads: 2, mask: Mask::Causal, dropout, filter, wiring };
+            let shape = BlockShape {
+                dimension: 4,
+                n_heads: 2,
+                window: 5,
+                mask: Mask::Causal,
+                dropout,
+                filter,
+                wiring,
+            };
             let block = Block::new(&mut parameters, "b", shape, &mut Random::new(1));
             let there = (3, &[3, 2][..]);
             // Padding is read by nobody.
@@ -163,11 +205,19 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_the_same_on_the_way_back() {
-        for wiring in [Wiring::PreNorm, Wiring::PostNorm, Wiring::Gated] {
+        for wiring in [Wiring::PreNorm, Wiring::PostNorm, Wiring::Gated, Wiring::Pointwise] {
             let mut parameters = Parameters::new();
             let dropout = Dropout { probability: 0.4 };
-            let filter = (wiring != Wiring::Gated).then_some((5, 2, 0.7));
-            let shape = BlockShape { dimension: 4, n_heads: 2, mask: Mask::Causal, dropout, filter, wiring };
+            let filter = matches!(wiring, Wiring::PreNorm | Wiring::PostNorm).then_some((2, 0.7));
+            let shape = BlockShape {
+                dimension: 4,
+                n_heads: 2,
+                window: 5,
+                mask: Mask::Causal,
+                dropout,
+                filter,
+                wiring,
+            };
             let block = Block::new(&mut parameters, "b", shape, &mut Random::new(1));
             let there = (3, &[3, 3][..]);
             assert_gradients(

@@ -47,12 +47,12 @@ impl PostNorm {
         shape: BlockShape,
         random: &mut Random,
     ) -> Self {
-        let BlockShape { dimension: d, n_heads, mask, dropout, filter, .. } = shape;
+        let BlockShape { dimension: d, n_heads, mask, dropout, filter, window, .. } = shape;
         let named = |part: &str| format!("{name}.{part}");
         Self {
             attention: Attention::new(parameters, &named("attention"), d, n_heads, (mask, dropout), random),
             after_attention: LayerNorm::new(parameters, &named("after_attention"), d),
-            filter: filter.map(|(window, n_low, share)| {
+            filter: filter.map(|(n_low, share)| {
                 let layer = FrequencyFilter::new(parameters, &named("filter"), (window, d), n_low, random);
                 (layer, LayerNorm::new(parameters, &named("after_filter"), d), share)
             }),

@@ -43,12 +43,12 @@ impl PreNorm {
         shape: BlockShape,
         random: &mut Random,
     ) -> Self {
-        let BlockShape { dimension: d, n_heads, mask, dropout, filter, .. } = shape;
+        let BlockShape { dimension: d, n_heads, mask, dropout, filter, window, .. } = shape;
         let named = |part: &str| format!("{name}.{part}");
         Self {
             before_attention: LayerNorm::new(parameters, &named("before_attention"), d),
             attention: Attention::new(parameters, &named("attention"), d, n_heads, (mask, dropout), random),
-            filter: filter.map(|(window, n_low, share)| {
+            filter: filter.map(|(n_low, share)| {
                 let layer = FrequencyFilter::new(parameters, &named("filter"), (window, d), n_low, random);
                 (layer, share)
             }),

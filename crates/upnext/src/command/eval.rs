@@ -37,7 +37,7 @@ pub(crate) struct EvalArgs {
     split: Option<String>,
     /// Models, or `all`: random, popular, popular-recent, video-mean, video-median, bias, bias-median, item-knn, user-knn,
     /// markov, markov-1, ease, ease-decayed, markov-ease, directed-cosine, directed-cosine-content, walk, slit, svd,
-    /// ials, ials-confidence, wmf, bpr, lightgcn, sasrec, bsarec, esasrec, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
+    /// ials, ials-confidence, wmf, bpr, lightgcn, sasrec, bsarec, esasrec, hstu, two-tower, feature-tower, fusion and profile (trained here: minutes), watch-towers, watch-ids, watch-d2q, watch-logistic and
     /// watch-tasks (of watch ratios), content, content-scores (daily statistics of before the first question),
     /// content-neighbours, smoothed-transitions, blend (of those asked for beside it), closed-blend, ranker (the candidates of
     /// closed-blend, or of --set ranker.stage_one=MODEL, in an order learnt from whole lists), auto (tries what fits the set, within --minutes, and blends it)

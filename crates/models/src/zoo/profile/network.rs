@@ -195,6 +195,7 @@ impl Network {
                 let of_block = BlockShape {
                     dimension: hidden,
                     n_heads,
+                    window: settings.length + 1,
                     mask: Mask::Causal,
                     dropout,
                     filter: None,
@@ -487,7 +488,7 @@ impl Transformer {
         let of_normed = self.output.backward(parameters, normed, of_change, gradients);
         let mut of_x = self.last.backward(parameters, last, &of_normed, gradients);
         for (block, tape) in self.blocks.iter().zip(blocks).rev() {
-            block.backward(parameters, (length, &n_there), tape, &mut of_x, gradients);
+            block.backward(parameters, (length, &n_there[..]), tape, &mut of_x, gradients);
         }
         Dropout::backward(dropped.as_ref(), &mut of_x);
         self.places.backward(places, &of_x, gradients);

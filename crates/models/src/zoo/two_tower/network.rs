@@ -73,6 +73,7 @@ impl Network {
         let of_block = BlockShape {
             dimension: d,
             n_heads: settings.n_heads,
+            window: settings.length + 1,
             mask: Mask::Full,
             dropout,
             filter: None,
