@@ -413,6 +413,7 @@ fn reads_labels(kind: Kind, settings: &Settings) -> bool {
         Kind::Sasrec => settings.sasrec.content,
         Kind::Bsarec => settings.bsarec.content,
         Kind::Esasrec => settings.esasrec.content,
+        Kind::Hstu => settings.hstu.content,
         _ => false,
     };
     of_network

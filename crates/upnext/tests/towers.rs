@@ -81,7 +81,7 @@ fn a_network_goes_on_from_an_older_run_and_new_videos_and_users_have_rows() {
     for name in ["old", "new"] {
         desk.run(&format!("import {name}.csv --out {name} --relevance any")).done();
     }
-    for ranker in ["sasrec", "bsarec", "esasrec", "two-tower"] {
+    for ranker in ["sasrec", "bsarec", "esasrec", "hstu", "two-tower"] {
         let small = format!("{TWO_TOWER} --set {ranker}.dimension=16 --set {ranker}.learn.epochs_max=3");
         desk.run(&format!("train old --models popular --ranker {ranker} {small}")).done();
         let line = format!("train new --from old --since 2020-09-23T12:26:40Z --epochs 2 {small} --json");

@@ -128,7 +128,7 @@ fn go_on(
     let mut settings = (*conditions.learning.settings).clone();
     let Some((model, parameters)) = checkpoint::network(&bytes, &mut settings)? else {
         bail!(
-            "{}: what ranks there is no network that can go on; train it with --ranker sasrec, bsarec, esasrec or two-tower",
+            "{}: what ranks there is no network that can go on; train it with --ranker sasrec, bsarec, esasrec, hstu or two-tower",
             from.display()
         );
     };

@@ -100,7 +100,7 @@ impl Values {
 /// What is searched where nobody says.
 fn usual(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Sasrec | Kind::Bsarec | Kind::Esasrec => &[
+        Kind::Sasrec | Kind::Bsarec | Kind::Esasrec | Kind::Hstu => &[
             "dropout=0.1..0.6",
             "learn.rate=0.0003..0.003:log",
             "dimension=32,64,128",

@@ -64,14 +64,15 @@ impl Settings {
 const NETWORKS_MAX: usize = 16;
 /// The share of the budget after which no network is trained: weighing and the second stage take the rest.
 const TRAINING_SHARE: f64 = 0.85;
-/// The share of what is left of that for a network: its twin, from which the second stage learns, takes about as long.
-const NETWORK_SHARE: f64 = 0.55;
+/// The share of what is left of that for a network: its twin, from which the second stage learns, takes less.
+const NETWORK_SHARE: f64 = 0.6;
 /// A twin that saw less than this share of its network's epochs is none.
 const TWIN_SHARE: f32 = 0.6;
 /// What a second stage has at least, whatever is left.
 const SECOND_STAGE_SECONDS: f64 = 60.0;
-/// Below this share of the whole budget, or so many seconds, a training is not begun: it would see too few epochs.
-const LEAST_SHARE: f64 = 0.1;
+/// Below this share of the whole budget, or so many seconds, a training is not begun: it would see too few epochs. Where one network
+/// needs all of the time there is, that is all that it gets.
+const LEAST_SHARE: f64 = 0.25;
 const SECONDS_MIN: f64 = 5.0;
 /// What a blend around the second stage must gain over it alone, in HR@10 + NDCG@10: it costs each part once more.
 const GAIN_MIN: f64 = 5e-4;
