@@ -172,7 +172,7 @@ fn every_model_is_measured_where_a_set_has_what_it_needs() {
     // Films have neither lengths nor daily statistics.
     assert_eq!(names(&report["left_out"]), ["watch-d2q", "watch-logistic", "content-scores"]);
     let models = names(&report["models"]);
-    assert_eq!(models.len(), 40, "{models:?}");
+    assert_eq!(models.len(), 42, "{models:?}");
     let is_floor: Vec<bool> =
         report["models"].as_array().unwrap().iter().map(|model| model["floor"] == true).collect();
     assert!(is_floor.is_sorted_by(|a, b| a >= b), "floors stand first: {models:?}");
