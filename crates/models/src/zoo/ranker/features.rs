@@ -225,10 +225,10 @@ impl Signals {
         }
         put_score(&mut features, 2 * n_parts, &opinion.total, slate);
         let first = 2 * (n_parts + 1);
-        let viewer = Viewer::new(self, history, context);
+        let viewer = Viewer::new(self, (history, context), slate);
         for (at, &video) in slate.iter().enumerate() {
             let groups = [
-                &viewer.transitions(video)[..],
+                &viewer.transitions(at, video)[..],
                 &self.popularity(video),
                 &viewer.content(video),
                 &viewer.features,
@@ -280,6 +280,8 @@ struct Viewer<'a> {
     signals: &'a Signals,
     /// The newest wanted videos that are known, newest first.
     newest: Vec<u32>,
+    /// Of each candidate the decayed counts of following the newest videos, and how many of these it followed.
+    reached: Vec<[f32; 2]>,
     /// Where a walk of two steps from the last video ends, by row.
     two_steps: Vec<(u32, f32)>,
     /// Content of the last video and of the history, of unit length.
@@ -289,7 +291,7 @@ struct Viewer<'a> {
 }
 
 impl<'a> Viewer<'a> {
-    fn new(signals: &'a Signals, history: &History, context: &Context) -> Self {
+    fn new(signals: &'a Signals, (history, context): (&History, &Context), slate: &[u32]) -> Self {
         let n = signals.wanted.len();
         let known = history.newest(LAST).map(|(_, video)| video).filter(|&video| (video as usize) < n);
         let newest: Vec<u32> = known.collect();
@@ -319,22 +321,17 @@ impl<'a> Viewer<'a> {
             (history.positives().len() as f32 + 1.0) / (history.past().len() as f32 + 1.0),
         ];
         let contents = [content_of(signals, &newest[..newest.len().min(1)]), content_of(signals, &newest)];
-        Self { signals, newest, two_steps, contents, features, now: now.map(days) }
+        let reached = reached(&signals.near, &newest, slate);
+        Self { signals, newest, reached, two_steps, contents, features, now: now.map(days) }
     }
 
-    fn transitions(&self, video: u32) -> [f32; TRANSITIONS] {
+    fn transitions(&self, at: usize, video: u32) -> [f32; TRANSITIONS] {
         let Signals { next, near, .. } = self.signals;
         let chance =
             |place: usize| self.newest.get(place).map_or(0.0, |&from| next.get(from as usize, video));
         let count = |from: u32, to: u32| near.get(from as usize, to).max(0.0).ln_1p();
         let last = self.newest.first().copied();
-        let (mut sum, mut reaching, mut weight) = (0.0, 0.0, 1.0);
-        for &from in &self.newest {
-            let count = count(from, video);
-            sum += weight * count;
-            reaching += f32::from(u8::from(count > 0.0));
-            weight *= DECAY;
-        }
+        let [sum, reaching] = self.reached[at];
         let two = self.two_steps.binary_search_by_key(&video, |&(row, _)| row);
         [
             chance(0).max(0.0).sqrt(),
@@ -353,6 +350,25 @@ impl<'a> Viewer<'a> {
         let cosine = |of: &Vec<f32>| columns.iter().zip(values).map(|(&c, &x)| x * of[c as usize]).sum();
         [cosine(&self.contents[0]), cosine(&self.contents[1])]
     }
+}
+
+/// Goes through the counts of each of the newest videos once: looking up every candidate in each of them takes many times longer.
+fn reached(near: &Sparse, newest: &[u32], slate: &[u32]) -> Vec<[f32; 2]> {
+    let mut places: Vec<Option<u32>> = vec![None; near.n_columns()];
+    (0..).zip(slate).for_each(|(at, &video)| places[video as usize] = Some(at));
+    let (mut reached, mut weight) = (vec![[0.0, 0.0]; slate.len()], 1.0);
+    for &from in newest {
+        let (columns, counts) = near.row(from as usize);
+        for (&column, &count) in columns.iter().zip(counts) {
+            if let (Some(at), true) = (places[column as usize], count > 0.0) {
+                let [sum, n] = &mut reached[at as usize];
+                *sum += weight * count.ln_1p();
+                *n += 1.0;
+            }
+        }
+        weight *= DECAY;
+    }
+    reached
 }
 
 /// The sum of the content of some videos, older ones by less, scaled to unit length; empty without content.
