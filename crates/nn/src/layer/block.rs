@@ -155,6 +155,17 @@ mod tests {
     use super::*;
     use crate::check::{assert_gradients, input};
 
+    fn block(
+        parameters: &mut Parameters,
+        wiring: Wiring,
+        dropout: Dropout,
+        filter: Option<(usize, f32)>,
+    ) -> Block {
+        let (dimension, n_heads, window, mask) = (4, 2, 5, Mask::Causal);
+        let shape = BlockShape { dimension, n_heads, window, mask, dropout, filter, wiring };
+        Block::new(parameters, "b", shape, &mut Random::new(1))
+    }
+
     #[test]
     fn gradients_are_those_of_small_differences_with_a_filter_and_without() {
         let filter = Some((2, 0.7));
@@ -169,16 +180,7 @@ mod tests {
         for (wiring, filter) in kinds {
             let mut parameters = Parameters::new();
             let dropout = Dropout { probability: 0.0 };
-            let shape = BlockShape {
-                dimension: 4,
-                n_heads: 2,
-                window: 5,
-                mask: Mask::Causal,
-                dropout,
-                filter,
-                wiring,
-            };
-            let block = Block::new(&mut parameters, "b", shape, &mut Random::new(1));
+            let block = block(&mut parameters, wiring, dropout, filter);
             let there = (3, &[3, 2][..]);
             // Padding is read by nobody.
             let only = |mut rows: Matrix| {
@@ -209,16 +211,7 @@ mod tests {
             let mut parameters = Parameters::new();
             let dropout = Dropout { probability: 0.4 };
             let filter = matches!(wiring, Wiring::PreNorm | Wiring::PostNorm).then_some((2, 0.7));
-            let shape = BlockShape {
-                dimension: 4,
-                n_heads: 2,
-                window: 5,
-                mask: Mask::Causal,
-                dropout,
-                filter,
-                wiring,
-            };
-            let block = Block::new(&mut parameters, "b", shape, &mut Random::new(1));
+            let block = block(&mut parameters, wiring, dropout, filter);
             let there = (3, &[3, 3][..]);
             assert_gradients(
                 &mut parameters,
