@@ -9,6 +9,8 @@ use upnext_math::seed::Random;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
+    /// The probability that of a history longer than what is read, any part of that length is read, not the newest.
+    pub window: f32,
     /// The probability that a history is cropped to a part of it, of at least half its length.
     pub crop: f32,
     /// The probability that a video of a history is hidden.
@@ -20,6 +22,16 @@ pub struct Augmentation {
 }
 
 impl Augmentation {
+    /// Which `read` steps of `length` are read, or all where there are no more.
+    pub fn window(&self, length: usize, read: usize, random: &mut Random) -> Range<usize> {
+        let newest = length.saturating_sub(read);
+        if self.window <= 0.0 || newest == 0 || random.uniform() >= self.window {
+            return newest..length;
+        }
+        let start = random.below(newest + 1);
+        start..start + read
+    }
+
     /// Which part of `length` steps is read.
     pub fn crop(&self, length: usize, random: &mut Random) -> Range<usize> {
         if self.crop <= 0.0 || length < 2 || random.uniform() >= self.crop {
@@ -60,17 +72,21 @@ mod tests {
         let (none, random) = (Augmentation::default(), &mut Random::new(1));
         let mut features = [0.5, 1.0];
         none.add_noise(&mut features, random);
+        assert_eq!((none.window(9, 4, random), none.window(3, 4, random)), (5..9, 0..3));
         assert_eq!((none.crop(9, random), none.hides(random), none.jitter(77, random)), (0..9, false, 77));
         assert_eq!(features, [0.5, 1.0]);
     }
 
     #[test]
     fn a_crop_keeps_at_least_half_and_the_share_that_is_hidden_is_the_probability() {
-        let some = Augmentation { crop: 1.0, mask: 0.25, time_jitter_minutes: 10.0, noise: 0.1 };
+        let some = Augmentation { window: 1.0, crop: 1.0, mask: 0.25, time_jitter_minutes: 10.0, noise: 0.1 };
         let random = &mut Random::new(3);
         let crops: Vec<_> = (0..1_000).map(|_| some.crop(7, random)).collect();
         assert!(crops.iter().all(|crop| crop.len() >= 4 && crop.end <= 7));
         assert!(crops.contains(&(0..7)) && crops.contains(&(3..7)) && crops.contains(&(0..4)));
+        let windows: Vec<_> = (0..1_000).map(|_| some.window(7, 5, random)).collect();
+        assert!((0..3).all(|start| windows.contains(&(start..start + 5))), "{windows:?}");
+        assert_eq!((some.window(5, 5, random), some.window(2, 5, random)), (0..5, 0..2));
         let hidden = (0..10_000).filter(|_| some.hides(random)).count();
         assert!(hidden.abs_diff(2_500) < 200, "{hidden}");
         // Ten minutes of deviation; a set without times stays without.

@@ -72,7 +72,7 @@ pub struct Settings {
     pub content: bool,
     /// Videos drawn for each step, against which a softmax is sampled; 0 takes the whole catalogue.
     pub negatives: usize,
-    /// What is changed at random: `crop` and `mask`.
+    /// What is changed at random: `window` (not where prefixes are examples), `crop` and `mask`.
     pub augment: Augmentation,
     /// The loop.
     pub learn: Loop,
@@ -124,7 +124,8 @@ impl Settings {
     }
 
     /// For long histories: all places of a history are asked at once. Few of them make a step, since each has many places: with
-    /// 128 instead of 32 as much is learnt from twice the epochs.
+    /// 128 instead of 32 as much is learnt from twice the epochs. Of histories longer than what is read, mostly any part is: so
+    /// what is older is learnt from too.
     pub(crate) fn for_long() -> Self {
         let learn = Loop {
             batch: 32,
@@ -133,7 +134,13 @@ impl Settings {
             precision: Precision::Bf16,
             ..Self::default().learn
         };
-        Self { length: 200, dropout: 0.2, learn, ..Self::default() }
+        let augment = Augmentation { window: 0.9, ..Augmentation::default() };
+        Self { length: 200, dropout: 0.2, augment, learn, ..Self::default() }
+    }
+
+    /// For long histories, another network beside that: wider and gated, it learns in a third of the epochs.
+    pub(crate) fn for_long_gated() -> Self {
+        Self { dimension: 128, wiring: Wiring::Gated, ..Self::for_long() }
     }
 
     /// Those of eSASRec: gated blocks, and a softmax against a few videos that are drawn.
@@ -556,7 +563,7 @@ impl Lesson<'_> {
         parts.map(|part| self.learn(parameters, &part, random, gradients)).sum()
     }
 
-    /// All histories once, the newest of each, or each of their prefixes once.
+    /// All histories once, a part of each, or each of their prefixes once.
     fn examples(&self, random: &mut Random) -> Vec<Watched<'_>> {
         let length = self.network.shape.length + 1;
         let mut all: Vec<Watched> = Vec::new();
@@ -568,8 +575,9 @@ impl Lesson<'_> {
                         .map(|end| history.part(end.saturating_sub(length)..end)),
                 );
             } else {
-                let newest = history.part(history.len().saturating_sub(length)..history.len());
-                all.push(newest.part(self.settings.augment.crop(newest.len(), random)));
+                let augment = self.settings.augment;
+                let read = history.part(augment.window(history.len(), length, random));
+                all.push(read.part(augment.crop(read.len(), random)));
             }
         }
         all

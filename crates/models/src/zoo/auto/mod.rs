@@ -28,6 +28,9 @@ pub struct Settings {
     pub minutes: f64,
     /// Networks at most.
     pub networks_max: usize,
+    /// Models at most that are blended, those that are missed least left out: each adds its time to every answer. The second
+    /// stage reads what each of them thinks, so fewer cost accuracy even where a plain blend does not miss them.
+    pub parts_max: usize,
     /// Videos at most for which EASE inverts a matrix.
     pub ease_videos_max: usize,
     /// Videos at most for which networks are tried: each step of theirs compares with all of them.
@@ -41,6 +44,7 @@ impl Default for Settings {
         Self {
             minutes: 15.0,
             networks_max: 3,
+            parts_max: PARTS_MAX,
             ease_videos_max: 15_000,
             networks_videos_max: 100_000,
             second_stage_videos_max: 100_000,
@@ -57,11 +61,15 @@ impl Settings {
         if self.networks_max > NETWORKS_MAX {
             return Err(wrong("networks_max", "0 to 16"));
         }
+        if !(1..=PARTS_MAX).contains(&self.parts_max) {
+            return Err(wrong("parts_max", "1 to 32"));
+        }
         Ok(())
     }
 }
 
 const NETWORKS_MAX: usize = 16;
+const PARTS_MAX: usize = 32;
 /// The share of the budget after which no network is trained: weighing and the second stage take the rest.
 const TRAINING_SHARE: f64 = 0.85;
 /// The share of what is left of that for a network: its twin, from which the second stage learns, takes less.
@@ -172,6 +180,7 @@ impl Zoo<'_> {
         let pool = self.pool(&models);
         let start: Vec<f32> = tried.iter().map(|one| one.start).collect();
         let plain = ascend(&pool, &start, &vec![true; tried.len()]);
+        let plain = of_few(&pool, plain, settings.parts_max);
         let ranker = match self.second_stage(&tried, &pool, &plain, (&held, end)) {
             Ok(ranker) => Some(ranker),
             Err(error) => {
@@ -192,7 +201,10 @@ impl Zoo<'_> {
         let only = |one: &Tried| if one.kind == Kind::Ranker { 1.0 } else { 0.0 };
         let alone = pool.choice(tried.iter().map(only).collect());
         let beside: Vec<f32> = plain.weights.iter().copied().chain([1.0]).collect();
-        let beside = ascend(&pool, &beside, &vec![true; tried.len()]);
+        // Where there are as many parts as may be, no other comes beside them.
+        let is_full = plain.weights.iter().filter(|&&weight| weight > 0.0).count() >= settings.parts_max;
+        let may_move: Vec<bool> = beside.iter().map(|&weight| weight > 0.0 || !is_full).collect();
+        let beside = ascend(&pool, &beside, &may_move);
         let choice = if beside.score() > alone.score() + GAIN_MIN { &beside } else { &alone };
         let is_ranked = choice.weights.last().is_some_and(|&weight| weight > 0.0);
         let under = is_ranked.then_some((&plain, &of_stage[..]));
@@ -370,6 +382,25 @@ fn ascend(pool: &Pool, start: &[f32], may_move: &[bool]) -> Choice {
         Some(pool.ascend_some(from.as_ref().map_or(start, |choice| &choice.weights), step, may_move))
     });
     choice.expect("there are steps")
+}
+
+/// A blend of so many parts at most: one after another, that without which the least is lost goes, and the others move again.
+fn of_few(pool: &Pool, all: Choice, parts_max: usize) -> Choice {
+    let mut kept = all;
+    loop {
+        let parts: Vec<usize> = (0..kept.weights.len()).filter(|&at| kept.weights[at] > 0.0).collect();
+        if parts.len() <= parts_max {
+            return kept;
+        }
+        let without = parts.iter().map(|&at| {
+            let mut weights = kept.weights.clone();
+            weights[at] = 0.0;
+            pool.choice(weights)
+        });
+        let fewer = without.max_by(|a, b| a.score().total_cmp(&b.score())).expect("there are parts");
+        let may_move: Vec<bool> = fewer.weights.iter().map(|&weight| weight > 0.0).collect();
+        kept = ascend(pool, &fewer.weights, &may_move);
+    }
 }
 
 /// What was tried and why, what each comes to alone, what is lost without it, and what was left out.

@@ -12,9 +12,12 @@ pub(super) enum Form {
     Prefixes,
     Long,
     Graph,
+    LongGated,
 }
 
-pub(super) const FORMS: [Form; 4] = [Form::Filtered, Form::Prefixes, Form::Long, Form::Graph];
+/// Chosen models are written down with places in this list: it only grows at its end.
+pub(super) const FORMS: [Form; 5] =
+    [Form::Filtered, Form::Prefixes, Form::Long, Form::Graph, Form::LongGated];
 
 /// How a network is made: all that is needed to make it again on a set that has grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,7 @@ impl Recipe {
             Form::Filtered => Kind::Bsarec,
             Form::Prefixes | Form::Long => Kind::Sasrec,
             Form::Graph => Kind::LightGcn,
+            Form::LongGated => Kind::Esasrec,
         }
     }
 
@@ -42,10 +46,12 @@ impl Recipe {
             Form::Filtered => sasrec::Settings::for_short(true),
             Form::Prefixes => sasrec::Settings::for_short(false),
             Form::Long => sasrec::Settings::for_long(),
+            Form::LongGated => sasrec::Settings::for_long_gated(),
             Form::Graph => return settings,
         };
         let (asked, usual) = match self.kind() {
             Kind::Bsarec => (&mut settings.bsarec, &usual.bsarec),
+            Kind::Esasrec => (&mut settings.esasrec, &usual.esasrec),
             _ => (&mut settings.sasrec, &usual.sasrec),
         };
         if asked == usual {

@@ -24,6 +24,8 @@ fn short_histories_give_every_prefix_long_ones_are_read_far_back_and_without_an_
     assert!(short.prefixes && short.length == 30 && short.filter > 0.0);
     let long = first(Order::Timed, 96).settings(&given).sasrec;
     assert!(!long.prefixes && long.length == 200);
+    let gated = traits(Order::Timed, 96).networks(&settings).unwrap()[1].settings(&given).esasrec;
+    assert!(gated.negatives == 0 && gated.length == 200 && gated.check("esasrec").is_ok());
     assert_eq!(first(Order::Unordered, 96).kind(), Kind::LightGcn);
     let wide =
         Traits { n_videos: 100_000, n_wanted: 1_000_000, has_content: true, ..traits(Order::Sequence, 6) };
@@ -84,6 +86,30 @@ fn scores(model: &dyn Recommender) -> Vec<f32> {
     let history = upnext_data::History::of_positives(&[3, 5, 7]);
     model.score_all(&history, &crate::Context::default(), &mut scores);
     scores
+}
+
+#[test]
+fn of_too_many_parts_those_go_that_are_missed_least() {
+    let (left, validation) = data::questions();
+    let candidates: Vec<u32> = (0..data::N).collect();
+    let training =
+        Training { validation: &validation, candidates: &candidates, ..Training::of(&left, Order::Timed, 1) };
+    let mut zoo = Zoo::new(training);
+    let kinds = [Kind::Popular, Kind::Markov1, Kind::Popular, Kind::DirectedCosine];
+    let models = kinds.map(|kind| zoo.fit(kind, &[]).unwrap().model);
+    let models: Vec<&dyn Recommender> = models.iter().map(|model| model.as_ref()).collect();
+    let pool = zoo.pool(&models);
+    let all = pool.choice(vec![0.1, 1.0, 0.1, 1.0]);
+    assert_eq!(of_few(&pool, all.clone(), 4), all, "no more than may be");
+    let best =
+        (0..4).map(|only| pool.choice((0..4).map(|at| f32::from(u8::from(at == only))).collect()).score());
+    let best = best.fold(0.0, f64::max);
+    for parts_max in (1..4).rev() {
+        let kept = of_few(&pool, all.clone(), parts_max);
+        let n_parts = kept.weights.iter().filter(|&&weight| weight > 0.0).count();
+        assert!(n_parts >= 1 && n_parts <= parts_max, "{:?}", kept.weights);
+        assert!(kept.score() >= best - 1e-9, "{kept:?} is worse than one part alone, {best}");
+    }
 }
 
 #[test]

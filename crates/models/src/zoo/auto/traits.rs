@@ -94,7 +94,7 @@ impl Traits {
         // What is compared with a few videos cannot have the vectors of labels and words.
         let content = self.has_content && !is_sampled;
         let recipe = |form, length: usize, content| Recipe { form, length, content, is_sampled };
-        let mut recipes = match self.order {
+        Ok(match self.order {
             Order::Unordered => vec![Recipe { is_sampled: false, ..recipe(Form::Graph, 0, false) }],
             _ if self.median_length <= SHORT => {
                 let length = self.long_length.next_multiple_of(10).clamp(20, 50);
@@ -102,10 +102,8 @@ impl Traits {
             }
             _ => {
                 let length = self.long_length.next_multiple_of(50).clamp(50, 200);
-                vec![recipe(Form::Long, length, content), recipe(Form::Long, 50, false)]
+                vec![recipe(Form::Long, length, content), recipe(Form::LongGated, length, false)]
             }
-        };
-        recipes.dedup();
-        Ok(recipes)
+        })
     }
 }
