@@ -1,7 +1,15 @@
-use upnext_data::{Actions, Interaction, Interactions};
+use std::ops::Range;
 
+use upnext_data::{Actions, Interaction, Interactions};
+use upnext_math::Sparse;
+use upnext_nn::Gradients;
+use upnext_nn::layer::Wiring;
+use upnext_nn::loss::Table;
+
+use super::lesson::{Others, Part, batches};
 use super::*;
 use crate::checkpoint;
+use crate::train::Loop;
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 1_440 * MINUTE;
