@@ -179,8 +179,11 @@ impl Zoo<'_> {
         let models: Vec<&dyn Recommender> = tried.iter().map(|one| one.model.as_ref()).collect();
         let pool = self.pool(&models);
         let start: Vec<f32> = tried.iter().map(|one| one.start).collect();
-        let plain = ascend(&pool, &start, &vec![true; tried.len()]);
-        let plain = of_few(&pool, plain, settings.parts_max);
+        let all = ascend(&pool, &start, &vec![true; tried.len()]);
+        let plain = of_few(&pool, all.clone(), settings.parts_max);
+        let gone = tried.iter().zip(all.weights.iter().zip(&plain.weights));
+        let gone = gone.filter(|(_, (all, plain))| **all > 0.0 && **plain == 0.0);
+        left_out.extend(gone.map(|(one, _)| format!("{} (parts_max)", one.name())));
         let ranker = match self.second_stage(&tried, &pool, &plain, (&held, end)) {
             Ok(ranker) => Some(ranker),
             Err(error) => {
@@ -289,7 +292,7 @@ impl Zoo<'_> {
         } else {
             let without = plain.weights.iter().zip(&is_in);
             let start: Vec<f32> = without.map(|(&weight, &is_in)| if is_in { weight } else { 0.0 }).collect();
-            ascend(pool, &start, &is_in).weights
+            of_few(pool, ascend(pool, &start, &is_in), self.training.settings.auto.parts_max).weights
         };
         let stage: Vec<usize> = (0..tried.len()).filter(|&at| weights[at] > 0.0).collect();
         if tried[0].model.n_videos() > self.training.settings.auto.second_stage_videos_max {
