@@ -9,7 +9,8 @@ use upnext_math::seed::Random;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
-    /// The probability that of a history longer than what is read, any part of that length is read, not the newest.
+    /// The probability that of a history longer than what is read, any part of that length is read, not the newest. Networks whose
+    /// examples are prefixes learn from every part anyway, and do without.
     pub window: f32,
     /// The probability that a history is cropped to a part of it, of at least half its length.
     pub crop: f32,
