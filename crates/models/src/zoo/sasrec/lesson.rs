@@ -185,7 +185,7 @@ impl Lesson<'_> {
     }
 
     /// All histories once, a part of each, or each of their prefixes once.
-    fn examples(&self, random: &mut Random) -> Vec<Watched<'_>> {
+    pub(super) fn examples(&self, random: &mut Random) -> Vec<Watched<'_>> {
         let length = self.network.shape.length + 1;
         let mut all: Vec<Watched> = Vec::new();
         for kept in &self.histories {

@@ -9,7 +9,7 @@ use upnext_nn::loss::Table;
 use super::lesson::{Others, Part, batches};
 use super::*;
 use crate::checkpoint;
-use crate::train::Loop;
+use crate::train::{Augmentation, Loop};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 1_440 * MINUTE;
@@ -162,6 +162,29 @@ fn a_batch_is_its_single_histories_and_old_videos_beyond_the_length_are_not_read
         }
         assert_eq!(together.row(0), together.row(3));
     }
+}
+
+#[test]
+fn of_a_longer_history_the_newest_part_is_learnt_from_or_any_where_that_is_asked_for() {
+    let interactions = upnext_data::Interactions::from_users(20, Vec::new());
+    let training = Training::of(&interactions, upnext_data::Order::Sequence, 1);
+    let any_part = Augmentation { window: 1.0, ..Augmentation::default() };
+    let examples_of = |settings: &Settings, n_epochs: u64| -> Vec<Vec<u32>> {
+        let (_, network) = small(20, settings);
+        let kept = |videos: Range<u32>| Kept { videos: videos.collect(), times: vec![], n_known: 0 };
+        let histories = vec![kept(0..20), kept(0..3)];
+        let (name, training) = ("sasrec", &training);
+        let lesson = Lesson { name, network: &network, settings, training, terms: None, histories };
+        let epochs = (0..n_epochs).flat_map(|seed| lesson.examples(&mut Random::new(seed)));
+        epochs.map(|example| example.videos.to_vec()).collect()
+    };
+    let part = |videos: Range<u32>| videos.collect::<Vec<u32>>();
+    // Six places and a start ask for seven videos.
+    assert_eq!(examples_of(&Settings::default(), 1), [part(13..20), part(0..3)]);
+    let settings = Settings { augment: any_part, ..Settings::default() };
+    let any = examples_of(&settings, 200);
+    assert!((0..14).all(|first| any.contains(&part(first..first + 7))), "{any:?}");
+    assert!(any.iter().all(|example| example.len() == 7 || *example == part(0..3)));
 }
 
 #[test]
